@@ -487,14 +487,14 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(await box.run(text)).toContain('Nothing is released yet');
   },
 
-  'docs/sources.md#Sources: lists that stay fresh by themselves': async (text) => {
-    const smallest = blockText('docs/sources.md#Sources: lists that stay fresh by themselves/2');
+  'docs/sources.md#Lists that stay fresh': expectReleased,
+  'docs/sources.md#Lists that stay fresh/2': async (text) => {
+    const smallest = blockText('docs/sources.md#Lists that stay fresh');
     const box = await withConfiguration(`state: ./publisher\n${smallest}`);
     expect(await box.run(text)).toContain('tor-exits');
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/sources.md#Sources: lists that stay fresh by themselves/2': expectReleased,
   'docs/sources.md#Feeds by key': async (text) => {
     const box = await fresh();
     box.write('publisher.yaml', '# mine\nstate: ./publisher\nlists: {}\n');
@@ -523,9 +523,9 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
 
   'docs/sources.md#Where a list comes from': expectReleased,
   'docs/sources.md#Countries and networks': expectReleased,
-  'docs/sources.md#Countries and networks/2': expectReleased,
-  'docs/sources.md#Lists of countries': expectReleased,
-  'docs/sources.md#Files of no known format': (text) =>
+  'docs/reference/publisher-yaml.md#Tables of your own': expectReleased,
+  'docs/reference/guards.md#Lists of countries': expectReleased,
+  'docs/reference/list-formats.md#Files of no known format': (text) =>
     expectReleased(text, {
       'decisions.csv': 'id,source,ip\n1,crowdsec,Ip:192.0.2.1\n2,cscli,Ip:2001:db8::1\n',
     }),

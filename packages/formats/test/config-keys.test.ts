@@ -1,6 +1,6 @@
 /**
- * The declared keys of the configuration, beside what docs/sources.md and examples/publisher.yaml say of
- * them.
+ * The declared keys of the configuration, beside what the references below docs/ and examples/publisher.yaml
+ * say of them.
  */
 
 import { readFileSync } from 'node:fs';
@@ -13,7 +13,9 @@ import { ROLE_KEYS } from '../src/config/operators.ts';
 import { SUBSCRIBER_KEYS } from '../src/config/subscribers.ts';
 import { TABLE_KEYS } from '../src/config/table.ts';
 
-const docs = readFileSync(new URL('../../../docs/sources.md', import.meta.url), 'utf8');
+const reference = (page: string): string =>
+  readFileSync(new URL(`../../../docs/reference/${page}.md`, import.meta.url), 'utf8');
+const docs = reference('publisher-yaml');
 const example = readFileSync(new URL('../../../examples/publisher.yaml', import.meta.url), 'utf8');
 
 const LIST_HEAD = '| key | is | without it | goes with |\n| --- | --- | --- | --- |';
@@ -53,9 +55,12 @@ describe('every key of the configuration', () => {
     ['defaults', SHARED_KEYS, true],
     ['a list', OWN_LIST_KEYS, true],
     ['a table', TABLE_KEYS, false],
-  ])('of %s has its row in docs/sources.md, as it is declared', (_, keys = {}, isOfLists) => {
-    expect(docs).toContain(tableOf(keys, isOfLists));
-  });
+  ])(
+    'of %s has its row in docs/reference/publisher-yaml.md, as it is declared',
+    (_, keys = {}, isOfLists) => {
+      expect(docs).toContain(tableOf(keys, isOfLists));
+    },
+  );
 
   it.each([
     ['defaults', SHARED_KEYS],
@@ -79,7 +84,7 @@ describe('every key of the configuration', () => {
   });
 
   it('that is a guard has its standard value in the table of guards', () => {
-    const guards = /\| guard \| key \| default \|.*?\n\n/s.exec(docs)?.[0] ?? '';
+    const guards = /\| guard \| key \| default \|.*?\n\n/s.exec(reference('guards'))?.[0] ?? '';
     const told = Object.entries({ ...SHARED_KEYS, ...CONFIG_KEYS.limits.keys }).filter(
       ([field, { standard }]) => {
         const row = guards
@@ -104,7 +109,7 @@ describe('every key of the configuration', () => {
 });
 
 describe('companies', () => {
-  it('are told in docs/sources.md as they are built in, and at most 20', () => {
+  it('are told in docs/reference/publisher-yaml.md as they are built in, and at most 20', () => {
     const rows = Object.entries<Company>(COMPANIES).map(([name, { urls, service, asn = [] }]) => {
       if (urls === undefined) return `| ${name} | ${asn.map((number) => `AS${number}`).join(', ')} |`;
       const some = service === undefined ? '' : ` (${service.join(', ')})`;

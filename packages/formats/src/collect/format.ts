@@ -1,7 +1,7 @@
 /**
  * The formats that lists come in: their names, for `--format` and configurations, what they hold and what may
- * be picked from them. One row for each, which docs/sources.md describes; its importer stands in
- * list/import.ts and its detection in list/detect-list.ts, and both in json/formats.ts for those in JSON.
+ * be picked from them. One row for each, which docs/reference/list-formats.md describes; its importer stands
+ * in list/import.ts and its detection in list/detect-list.ts, and both in json/formats.ts for those in JSON.
  */
 
 import type { List } from '@rulecast/rules';

@@ -1,7 +1,7 @@
 /**
  * Keys of the configuration: each says once what may stand there, how that is read, what holds without it,
- * and what it is. The schema, the values and their types, and the tables of docs/sources.md all come from
- * that, so that they cannot drift apart.
+ * and what it is. The schema, the values and their types, and the tables of docs/reference/publisher-yaml.md
+ * all come from that, so that they cannot drift apart.
  */
 
 import { EMPTY_PREFIX_SET, type PrefixSet } from '@rulecast/rules';
@@ -16,7 +16,7 @@ export type Schema = { readonly [keyword: string]: unknown };
 /** A key whose value is a `T`, or an `A` where it is not there. */
 export interface Key<T, A = undefined> {
   readonly schema: Schema;
-  /** What it is, as docs/sources.md has it. */
+  /** What it is, as docs/reference/publisher-yaml.md has it. */
   readonly sentence: string;
   /** What holds without it, as one would write it. */
   readonly standard?: string | undefined;

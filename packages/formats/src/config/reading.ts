@@ -44,7 +44,7 @@ export const READING_KEYS = {
   format: ofBytes(
     word(
       LIST_FORMATS.map(({ name }) => name),
-      'one of the formats above; without, the content tells',
+      'the name of a format; without, the content tells',
     ),
   ),
   hostBits: withSources(

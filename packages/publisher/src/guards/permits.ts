@@ -1,6 +1,7 @@
 /**
  * The refusals of guards that a request may permit, by code: `rulectl push --permit CODE,…`. A code opens the
- * refusal of that code and no other. Help and messages are made of this table; docs/sources.md repeats it.
+ * refusal of that code and no other. Help and messages are made of this table, and docs/reference/guards.md
+ * repeats it.
  */
 
 /** The requests that can permit a refusal. A rollback counts as a push. */

@@ -1,7 +1,7 @@
 /**
  * Guards of pushes. They refuse changes that a mistake or a failed download makes and a person seldom wants.
  * They run in the publisher for each way to a release, and only the code of a refusal permits it. Their
- * thresholds are those of the feeds (docs/sources.md). Pure.
+ * thresholds are those of the feeds (docs/reference/guards.md). Pure.
  *
  * A list may block or admit, so both ways are guarded: to empty a block list opens, and to fill a list of
  * what is accepted does too.
