@@ -299,23 +299,31 @@ export function answersOf(message: Message): readonly ControlRecord[] | undefine
   }
 }
 
-/** The same with so many firewalls and lists. */
+const AWAY = {
+  state: 'disconnected',
+  matches: false,
+  lagVersions: 1,
+  lastSeenMs: ago(HOUR),
+  version: 42,
+} as const;
+
+/** The same with so many firewalls and lists; every other firewall of those is away. */
 export function grown(firewalls: number, lists: number): typeof answersOf {
   const names = (what: string, count: number): readonly string[] =>
     Array.from({ length: Math.max(0, count) }, (_, i) => `${what}-${String(i).padStart(5, '0')}`);
   const more = {
     subscriber: names('firewall', firewalls - FIREWALLS.length),
     list: names('list', lists - LISTS.length),
-    part: names('list', lists - LISTS.length),
   } as const;
   return (message) => {
     const records = answersOf(message);
     if (message.kind !== 'status' && message.kind !== 'lists') return records;
     return records?.flatMap((record, at) => {
-      const isLast = records[at + 1]?.record !== record.record;
-      if (!isLast || (record.record !== 'subscriber' && record.record !== 'list' && record.record !== 'part'))
-        return [record];
-      return [record, ...more[record.record].map((name) => ({ ...record, name }))];
+      if (records[at + 1]?.record === record.record) return [record];
+      if (record.record === 'subscriber')
+        return [record, ...more.subscriber.map((name, i) => ({ ...record, name, ...(i % 2 === 0 && AWAY) }))];
+      if (record.record !== 'list' && record.record !== 'part') return [record];
+      return [record, ...more.list.map((name) => ({ ...record, name }))];
     });
   };
 }

@@ -26,6 +26,8 @@ export const DAY_HOURS = 24;
 export const REFUSED_SHOWN = 50;
 /** Of a difference; `rulectl diff` has all. */
 export const DIFF_LINES_MAX = 500;
+/** Of what holds an address or a name; `rulectl which` has all. */
+const HOLDING_MAX = 500;
 /** Releases of which a list's size is shown, and of those the ones that are asked for by themselves. */
 const SIZES_MAX = 24;
 const SIZES_ASKED_MAX = 4;
@@ -66,6 +68,12 @@ export interface LogPart {
 export interface Difference {
   readonly changes: readonly ControlRecordOf<'change'>[];
   readonly edits: readonly ControlRecordOf<'edit'>[];
+  readonly isCut: boolean;
+}
+
+/** Records `holder`, `decision`, `step` and `warning`, in their order; `isCut`: there are more. */
+export interface Holding {
+  readonly records: readonly ControlRecord[];
   readonly isCut: boolean;
 }
 
@@ -139,9 +147,8 @@ export class Model {
     let lines = 0;
     const isCut = await this.#ask({ kind: 'diff', from, to, stats: false }, (record) => {
       if (record.record === 'change') changes.push(record);
-      if (record.record !== 'edit') return;
-      edits.push(record);
-      lines += record.lines.length;
+      if (record.record === 'edit') edits.push(record);
+      lines += record.record === 'edit' ? record.lines.length : 1;
       if (lines > DIFF_LINES_MAX) throw new Enough();
     });
     return { changes, edits, isCut };
@@ -243,12 +250,13 @@ export class Model {
     return withSources(await askForVerdicts(once, undefined, this.#world), fields.policy);
   }
 
-  /** Records `holder`, `decision`, `step` and `warning`, in their order. */
-  async holders(text: string): Promise<readonly ControlRecord[]> {
+  async holders(text: string): Promise<Holding> {
     const what = bounded(text, BLOCK_TARGET_MAX_BYTES, 'what to look for');
     const records: ControlRecord[] = [];
-    await this.#ask({ kind: 'which', what }, (record) => void records.push(record));
-    return records;
+    const isCut = await this.#ask({ kind: 'which', what }, (record) => {
+      if (records.push(record) >= HOLDING_MAX) throw new Enough();
+    });
+    return { records, isCut };
   }
 
   /** As `rulectl metrics` prints them. */

@@ -1,19 +1,18 @@
 /** Two questions: what happens to a packet or a name, and what holds an address or a name. */
 
-import type { ControlRecord, ControlRecordOf } from '@rulecast/protocol';
+import type { ControlRecordOf } from '@rulecast/protocol';
 import type { LiveAnswers } from '../../control/live.ts';
-import { formatAmount, formatCount } from '../../render/amounts.ts';
 import { renderDecision, renderHolder, renderStep } from '../../render/holding.ts';
 import { renderVerdict, viewOf } from '../../render/verdict.ts';
 import { DIRECTIONS } from '../../terminal/packets.ts';
 import { PLAIN } from '../../terminal/terminal.ts';
 import { type Html, html } from '../html.ts';
-import type { Model } from '../model.ts';
+import type { Holding, Model } from '../model.ts';
 import type { Page } from '../server.ts';
-import { sentence, shown } from './frame.ts';
+import { command, firsts, namesText, sentence, shown } from './frame.ts';
 
-/** Firewalls that are named where they say the same. */
-const NAMES_SHOWN = 5;
+/** Firewalls that did not answer; `rulectl test` names all. */
+const MISSING_SHOWN = 10;
 const TEXT_MAX_CHARS = 512;
 const WAYS = { egress: 'from a qube', ingress: 'to a qube', both: 'between two qubes' } as const;
 
@@ -52,26 +51,25 @@ function verdictsPart(packet: string, { verdicts, missing }: LiveAnswers): Html 
   const parts = [...alike.values()].map((group) => {
     const [first] = group;
     if (first === undefined) return undefined;
-    const names = group.slice(0, NAMES_SHOWN).map(({ subscriber }) => subscriber);
-    const more = group.length - names.length;
-    const who = more > 0 ? `${names.join(', ')} and ${formatCount(more)} more` : names.join(', ');
+    const who = namesText(group.map(({ subscriber }) => subscriber));
     return html`<pre>${renderVerdict(packet, { ...viewOf(first), subscriber: who }, PLAIN)}</pre>`;
   });
   const without = missing.map(
     ({ subscriber, text }) =>
       html`<p class="note">${subscriber === undefined ? 'No verdict' : `No verdict of ${subscriber}`}: ${sentence(text)}</p>`,
   );
-  return html`${parts}${without}`;
+  return html`${parts}${firsts(without, MISSING_SHOWN, 'rulectl status', (some) => html`${some}`)}`;
 }
 
-function holdersPart(records: readonly ControlRecord[]): Html {
+function holdersPart({ records, isCut }: Holding): Html {
   const lines = records.flatMap((record) => {
     if (record.record === 'holder') return [renderHolder(record, PLAIN)];
     if (record.record === 'decision') return [renderDecision(record, PLAIN)];
     if (record.record === 'step') return [renderStep(record, PLAIN)];
     return record.record === 'warning' ? [record.reason] : [];
   });
-  const holds = records.some(({ record }) => record === 'holder' || record === 'decision');
-  if (!holds) return html`<p>Nothing holds it.</p>`;
-  return html`<p>${formatAmount(records.filter(({ record }) => record === 'holder').length, 'list')} of the newest release, or an operand of one:</p><pre>${lines.join('\n')}</pre>`;
+  if (!records.some(({ record }) => record === 'holder' || record === 'decision'))
+    return html`<p>Nothing holds it.</p>`;
+  const more = html`<p>There is more.</p>${command('rulectl which')}`;
+  return html`<pre>${lines.join('\n')}</pre>${isCut ? more : undefined}`;
 }

@@ -1,9 +1,11 @@
 /** What all pages have: the menu, and pieces that several use. Pure, but for waiting for what is shown. */
 
+import { formatCount } from '../../render/amounts.ts';
 import { CliError } from '../../terminal/exit.ts';
 import { type Html, html, type Piece } from '../html.ts';
 import type { Page } from '../server.ts';
 
+const NAMES_SHOWN = 5;
 const VIEWS = [
   ['', 'Status'],
   ['lists', 'Lists'],
@@ -63,6 +65,26 @@ export function command(text: string): Html {
   const [line, where] = text.split(/(, on \S+)$/);
   const place = where && html`<span>${where.replace(', on', 'On')}:</span>`;
   return html`<div class="run">${place}<code>${line}</code><button class="copy">Copy</button></div>`;
+}
+
+/** The first of many in what holds them; below it how many more there are, and what has them all. */
+export function firsts(
+  pieces: readonly Html[],
+  most: number,
+  line: string,
+  hold: (some: readonly Html[]) => Html,
+): Html {
+  const more = pieces.length - most;
+  if (more <= 0) return hold(pieces);
+  return html`${hold(pieces.slice(0, most))}<p>And ${formatCount(more)} more.</p>${command(line)}`;
+}
+
+/** Some of many names. */
+export function namesText(names: readonly string[]): string {
+  const more = names.length - NAMES_SHOWN;
+  return more > 0
+    ? `${names.slice(0, NAMES_SHOWN).join(', ')} and ${formatCount(more)} more`
+    : names.join(', ');
 }
 
 /** A column that begins with `#` has numbers; one with `-` goes where there is no room. */

@@ -16,7 +16,7 @@ import { type Html, html } from '../html.ts';
 import { type LogPart, type Model, REFUSED_SHOWN } from '../model.ts';
 import { hoursPlot, share } from '../plot.ts';
 import type { Page } from '../server.ts';
-import { command, shown, table } from './frame.ts';
+import { command, namesText, shown, table } from './frame.ts';
 
 const TOP_SHOWN = 10;
 
@@ -63,20 +63,20 @@ function logPart({ refused, sinceMs, notes }: LogPart, nowMs: number): Html {
     .filter(({ code }) => code === 'unsupported')
     .map(({ part }) => part.replace(/^subscriber /, ''));
   const others = notes.filter(({ code }) => code !== 'unsupported');
-  const told = html`${silent.length > 0 ? html`<p class="note">Not logged by ${silent.join(', ')}: ${HOW_TO_LOG}.</p>` : undefined}${others.map(({ part, reason }) => html`<p class="note">Nothing of ${part}: ${reason}.</p>`)}`;
+  const told = html`${silent.length > 0 ? html`<p class="note">Not logged by ${namesText(silent)}: ${HOW_TO_LOG}.</p>` : undefined}${others[0] && html`<p class="note">Nothing of ${namesText(others.map(({ part }) => part))}; of the first: ${others[0].reason}.</p>`}`;
   const span = formatAge(nowMs - sinceMs);
   const top = sumsOf(refused, 'qubes').map(({ key, times }) => [key, times] as const);
   const rows = refused.slice(0, REFUSED_SHOWN).map(refusedRow);
   const list =
     rows.length === 0
       ? html`<p>Nothing in ${span}, as far as firewalls remember.</p>`
-      : html`${table('Last refused', ['last', 'what', '#times'], rows)}<p class="soft">${QUBES_NOTE.replace(/^# /, '')}</p>`;
+      : html`${table('Last refused', ['last (UTC)', 'what', '#times'], rows)}<p class="soft">${QUBES_NOTE.replace(/^# /, '')}</p>`;
   return html`<h2>Qubes that were refused most in ${span}</h2>${told}${topPart('qube', top)}<h2>The last that was refused</h2>${list}`;
 }
 
 function refusedRow(one: Refused): Html {
   const name = one.what === 'name' || one.name === undefined ? '' : ` (${one.name})`;
   const allow = allowText(one);
-  return html`<tr><td class="when">${formatTime(one.lastS * 1000).slice(11, 19)}</td><td><code>${packetText(one)}${name}</code></td><td class="number">${formatCount(one.count)}</td></tr><tr class="why"><td></td><td colspan="2">${one.subscriber}: ${whyText(one)}${allow && command(allow)}</td></tr>
+  return html`<tr><td class="when">${formatTime(one.lastS * 1000).slice(5, 19)}</td><td><code>${packetText(one)}${name}</code></td><td class="number">${formatCount(one.count)}</td></tr><tr class="why"><td></td><td colspan="2">${one.subscriber}: ${whyText(one)}${allow && command(allow)}</td></tr>
 `;
 }

@@ -11,7 +11,7 @@ import { command, facts, shown, table } from './frame.ts';
 
 const RELEASES_SHOWN = 100;
 
-export const RELEASE_COLUMNS = ['version', 'when', 'cause', '-by', '-changed', '-#added', '-#removed'];
+export const RELEASE_COLUMNS = ['version', 'when (UTC)', 'cause', '-by', '-changed', '-#added', '-#removed'];
 
 export async function releasesPage(model: Model): Promise<Page> {
   const part = await shown(model.releases(RELEASES_SHOWN), (all) => {

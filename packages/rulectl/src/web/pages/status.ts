@@ -9,7 +9,7 @@ import { PLAIN } from '../../terminal/terminal.ts';
 import { type Html, html } from '../html.ts';
 import type { ListRecord, Model } from '../model.ts';
 import type { Page } from '../server.ts';
-import { command, facts, markOf, sentence, shown, state, table } from './frame.ts';
+import { command, facts, firsts, markOf, sentence, shown, state, table } from './frame.ts';
 import { LIST_COLUMNS, listRow } from './lists.ts';
 import { RELEASE_COLUMNS, releaseRow } from './releases.ts';
 
@@ -20,6 +20,8 @@ const LISTS_SHOWN = 10;
 const RELEASES_SHOWN = 5;
 /** The worst first; a page is small. */
 const FIREWALLS_SHOWN = 300;
+const TROUBLES_SHOWN = 4;
+const FIREWALL_COLUMNS = ['firewall', 'state', '#version', 'last seen', '-bound to'];
 const RANKS: readonly string[] = ['refused', 'diverged', 'synced', 'behind', 'disconnected', 'receiving'];
 const WORDS = { well: 'Well', degraded: 'Degraded', 'not-enforced': 'Not enforced' } as const;
 
@@ -48,24 +50,20 @@ function statusPart(status: StatusView, nowMs: number): Html {
   const health = healthOf(status, nowMs);
   const [worst, ...others] = health.troubles;
   const { head, parts, subscribers, fleet, members = [] } = status;
-  const rows = [...subscribers].sort((a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1));
+  const rows = [...subscribers]
+    .sort((a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1))
+    .map((one) => firewallRow(one, nowMs));
   const troubles = others.map(
     ({ text, remedy }) => html`<li>${capitalised(sentence(text), status)}${remedy && command(remedy)}</li>`,
   );
-  const more = troubles.length > 0 ? html`<ul>${troubles}</ul>` : undefined;
+  const more =
+    troubles.length > 0
+      ? firsts(troubles, TROUBLES_SHOWN, 'rulectl status --verbose', (some) => html`<ul>${some}</ul>`)
+      : undefined;
   const sentences = html`<h1>${capitalised(sentence(worst?.text ?? health.text), status)}</h1>${worst?.remedy && command(worst.remedy)}${more}`;
   return html`${truthPart(markOf(health.state), WORDS[health.state], sentences)}
 ${head === undefined || head.version === 0 ? undefined : headPart(head, parts, nowMs)}
-<h2>Firewalls</h2>${
-    rows.length === 0
-      ? html`<p>${fleet ? 'No firewall is connected.' : 'No firewall was ever connected.'}</p>`
-      : table(
-          'Firewalls',
-          ['firewall', 'state', '#version', 'last seen', '-bound to'],
-          rows.slice(0, FIREWALLS_SHOWN).flatMap((one) => firewallRows(one, nowMs)),
-        )
-  }
-${rows.length > FIREWALLS_SHOWN ? html`<p>And ${formatCount(rows.length - FIREWALLS_SHOWN)} more.</p>${command('rulectl status')}` : undefined}
+<h2>Firewalls</h2>${rows.length === 0 ? html`<p>${fleet ? 'No firewall is connected.' : 'No firewall was ever connected.'}</p>` : firsts(rows, FIREWALLS_SHOWN, 'rulectl status', (some) => table('Firewalls', FIREWALL_COLUMNS, some))}
 ${fleet && html`<p>${renderFleet(fleet, PLAIN)}.</p>`}${members.length > 0 ? html`<pre>${renderMembers(members, nowMs, PLAIN)}</pre>` : undefined}
 ${status.warnings.length > 0 ? html`<h2>Warnings</h2><ul>${status.warnings.map(({ reason }) => html`<li>${sentence(reason)}</li>`)}</ul>` : undefined}`;
 }
@@ -92,7 +90,8 @@ function rankOf({ expected, state, matches }: Firewall): number {
   return state === 'synced' && matches ? RANKS.length : RANKS.indexOf(state);
 }
 
-function firewallRows(one: Firewall, nowMs: number): readonly Html[] {
+/** With why it is not well, if it says so. */
+function firewallRow(one: Firewall, nowMs: number): Html {
   const { name, version, lastSeenMs, expected, refusal, lastError, bound = [] } = one;
   const seen = lastSeenMs === 0 ? 'never' : `${formatAge(nowMs - lastSeenMs)} ago`;
   const word = one.state === 'receiving' ? 'on its way' : one.state;
@@ -100,10 +99,9 @@ function firewallRows(one: Firewall, nowMs: number): readonly Html[] {
   const row = html`<tr><th scope="row">${name}</th><td>${state(one.state, expected ? word : `${word}, not expected`)}</td><td class="number">${version === undefined ? NOTHING : formatCount(version)}</td><td class="when">${seen}</td><td class="less">${kinds}</td></tr>
 `;
   const trouble = refusal ?? (one.state === 'synced' ? undefined : lastError);
-  if (trouble === undefined) return [row];
+  if (trouble === undefined) return row;
   const what = refusal === undefined ? 'Last error' : 'Refuses it';
-  const why = html`<tr class="why"><td colspan="5">${what}: ${trouble.text} (${trouble.code}, ${formatAge(nowMs - trouble.atMs)} ago)</td></tr>`;
-  return [row, why];
+  return html`${row}<tr class="why"><td colspan="5">${what}: ${trouble.text} (${trouble.code}, ${formatAge(nowMs - trouble.atMs)} ago)</td></tr>`;
 }
 
 function listsPart(lists: readonly ListRecord[], nowMs: number): Html {
