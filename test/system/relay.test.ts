@@ -1,6 +1,6 @@
 /** `rulecast-relay` between a publisher and subscribers, all as processes. */
 
-import { writeFileSync } from 'node:fs';
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../kit/directory.ts';
@@ -24,45 +24,94 @@ function owned(daemon: Daemon): Daemon {
   return daemon;
 }
 
-describe('a relay', () => {
-  it('serves subscribers behind it at once, also after the publisher was away', async () => {
-    const directory = temporaryDirectory();
-    const config = join(directory, 'publisher.yaml');
-    writeFileSync(config, `depot: { directory: ${join(directory, 'depot')} }\n`);
-    const { listen } = endpointsIn(directory);
-    const start = (): Promise<Daemon> => startPublisher(directory, ['--config', config]);
-    let publisher = await start();
-    onTestFinished(async () => {
-      await publisher.stop();
-    });
-    const push = async (address: string): Promise<void> => {
-      writeFileSync(join(directory, 'bad.txt'), `${address}\n`);
-      const { code, stderr } = await rulectl(directory, ['push', '--no-wait', join(directory, 'bad.txt')]);
-      expect(code, stderr).toBe(0);
-    };
-    const trust = await trustOf(directory);
-    const state = ['--state', join(directory, 'fw')];
-    await push('192.0.2.1');
-    const applied = (daemon: Daemon, version: number): Promise<unknown> =>
-      daemon.logged((line) => line['msg'] === 'applied' && line['version'] === version);
-    const direct = await startSubscriberOf(trust, listen, 'fw', state);
-    await applied(direct, 1);
-    await direct.stop();
+/** Resolves when a firewall has a version in force. */
+function applied(daemon: Daemon, version: number): Promise<unknown> {
+  return daemon.logged((line) => line['msg'] === 'applied' && line['version'] === version);
+}
 
-    const served = `unix:${join(directory, 'relay.sock')}`;
-    const token = join(directory, 'dc1.token');
-    writeFileSync(token, `${'1'.repeat(64)}\n`, { mode: 0o600 });
-    const own = ['--listen', served, '--trust', trust, '--name', 'dc1', '--report-token', token];
+/** A publisher with a depot and a fleet, and what a relay of it is started with. */
+async function house() {
+  const directory = temporaryDirectory();
+  const at = (name: string): string => join(directory, name);
+  const run = async (...args: readonly string[]): Promise<string> => {
+    const { code, stdout, stderr } = await rulectl(directory, args);
+    expect(code, stderr).toBe(0);
+    return stdout;
+  };
+  const trust = await trustOf(directory);
+  await run('keys', 'fleet', at('fleet.key'));
+  const secret = ['--secret', at('fleet.key'), '--identity', at('publisher/identity')];
+  writeFileSync(at('dc1.token'), await run('keys', 'token', 'dc1', ...secret), { mode: 0o600 });
+  writeFileSync(
+    at('publisher.yaml'),
+    `depot: { directory: ${at('depot')} }\nfleet: { reports: 'unix:${at('reports.sock')}', secret: ${at('fleet.key')}, every: 5m }\n`,
+  );
+  const start = (): Promise<Daemon> => startPublisher(directory, ['--config', at('publisher.yaml')]);
+  let publisher = await start();
+  onTestFinished(async () => {
+    await publisher.stop();
+  });
+  const served = `unix:${at('relay.sock')}`;
+  const relay = ['--listen', served, '--trust', trust, '--name', 'dc1', '--report-token', at('dc1.token')];
+  const json = async (...args: readonly string[]): Promise<readonly Record<string, unknown>[]> =>
+    (await run(...args, '--json'))
+      .trimEnd()
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line));
+  return {
+    at,
+    json,
+    relay: ['--from', endpointsIn(directory).listen, ...relay],
+    firewall: (name: string): Promise<Daemon> => startSubscriberOf(trust, served, name),
+    restart: async (between = (): void => undefined): Promise<void> => {
+      await publisher.stop();
+      between();
+      publisher = await start();
+    },
+    publisher: (): Daemon => publisher,
+    push: async (address: string): Promise<void> => {
+      writeFileSync(at('bad.txt'), `${address}\n`);
+      await run('push', '--no-wait', at('bad.txt'));
+    },
+  };
+}
+
+describe('a relay', () => {
+  it('serves firewalls that have nothing, at once, and the status says by which relay they report', async () => {
+    const { relay, firewall, json, push, restart } = await house();
+    await push('192.0.2.1');
+    owned(await startRelay(relay));
+    const firewalls = [owned(await firewall('fw-1')), owned(await firewall('fw-2'))];
+    await Promise.all(firewalls.map((one) => applied(one, 1)));
     await push('192.0.2.2');
-    owned(await startRelay(['--from', listen, ...own]));
-    const behind = owned(await startSubscriberOf(trust, served, 'fw', state));
-    await applied(behind, 2);
+    await Promise.all(firewalls.map((one) => applied(one, 2)));
+    const synced = async () =>
+      (await json('status', '--state', 'synced')).filter(({ record }) => record === 'member');
+    await expect
+      .poll(async () => (await synced()).map(({ name, via, version }) => [name, via, version]))
+      .toEqual([
+        ['fw-1', 'dc1', 2],
+        ['fw-2', 'dc1', 2],
+      ]);
+    await restart();
     await push('192.0.2.3');
-    await applied(behind, 3);
-    await publisher.kill();
-    publisher = await start();
-    await push('192.0.2.4');
-    await applied(behind, 4);
+    await Promise.all(firewalls.map((one) => applied(one, 3)));
+  });
+
+  it('brings a publisher whose state is an old one the proof of what it made', async () => {
+    const { relay, firewall, push, restart, at, publisher } = await house();
+    await push('192.0.2.1');
+    await restart(() => cpSync(at('publisher/store'), at('backup'), { recursive: true }));
+    owned(await startRelay(relay));
+    const one = owned(await firewall('fw-1'));
+    await push('192.0.2.2');
+    await applied(one, 2);
+    await restart(() => {
+      rmSync(at('publisher/store'), { recursive: true });
+      cpSync(at('backup'), at('publisher/store'), { recursive: true });
+    });
+    await publisher().logged((line) => String(line['msg']).startsWith('a subscriber proved a release'));
   });
 
   it.each([

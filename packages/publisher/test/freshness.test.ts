@@ -155,7 +155,7 @@ describe('a session', () => {
     expect(led.do({ kind: 'proved', release: { epoch: 1, version: 2 } }, 3, TWO)).toEqual(['offer']);
   });
 
-  it('has nothing proved by who has nothing, has taken something since, or has an OFFER to answer', () => {
+  it('has nothing proved by who has nothing, or has an OFFER to answer', () => {
     const wanted = (led: Led, nonce: Uint8Array | undefined, atMs: number, publisher: PublisherView) =>
       led.do({ kind: 'attested', nonce: nonce ?? new Uint8Array(), signed: 'prove' }, atMs, publisher);
     const empty = new Led();
@@ -163,14 +163,20 @@ describe('a session', () => {
     expect(wanted(empty, N1, 1, ONE)).toEqual(['offer']);
     empty.hears({ kind: 'ping', nonce: N2 }, 5001, ONE);
     expect(wanted(empty, N2, 5002, ONE)).toEqual([]);
+  });
+
+  it('has that proved which was taken since HELLO', () => {
+    const nonce = N1 ?? new Uint8Array();
     const upgraded = new Led();
     upgraded.greeted({ holds: heldOf(FIRST) }, TWO);
     upgraded.hears({ kind: 'want', hash: SECOND.hash }, 1, TWO);
     upgraded.do({ kind: 'transferBegun', transfer: 1, isChain: false }, 2, TWO);
     upgraded.do({ kind: 'transferSent', transfer: 1 }, 3, TWO);
     upgraded.hears(appliedOf(SECOND), 4, TWO);
-    expect(upgraded.hears({ kind: 'ping', nonce: N1 }, 5, TWO)).toContain('attest 1 2');
-    expect(wanted(upgraded, N1, 6, TWO)).toEqual([]);
+    const ping = { kind: 'ping', hash: SECOND.hash, nonce } as const;
+    expect(upgraded.hears(ping, 5, TWO)).toContain('attest 1 2');
+    expect(upgraded.do({ kind: 'attested', nonce, signed: 'prove' }, 6, TWO)).toEqual(['prove']);
+    expect(upgraded.state).toMatchObject({ kind: 'proving', claim: heldOf(SECOND) });
   });
 
   it('answers while a release is sent and applied', () => {

@@ -185,8 +185,8 @@ function askedToProve(state: Named, claim: HeldRelease, now: Now): Step<Proving>
 }
 
 /**
- * Whoever is asked what is newest wants HELLO's claim proved first. While something is outstanding nobody may
- * be asked for that: the next statement brings it up again.
+ * Whoever is asked what is newest wants a claim proved first. While something is outstanding nobody may be
+ * asked for that: the next statement brings it up again.
  */
 export function proofWanted(state: Named, nonce: Uint8Array, now: Now): Step<Named> {
   const { asking, claim } = state.peer;

@@ -288,7 +288,7 @@ function applied(
   };
   const outcome = { subscriber: name, state: 'applied', epoch, version, bytes, persisted } as const;
   const told = stepTo(
-    withPeer(next, { held, claim: undefined }),
+    withPeer(next, { held, claim: held }),
     { kind: 'note', note },
     { kind: 'log', level: 'info', fields: { subscriber: name, epoch, version, bytes }, text: 'applied' },
     { kind: 'settle', outcome },

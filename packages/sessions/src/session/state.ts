@@ -115,7 +115,7 @@ export interface Peer {
   readonly capabilities: readonly string[];
   /** The head that it was told it cannot be offered. */
   readonly told: SessionRelease | undefined;
-  /** What HELLO says that can be proved: its floor, else what it has in force; until it takes something. */
+  /** What it can prove: what it took last; before that the floor of HELLO, or what it has in force. */
   readonly claim: HeldRelease | undefined;
   /** What HELLO said that it has in force. */
   readonly claimed: HeldRelease | undefined;
