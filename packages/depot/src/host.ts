@@ -15,7 +15,7 @@ import type { Reporter } from './reporter.ts';
 
 export interface DepotHostOptions
   extends Pick<SessionHost, 'name' | 'lineage' | 'subscribers' | 'pace' | 'clock' | 'nowMs' | 'logger'> {
-  readonly feed: DepotFeed;
+  readonly feed: Pick<DepotFeed, 'release' | 'roots' | 'stream' | 'on' | 'off'>;
   /** Undefined: what is newest is said to nobody. */
   readonly reporter: Reporter | undefined;
 }

@@ -301,6 +301,14 @@ describe('doctor', () => {
         },
       },
     ],
+    [
+      'a mirror without a token',
+      'endpoint',
+      'rulectl keys token NAME, and RULECAST_REPORT_TOKEN=FILE',
+      {
+        texts: { '/etc/rulecast/subscriber.env': 'RULECAST_CONNECT=https://a:b@rules.example/ https://c/\n' },
+      },
+    ],
     ['no device of Xen', 'xen', 'qrexec-client-vm', { states: { '/dev/xen/gntdev': undefined } }],
     ['a user without the group', 'xen', 'usermod', { runs: { 'id rulecast': 'rulecast\n' } }],
     ['no anti-spoofing', 'anti-spoofing', 'qubes-network', { runs: { 'nft qubes': 'chain forward {}' } }],

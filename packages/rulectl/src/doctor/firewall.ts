@@ -58,7 +58,10 @@ function trustOf(machine: Machine): Finding {
 }
 
 /** What the settings say of an option, and QubesDB where they name it and it has a value. */
-function settingOf(machine: Machine, option: 'trust' | 'connect' | 'names' | 'dns-mode'): string | undefined {
+function settingOf(
+  machine: Machine,
+  option: 'trust' | 'connect' | 'report-token' | 'names' | 'dns-mode',
+): string | undefined {
   const variable = `RULECAST_${option.toUpperCase().replace('-', '_')}`;
   const written = new RegExp(`^(?:${variable}=|RULECAST_OPTIONS=.*--${option}[ =])(\\S+)`, 'm');
   const said = written.exec(machine.text(SETTINGS) ?? '')?.[1] ?? packagedOf(machine, option);
@@ -86,6 +89,7 @@ function endpointOf(machine: Machine): Finding {
     );
   if (said.startsWith(QUBESDB))
     return fault('endpoint', `there is no ${said}`, 'in dom0: rulecast-dom0 MGMT QUBE');
+  if (/^https?:/i.test(said)) return mirrorOf(machine, said.replace(/\/\/[^/]*@/, '//'));
   try {
     const endpoint = parseEndpoint(said);
     const soname = endpoint.kind === 'vchan' ? endpoint.soname : undefined;
@@ -100,6 +104,17 @@ function endpointOf(machine: Machine): Finding {
     if (!(error instanceof EndpointError)) throw error;
     return fault('endpoint', error.message, `mend it in ${SETTINGS}`);
   }
+}
+
+/** By its address without credentials. */
+function mirrorOf(machine: Machine, url: string): Finding {
+  if (settingOf(machine, 'report-token') !== undefined)
+    return good('endpoint', `it takes releases from ${url}, and reports by it`);
+  return doubt(
+    'endpoint',
+    `it takes releases from ${url}, and nobody says which is the newest`,
+    `rulectl keys token NAME, and RULECAST_REPORT_TOKEN=FILE in ${SETTINGS}`,
+  );
 }
 
 /** The last that the log says of it. */
