@@ -142,6 +142,7 @@ describe.runIf(hasBrowser)('rulectl web', () => {
       .getByText(`version ${version + 1},`)
       .first()
       .waitFor();
+    expect(await look(page, `${base}lists/bad`)).toContain('Entries over time: 2 at first, 1 now');
     expect(said).toEqual([]);
   });
 

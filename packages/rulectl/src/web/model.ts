@@ -172,13 +172,15 @@ export class Model {
     return sizes;
   }
 
-  async #change(to: number, list: string): Promise<ControlRecordOf<'change'> | undefined> {
+  /** Undefined where what was before is not kept. */
+  async #change(to: number, list: string): Promise<Pick<Release, 'added' | 'removed'> | undefined> {
     try {
-      const [change] = await this.#all({ kind: 'diff', from: to - 1, to, list, stats: true }, 'change');
-      return change;
+      const changes = await this.#all({ kind: 'diff', from: to - 1, to, list, stats: true }, 'change');
+      // Addresses of its names may have changed alone.
+      return changes.find(({ kind }) => kind === 'list') ?? { added: 0, removed: 0 };
     } catch (error) {
       if (!(error instanceof CliError)) throw error;
-      return undefined; // what was before is not kept
+      return undefined;
     }
   }
 
