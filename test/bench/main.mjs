@@ -27,6 +27,7 @@ const BENCHES = {
   mirror:
     'from a head in place to 500 readers of it, at an origin and through the cache of a site, beside arithmetic',
   names: 'bytes and time of lists of names, whole, as deltas and imported, beside xz and zstd',
+  reports: 'what a report costs a publisher to which 100,000 names report, their status, a start, and stalls',
   rules:
     '2^18 rules, and 1,000 policies, whole and one changed: stage by stage, commit to APPLIED, CPU, memory',
   sources: 'how long the publisher stalls on a refresh of a million entries, and its memory',

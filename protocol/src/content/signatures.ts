@@ -7,12 +7,19 @@ import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:
 import { KEY_ID_BYTES, PUBLIC_KEY_BYTES } from '../limits.ts';
 import { blockOf, type Signed, signaturesIn } from './signature-block.ts';
 
+/** What each key has shown: to ask OpenSSL takes as long as half a signature. */
+const shown = new WeakMap<KeyObject, Uint8Array>();
+
 /** The public half of an ed25519 key, 32 bytes. Throws TypeError for any other key. */
 export function publicBytes(key: KeyObject): Uint8Array {
+  const known = shown.get(key);
+  if (known !== undefined) return known;
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   const { x } = publicKey.asymmetricKeyType === 'ed25519' ? publicKey.export({ format: 'jwk' }) : {};
   if (x === undefined) throw new TypeError('an ed25519 key was expected');
-  return new Uint8Array(Buffer.from(x, 'base64url'));
+  const bytes = new Uint8Array(Buffer.from(x, 'base64url'));
+  shown.set(key, bytes);
+  return bytes;
 }
 
 /** What a key is called where it signs: the first 8 bytes of its SHA-256. */

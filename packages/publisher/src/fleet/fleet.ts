@@ -29,7 +29,7 @@ import type { FleetRow, FleetView } from './view.ts';
 const WRITE_AFTER_MS = 200;
 /** Rows read in a turn. */
 const ROWS_A_TURN = 500;
-const NOTHING = new Uint8Array();
+const NOTHING: Uint8Array = new Uint8Array();
 
 export interface FleetOptions extends Omit<MembersOptions, 'headHash'> {
   readonly secret: Uint8Array;
@@ -50,6 +50,7 @@ export class Fleet implements FleetView {
   #writing: Promise<void> = Promise.resolve();
   #isClosed = false;
   #writeTrouble: string | undefined;
+  #token = { name: '', bytes: NOTHING };
 
   private constructor(options: FleetOptions) {
     this.#options = options;
@@ -99,8 +100,10 @@ export class Fleet implements FleetView {
   }
 
   /** An answer to each report, in their order; no bytes for one with a wrong code. Never rejects. */
-  takeReports(reports: readonly Uint8Array[]): Promise<readonly Uint8Array[]> {
-    return Promise.all(reports.map((bytes) => this.#answer(bytes)));
+  async takeReports(reports: readonly Uint8Array[]): Promise<readonly Uint8Array[]> {
+    const answers: Uint8Array[] = [];
+    for (const bytes of reports) answers.push(await this.#answer(bytes)); // a statement a turn
+    return answers;
   }
 
   async #answer(bytes: Uint8Array): Promise<Uint8Array> {
@@ -128,8 +131,12 @@ export class Fleet implements FleetView {
     }
   }
 
-  readonly #tokenFor = (name: string): Uint8Array =>
-    tokenOf(this.#options.secret, this.#options.view.lineage, name);
+  /** The last one is asked for again for the answer, and by a relay for each report. */
+  readonly #tokenFor = (name: string): Uint8Array => {
+    const { secret, view } = this.#options;
+    if (name !== this.#token.name) this.#token = { name, bytes: tokenOf(secret, view.lineage, name) };
+    return this.#token.bytes;
+  };
 
   /** Whether what is in force there is known here, or is proved, and taken up, now. WIRE.md "Epochs". */
   async #isProved({ name, held, proof }: Report): Promise<boolean> {

@@ -35,6 +35,12 @@ interface Member extends Pick<FleetRow, 'via' | 'held' | 'applyMs' | 'isPersiste
   readonly heardMs: number;
 }
 
+interface Now {
+  readonly heardFromMs: number;
+  /** Hash of the newest release, in hex. */
+  readonly head: string | undefined;
+}
+
 /** What became of a report: it is not above `last`, or it counts, or somebody else speaks for the name. */
 export type Taken =
   | { readonly kind: 'replayed'; readonly last: number }
@@ -63,7 +69,11 @@ export class Members {
     const isOwn = via === undefined;
     const last = isOwn ? before?.ownSequence : before?.via === via ? before.sequence : undefined;
     if (last !== undefined && sequence <= last) return { kind: 'replayed', last };
-    const isOthers = !isOwn && before?.via === undefined && before !== undefined && !this.#isSilent(before);
+    const isOthers =
+      !isOwn &&
+      before?.via === undefined &&
+      before !== undefined &&
+      before.heardMs >= this.#now().heardFromMs;
     if (isOthers || (before === undefined && this.isFull)) return { kind: 'ignored' };
     const ownSequence = isOwn ? sequence : (before?.ownSequence ?? 0);
     this.#members.set(name, {
@@ -99,32 +109,22 @@ export class Members {
     return held;
   }
 
-  #isSilent({ heardMs }: Member): boolean {
-    return this.#options.clock.monotonicMs() - heardMs > 2 * this.#options.everyMs;
-  }
-
-  /** By the hash of the head, in hex. */
-  #stateOf(member: Member, head: string | undefined): FleetState {
-    if (this.#isSilent(member)) return 'silent';
-    if (head === undefined) return 'behind';
-    if (member.held?.hash === head) return 'synced';
-    return member.refused?.hash === head ? 'refused' : 'behind';
-  }
-
-  #head(): string | undefined {
-    const hash = this.#options.headHash();
-    return hash && hexOf(hash);
+  /** Of the state of each: who was heard before is silent, and who has another release is behind. */
+  #now(): Now {
+    const { clock, everyMs, headHash } = this.#options;
+    const hash = headHash();
+    return { heardFromMs: clock.monotonicMs() - 2 * everyMs, head: hash && hexOf(hash) };
   }
 
   counts(sinceMs?: number): FleetCounts {
     const { nowMs, clock } = this.#options;
-    const head = this.#head();
+    const now = this.#now();
     const fromMs = sinceMs === undefined ? -Infinity : clock.monotonicMs() - (nowMs() - sinceMs);
     const states = { synced: 0, behind: 0, refused: 0, silent: 0, unknown: 0 };
     const codes = new Map<string, number>();
     for (const member of this.#members.values()) {
       if (member.heardMs < fromMs) continue;
-      const state = this.#stateOf(member, head);
+      const state = stateOf(member, now);
       states[state]++;
       const code = state === 'refused' ? member.refused?.code : undefined;
       if (code !== undefined) codes.set(code, (codes.get(code) ?? 0) + 1);
@@ -134,13 +134,13 @@ export class Members {
   }
 
   odd(most: number): readonly FleetRow[] {
-    const head = this.#head();
+    const now = this.#now();
     const found = { refused: [], unknown: this.#unknown().slice(0, most), silent: [], behind: [] } as Record<
       (typeof ODD)[number],
       string[]
     >;
     for (const [name, member] of this.#members) {
-      const state = this.#stateOf(member, head);
+      const state = stateOf(member, now);
       if (state !== 'synced' && found[state].length < most) found[state].push(name);
     }
     const names = ODD.flatMap((state) => found[state]).slice(0, most);
@@ -149,12 +149,14 @@ export class Members {
 
   async *inState(state: FleetState): AsyncGenerator<FleetRow> {
     if (state === 'unknown') for (const name of this.#unknown()) yield unknownRow(name);
+    let now = this.#now();
     let left = ROWS_A_TURN;
     for (const [name, member] of this.#members) {
-      if (this.#stateOf(member, this.#head()) === state) yield this.#rowOf(name, member);
+      if (stateOf(member, now) === state) yield this.#rowOf(name, member);
       if (--left > 0) continue;
       left = ROWS_A_TURN;
       await this.#options.turn();
+      now = this.#now();
     }
   }
 
@@ -175,9 +177,16 @@ export class Members {
     const { via, held, applyMs, isPersisted, refused, heardMs } = member;
     const { nowMs, clock } = this.#options;
     const heardAtMs = Math.max(0, Math.round(nowMs() - (clock.monotonicMs() - heardMs)));
-    const state = this.#stateOf(member, this.#head());
+    const state = stateOf(member, this.#now());
     return { name, state, via, held, applyMs, isPersisted, refused, heardAtMs };
   }
+}
+
+function stateOf({ heardMs, held, refused }: Member, { heardFromMs, head }: Now): FleetState {
+  if (heardMs < heardFromMs) return 'silent';
+  if (head === undefined) return 'behind';
+  if (held?.hash === head) return 'synced';
+  return refused?.hash === head ? 'refused' : 'behind';
 }
 
 function unknownRow(name: string): FleetRow {

@@ -89,10 +89,8 @@ async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promi
   const { head } = publisher;
   const manifest = head?.manifest;
   const subscribers = publisher.subscriberRecords();
-  const reporting =
-    fleet === undefined || !takesFleet(exchange)
-      ? []
-      : [fleetRecord(fleet, publisher), ...fleet.odd(ODD_MAX).map(memberRecord)];
+  const reporting = fleet !== undefined && takesFleet(exchange) ? fleet : undefined;
+  const counts = reporting && fleetRecord(reporting, publisher);
   await exchange.record({
     record: 'head',
     lineage: hexOf(publisher.identity.lineage),
@@ -121,7 +119,9 @@ async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promi
     await exchange.record({ record: 'warning', code, part, reason: boundText(reason) });
   }
   for (const record of subscribers) await tellOne(record.name, record, exchange);
-  for (const record of reporting) await exchange.record(record);
+  if (counts !== undefined) await exchange.record(counts);
+  await publisher.turn(); // to look at a million names takes a while
+  for (const row of reporting?.odd(ODD_MAX) ?? []) await exchange.record(memberRecord(row));
   return subscribers.map(({ name }) => name);
 }
 
