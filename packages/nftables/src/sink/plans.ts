@@ -64,7 +64,6 @@ export interface EncodedChange {
 
 /** What the reconciler knows of a plan. */
 export interface PlanHead {
-  readonly id: number;
   readonly tag: Tag;
   /** Resolvers whose questions are captured, in hex; null: none are. */
   readonly resolvers: readonly string[] | null;
@@ -91,9 +90,9 @@ export interface PlanQuestions {
     readonly answer: PlannedStep;
   };
   /** That plan is desired from now on, with a mark that may be another than it was planned with. */
-  take: { readonly asks: { readonly id: number; readonly mark: number }; readonly answer: undefined };
+  take: { readonly asks: { readonly tag: Tag }; readonly answer: undefined };
   /** All of a plan, in place of whatever the kernel has. */
-  whole: { readonly asks: { readonly id: number; readonly mark: number }; readonly answer: EncodedChange };
+  whole: { readonly asks: { readonly tag: Tag }; readonly answer: EncodedChange };
   /** Of what is desired. */
   names: { readonly asks: object; readonly answer: readonly NameSet[] };
   /** Why the kernel does not hold what is desired, elements aside; undefined: it does. */
@@ -123,7 +122,6 @@ export type PlanAnswer = PlanQuestions[keyof PlanQuestions]['answer'];
 
 /** A plan with its tag. */
 interface Desired extends Planned {
-  readonly id: number;
   readonly tag: Tag;
 }
 
@@ -133,7 +131,6 @@ export class Plans {
   #moved = new Set<ArrayBuffer>();
   #desired: Desired | undefined;
   #planned: Desired | undefined;
-  #lastId = 0;
   /** Of chains, most of which stay the same objects from one plan to the next. */
   #digests: ReadonlyMap<readonly Rule[], string> = new Map();
 
@@ -179,11 +176,11 @@ export class Plans {
     const tag: Tag = { release: Buffer.from(hash).toString('hex'), conditions, mark };
     const isCaptured = this.#options.capturesDns && concernsFirewallDns(ruleSet);
     const resolvers = isCaptured ? environment.dns.map(({ words, family }) => hexAt(words, 0, family)) : null;
-    const plan = { ...planned, id: ++this.#lastId, tag };
+    const plan = { ...planned, tag };
     this.#planned = plan;
     const sets = [...planned.plan.nameSets.values()];
     const nameFamilies = [...new Set(sets.map(({ qubes }) => qubes.family))];
-    const next: PlanHead = { id: plan.id, tag, resolvers, nameFamilies };
+    const next: PlanHead = { tag, resolvers, nameFamilies };
     if (desired !== undefined && isInForce) {
       if (sameTag(desired.tag, tag)) return { next, first: undefined, afterwards: [] };
       const { release, afterwards } = transition(desired, plan.plan, { ...this.#rendering, tag });
@@ -218,10 +215,11 @@ export class Plans {
     );
   }
 
-  #marked({ id, mark }: { readonly id: number; readonly mark: number }): Desired {
-    const plan = [this.#planned, this.#desired].find((each) => each?.id === id);
-    if (plan === undefined) throw new TypeError(`there is no plan ${id} any more`);
-    return { ...plan, tag: { ...plan.tag, mark } };
+  /** By what it is of: who asks may know it from plans that were in a thread before this one. */
+  #marked({ tag }: { readonly tag: Tag }): Desired {
+    const plan = [this.#planned, this.#desired].find((each) => each && sameTag(each.tag, tag));
+    if (plan === undefined) throw new TypeError(`there is no plan of release ${tag.release} any more`);
+    return { ...plan, tag };
   }
 
   #inForce(): Desired {

@@ -159,17 +159,17 @@ export class Reconciler {
     }
   }
 
-  #whole({ id, tag: { mark } }: PlanHead): Promise<EncodedChange> {
-    return this.#plans('whole', { id, mark });
+  #whole({ tag }: PlanHead): Promise<EncodedChange> {
+    return this.#plans('whole', { tag });
   }
 
   /** That is in force, and to stay so. */
   async #take(desired: PlanHead): Promise<void> {
-    const { id, tag } = desired;
+    const { tag } = desired;
     this.#marks?.take(tag.mark);
     this.#desired = desired;
     // What the kernel has does not become less so: without its plan, all of it is loaded again.
-    await this.#plans('take', { id, mark: tag.mark }).catch(() => {
+    await this.#plans('take', { tag }).catch(() => {
       this.#realised = STALE;
     });
   }
