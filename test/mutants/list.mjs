@@ -94,7 +94,7 @@ export const MUTANTS = [
     name: 'an error clears the table',
     path: ACTIVATOR,
     find: '      this.#options.state?.dropCandidate(hash);\n',
-    replace: '      this.#options.state?.dropCandidate(hash);\n      await this.boot();\n',
+    replace: '      this.#options.state?.dropCandidate(hash);\n      await this.#boot();\n',
     suites: SUBSCRIBER,
   },
   {
@@ -323,6 +323,27 @@ export const MUTANTS = [
     find: '    if (!line.isGone) await this.#restart(line);\n',
     replace: '',
     suites: ['packages/subscriber/test/content.test.ts'],
+  },
+  {
+    name: 'the boot mode is aimed at while a release is restored',
+    path: ACTIVATOR,
+    find: '    return this.#inTurn(() => this.#restoreNow());\n',
+    replace: '    return this.#restoreNow();\n',
+    suites: ['packages/subscriber/test/content.test.ts'],
+  },
+  {
+    name: 'a thread that dies while a release is restored leaves the boot mode',
+    path: 'packages/subscriber/src/peer/subscriber.ts',
+    find: '      if (this.#ownerDeaths > deathsBefore && triesLeft > 0) return this.#restore(triesLeft - 1);\n',
+    replace: '',
+    suites: ['packages/subscriber/test/content.test.ts'],
+  },
+  {
+    name: 'plans of a thread are taken for those of the thread before it',
+    path: 'packages/nftables/src/sink/plans.ts',
+    find: 'each && sameTag(each.tag, tag)',
+    replace: 'each && each.tag.conditions !== tag.release',
+    suites: ['packages/nftables/test/plans.test.ts'],
   },
   {
     name: 'what comes back after a start is not compared with what was signed',

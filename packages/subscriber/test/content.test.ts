@@ -11,8 +11,8 @@ import { pino } from 'pino';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import type { NameEnforcer } from '../src/apply/names.ts';
+import type { SinkRelease } from '../src/apply/sink.ts';
 import { ThreadContent } from '../src/content/content.ts';
-import type { Subscriber } from '../src/peer/subscriber.ts';
 import { InPlaceHost } from './in-place-content.ts';
 import { answersOf, expectEnforces, expectJudges } from './sample.ts';
 import {
@@ -99,7 +99,7 @@ describe('an owner that dies at what people ask', () => {
       const [one, two, three] = sampleReleases(publisher);
       const { peer } = await publisher.greeted();
       await peer.bring(one);
-      sink.onCommit = () => deathAtStats(host, subscriber, sink);
+      sink.onCommit = once(() => deathAtStats(host, content));
       expect(await offered(peer, two, chainOf(one, two))).toBe(true);
       await vi.waitFor(() => expect(lines.at(-1)).toBe('what is in force is loaded again'));
       expect(sink.prepared.at(-1)?.ruleSet).toEqual(two.ruleSet);
@@ -120,12 +120,63 @@ describe('an owner that dies at what people ask', () => {
       counters: () => ({}),
     };
     const sink = new RecordingSink();
-    const subscriber = await startedSubscriber(publisher, { content, sink, names });
+    await startedSubscriber(publisher, { content, sink, names });
     const [one] = sampleReleases(publisher);
     const { peer } = await publisher.greeted();
-    sink.onCommit = () => deathAtStats(host, subscriber, sink);
+    sink.onCommit = once(() => deathAtStats(host, content));
     expect(await offered(peer, one, snapshotOf(one))).toBe(true);
     expect(followed[0]).toEqual(portionOf(one.ruleSet));
+  });
+});
+
+describe('an owner that dies while what was in force before a restart is restored', () => {
+  it.each(['restore', 'aim', 'ruleSet', 'compile'])(
+    'at its %s: is followed by one that restores it, with --boot open as well',
+    async (kind) => {
+      const { publisher, one, stateDirectory } = await stoppedSubscriber();
+      const { host, content } = killableContent();
+      const sink = new RecordingSink();
+      killWithin(host, 'restore', kind);
+      const subscriber = await startedSubscriber(publisher, { ...OPEN, content, stateDirectory, sink });
+      expect(subscriber.status()).toMatchObject({ version: one.manifest.version, persisted: true });
+      expectJudges(subscriber, one.ruleSet);
+      expect(sink.prepared.at(-1)?.ruleSet).toEqual(one.ruleSet);
+      await vi.waitFor(() => expectEnforces(subscriber, one.ruleSet));
+    },
+  );
+
+  it('at each try: is followed by two that try again, and then the boot mode holds, which is told', async () => {
+    const { publisher, stateDirectory } = await stoppedSubscriber();
+    const { clock, waits, pass } = stoppedClock();
+    const { host, content } = killableContent(clock);
+    host.killAt(({ kind }) => kind === 'restore');
+    const starting = startedSubscriber(publisher, { content, stateDirectory });
+    await vi.waitFor(() => expect(waits()).toEqual([1000])); // none before the second
+    pass();
+    const { version, lastError } = (await starting).status();
+    expect({ version, code: lastError?.code }).toEqual({ version: undefined, code: 'storage-failed' });
+  });
+
+  it('before the sink asks for it: is followed by none that gives the boot mode out for it', async () => {
+    const { publisher, one, stateDirectory } = await stoppedSubscriber();
+    const { host, content } = killableContent();
+    const sink = new LateSink(() => deathAtStats(host, content));
+    const subscriber = await startedSubscriber(publisher, { ...OPEN, content, stateDirectory, sink });
+    for (const { ruleSet } of sink.prepared) expect(ruleSet).toEqual(one.ruleSet);
+    expect(sink.prepared).not.toEqual([]);
+    expectJudges(subscriber, one.ruleSet);
+    await vi.waitFor(() => expectEnforces(subscriber, one.ruleSet));
+  });
+
+  it('while the sink commits: leaves what was compiled as it is', async () => {
+    const { publisher, one, stateDirectory } = await stoppedSubscriber();
+    const { host, content } = killableContent();
+    const sink = new RecordingSink();
+    sink.onCommit = once(() => deathAtStats(host, content));
+    const subscriber = await startedSubscriber(publisher, { ...OPEN, content, stateDirectory, sink });
+    expectJudges(subscriber, one.ruleSet);
+    await vi.waitFor(() => expectEnforces(subscriber, one.ruleSet));
+    expect(sink.prepared.at(-1)?.ruleSet).toEqual(one.ruleSet);
   });
 });
 
@@ -227,6 +278,28 @@ describe('owners that die', () => {
   });
 });
 
+describe('a thread that cannot begin', () => {
+  it('dies, and is followed by another after a pause, which has the rules', async () => {
+    const { workers, kinds, spoil } = watchWorkers();
+    const { clock, waits, pass } = stoppedClock();
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher, { content: new ThreadContent({ clock }) });
+    const [one, two] = sampleReleases(publisher);
+    const { peer } = await publisher.greeted();
+    await peer.bring(one);
+    await subscriber.stats();
+    spoil('begin');
+    for (const worker of [...workers]) await worker.terminate();
+    await vi.waitFor(() => expect(waits()).toEqual([1000]), { timeout: 10_000 });
+    expectJudges(subscriber, one.ruleSet);
+    const before = kinds.length;
+    pass();
+    await peer.bring(two, chainOf(one, two));
+    expect(kinds.slice(before, before + 2)).toEqual(['begin', 'restore']);
+    await expectEnforces(subscriber, two.ruleSet);
+  });
+});
+
 describe('a thread that dies while nobody asks it', () => {
   it('is followed by another at once, which has the rules', async () => {
     const { workers, kinds } = watchWorkers();
@@ -264,12 +337,60 @@ function killAfter(host: InPlaceHost, kind: string, ask: () => Promise<unknown>)
   });
 }
 
-/** Resolves when the next owner has begun with what is in force by then. The sink commits as before again. */
-async function deathAtStats(host: InPlaceHost, subscriber: Subscriber, sink: RecordingSink): Promise<void> {
-  sink.onCommit = () => undefined;
+/** Dies once at the first question of a kind, from the first of another kind on. */
+function killWithin(host: InPlaceHost, from: string, kind: string): void {
+  let isWithin = false;
+  host.killAt((question) => {
+    isWithin ||= question.kind === from;
+    if (!isWithin || question.kind !== kind) return false;
+    host.killAt(() => false);
+    return true;
+  });
+}
+
+/** Resolves when the next owner has begun with what is in force by then. */
+async function deathAtStats(host: InPlaceHost, content: ThreadContent): Promise<void> {
   killOnce(host);
-  await expect(subscriber.stats()).rejects.toMatchObject({ code: 'died' });
-  await subscriber.stats();
+  await expect(content.ask('stats', {})).rejects.toMatchObject({ code: 'died' });
+  await content.ask('stats', {});
+}
+
+const OPEN = { bootMode: 'open' } as const;
+
+/** What one left on disk that was stopped with a release in force. */
+async function stoppedSubscriber() {
+  const publisher = new ScriptedPublisher();
+  const stateDirectory = temporaryDirectory();
+  const subscriber = await startedSubscriber(publisher, { stateDirectory });
+  const [one] = sampleReleases(publisher);
+  const { peer } = await publisher.greeted();
+  await peer.bring(one);
+  await subscriber.close();
+  return { publisher, one, stateDirectory };
+}
+
+/** Something happens before the first rule set is asked for. */
+class LateSink extends RecordingSink {
+  readonly #before: () => Promise<void>;
+
+  constructor(before: () => Promise<void>) {
+    super();
+    this.#before = once(before);
+  }
+
+  override async prepare(release: SinkRelease): Promise<void> {
+    await this.#before();
+    await super.prepare(release);
+  }
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let isDone = false;
+  return async () => {
+    if (isDone) return;
+    isDone = true;
+    await work();
+  };
 }
 
 /** Waits that are over when a test says so. */
@@ -304,17 +425,27 @@ function killableContent(clock: SteadyClock = new TestClock()): {
   return { host, content };
 }
 
-/** The threads that are sent something from now on, and of what kind. */
-function watchWorkers(): { readonly workers: Set<Worker>; readonly kinds: string[] } {
+/** The threads that are sent something from now on, and of what kind. `spoil`: the next such fails there. */
+function watchWorkers(): {
+  readonly workers: Set<Worker>;
+  readonly kinds: string[];
+  readonly spoil: (kind: string) => void;
+} {
   const workers = new Set<Worker>();
   const kinds: string[] = [];
+  let spoilt = '';
   const { postMessage } = Worker.prototype;
-  vi.spyOn(Worker.prototype, 'postMessage').mockImplementation(function (this: Worker, ...args) {
+  vi.spyOn(Worker.prototype, 'postMessage').mockImplementation(function (this: Worker, message, moved) {
     workers.add(this);
-    kinds.push(args[0].kind);
-    return postMessage.apply(this, args);
+    kinds.push(message.kind);
+    const isSpoilt = message.kind === spoilt;
+    if (isSpoilt) spoilt = '';
+    return postMessage.call(this, isSpoilt ? { ...message, options: undefined } : message, moved);
   });
-  return { workers, kinds };
+  const spoil = (kind: string): void => {
+    spoilt = kind;
+  };
+  return { workers, kinds, spoil };
 }
 
 /** Whether it is taken, and not refused. */

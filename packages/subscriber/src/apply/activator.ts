@@ -147,7 +147,10 @@ export class Activator {
     return this.#inTurn(() => this.#applyNow(candidate));
   }
 
-  /** Compiles what is in force anew for a changed environment: a new generation, no new version. */
+  /**
+   * Compiles what is in force anew for a changed environment, before the first release the boot mode: a new
+   * generation, no new version.
+   */
   refresh(): Promise<void> {
     return this.#inTurn(() => this.#refreshNow());
   }
@@ -325,7 +328,11 @@ export class Activator {
    * that is damaged in both places, the newest release before it that is whole. Resolves to undefined where
    * there is nothing. Throws StateError, ProtocolError or RefusedError; the floor is kept even then.
    */
-  async restore(): Promise<ActiveRelease | undefined> {
+  restore(): Promise<ActiveRelease | undefined> {
+    return this.#inTurn(() => this.#restoreNow());
+  }
+
+  async #restoreNow(): Promise<ActiveRelease | undefined> {
     const { state, keyring, onDamage } = this.#options;
     if (state === undefined) return undefined;
     const restorable = await findRestorable(state, keyring, this.#floor, this.#options.content);
@@ -348,7 +355,7 @@ export class Activator {
    * Puts in force what holds before the first release: the boot mode, and after releases that cannot be read
    * any more nothing but a drop, for they may have closed what it opens. Rejects as the table does.
    */
-  async boot(): Promise<void> {
+  async #boot(): Promise<void> {
     const { content, environment, state } = this.#options;
     const at = environment(0);
     await content.ask('aim', { at: 'boot', isShut: state?.outdated !== undefined, environment: at });
@@ -357,7 +364,7 @@ export class Activator {
   }
 
   async #refreshNow(): Promise<void> {
-    if (this.active === undefined) await this.boot();
+    if (this.active === undefined) await this.#boot();
     else await this.#enforce('active', this.active);
   }
 

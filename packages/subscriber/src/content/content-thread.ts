@@ -1,4 +1,7 @@
-/** The thread of content.ts: one question a message. Runs from the built package. */
+/**
+ * The thread of content.ts: one question a message. Where it cannot begin in place of an owner before it, it
+ * dies, so that another thread tries it. Runs from the built package.
+ */
 
 import { parentPort } from 'node:worker_threads';
 import { Garbage } from '@rulecast/threads';
@@ -21,6 +24,7 @@ async function reply(question: ContentQuestion): Promise<void> {
     const answer = owner.answer(question, moved, () => say({ kind: 'step' }));
     say({ kind: 'answer', answer }, moved);
   } catch (error) {
+    if (question.kind === 'begin' && question.handle !== undefined) throw error; // no former owner may go on
     say({ kind: 'fault', fault: faultOf(error) });
   }
   if (question.kind === 'flipped') garbage.sweepSoon();

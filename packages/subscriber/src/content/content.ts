@@ -26,8 +26,8 @@ export interface Kept {
   readonly active: () => ContentQuestions['restore']['asks'] | undefined;
   /** Aborted before `close`: ends a pause. */
   readonly closing: AbortSignal;
-  /** An owner died; not called for those that die soon after, one after the other. */
-  readonly onDeath: () => void;
+  /** An owner died; those that die soon after, one after the other, are not the first. */
+  readonly onDeath: (isFirst: boolean) => void;
   /**
    * It has that: to be compiled and planned again. Or it has not, and why: then only a snapshot leads to the
    * next release.
@@ -162,7 +162,7 @@ export class ThreadContent implements Content {
     const { closing, onDeath } = this.#begun.kept;
     if (closing.aborted) return;
     if (this.#clock.monotonicMs() - this.#restoredAtMs > LONGEST_PAUSE_MS) this.#deaths = 0;
-    if (this.#deaths === 0) onDeath();
+    onDeath(this.#deaths === 0);
     const pauseMs = pauseMsAfter(this.#deaths);
     if (pauseMs > 0)
       this.#pause ??= sleep(this.#clock.after, pauseMs, closing).then(() => {

@@ -104,6 +104,8 @@ export interface Subscriber {
 
 /** After which closing, or opening again, is tried again that a sink refused. */
 const SHUT_RETRY_MS = 5_000;
+/** Our choice. With the pauses between threads that die one soon after the other, they take a second. */
+const RESTORE_TRIES = 3;
 
 /**
  * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot
@@ -132,6 +134,8 @@ class RunningSubscriber implements Subscriber {
   readonly #options: SubscriberOptions;
   readonly #nowMs: () => number;
   readonly #content: Content;
+  /** Owners of the content that died. */
+  #ownerDeaths = 0;
   #reader: TableReader | undefined;
   readonly #sink: Sink | undefined;
   readonly #activator: Activator;
@@ -377,7 +381,7 @@ class RunningSubscriber implements Subscriber {
 
   async start(): Promise<void> {
     await this.#beginContent();
-    await this.#activator.boot();
+    await this.#activator.refresh();
     this.#reader = openReader(this.#content.handle);
     await this.#bootSink();
     await this.#ruleEnds.storeClock();
@@ -420,7 +424,9 @@ class RunningSubscriber implements Subscriber {
     await this.#content.begin(options, {
       active: () => this.#activator.kept(),
       closing: this.#closing.signal,
-      onDeath: () => {
+      onDeath: (isFirst) => {
+        this.#ownerDeaths += 1;
+        if (!isFirst) return;
         lastFault = '';
         const text =
           'the thread that has the rules died: what is in force stays so, and another thread loads it again';
@@ -452,16 +458,18 @@ class RunningSubscriber implements Subscriber {
 
   /**
    * What cannot be restored is said and left: the publisher sends it again. The boot mode is in force until
-   * then.
+   * then; so it is tried again where the thread died that had the rules.
    */
-  async #restore(): Promise<void> {
+  async #restore(triesLeft = RESTORE_TRIES - 1): Promise<void> {
     const { logger } = this.#options;
+    const deathsBefore = this.#ownerDeaths;
     try {
       const active = await this.#activator.restore();
       if (active === undefined) return;
       const { epoch, version } = active.manifest;
       logger.info({ epoch, version }, 'restored the release that was in force');
     } catch (error) {
+      if (this.#ownerDeaths > deathsBefore && triesLeft > 0) return this.#restore(triesLeft - 1);
       const text = error instanceof Error ? error.message : String(error);
       const isOutdated = this.#state?.outdated !== undefined;
       const held = isOutdated ? 'the kernel keeps what it has, or drops all,' : 'the boot mode holds';
