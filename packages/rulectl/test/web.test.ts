@@ -271,7 +271,7 @@ describe('the page', () => {
       }),
     );
     const late = connect({ host: '127.0.0.1', port });
-    await once(late, 'close');
+    await new Promise((resolve) => late.on('error', () => undefined).on('close', resolve));
     for (const one of connections) one.destroy();
   });
 
