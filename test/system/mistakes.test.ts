@@ -204,6 +204,13 @@ describe('the environment of the subscriber', () => {
     [{ RULECAST_ENFORCE: 'yes' }, [], 64, 'given by the environment: RULECAST_TRUST, RULECAST_ENFORCE'],
     [{ RULECAST_STATE: 'file' }, [], 1, 'file is there and is none'],
     [{ RULECAST_STATE: 'other' }, ['--state', 'file'], 1, 'file is there and is none'],
+    [
+      { RULECAST_CONNECT: 'https://a/ https://b/', RULECAST_STALE: 'closed' },
+      [],
+      64,
+      '--stale closed goes with',
+    ],
+    [{ RULECAST_CONNECT: 'https://a/ unix:b' }, [], 64, '--connect https://a/ unix:b: beside a mirror'],
     [{ RULECAST_TRUST: '' }, [], 64, '--trust LINE or --trust FILE is missing'],
   ])('%j and %j', async (environment, args, exit, says) => {
     const how = { environment: { RULECAST_TRUST: TRUST, ...environment } };

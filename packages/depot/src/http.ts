@@ -72,6 +72,8 @@ export class HttpSource implements DepotSource {
     const parts: Buffer[] = [];
     const answer = await this.#get('head', ask, parts);
     if (answer.statusCode === 304 && this.#etag !== undefined) return undefined;
+    if (answer.statusCode === 404)
+      throw this.#fault('head: 404: the folder of no depot, or of one without a release');
     if (answer.statusCode !== 200) throw this.#fault(`head: ${answer.statusCode}`);
     this.#etag = answer.headers.etag;
     return Buffer.concat(parts);

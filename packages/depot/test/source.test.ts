@@ -254,6 +254,13 @@ describe('a source from a web server', () => {
     await expect(source.head()).rejects.toBeInstanceOf(SourceError);
   });
 
+  it('says what an address is likely to be where there is no head', async () => {
+    const { url } = await serve({});
+    await expect(httpSource(url).head()).rejects.toThrow(
+      'head: 404: the folder of no depot, or of one without',
+    );
+  });
+
   it('shows no credentials of its address', () => {
     expect(httpSource('https://user:secret@rules.example/a?b#c').name).toBe('https://rules.example/a');
   });
