@@ -8,6 +8,7 @@
 import { EventEmitter } from 'node:events';
 import {
   compareHead,
+  DEPOT_PAGE_MAX_BYTES,
   type DepotHead,
   type DepotPage,
   decodeDepotPage,
@@ -84,7 +85,6 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   /** Each takes back the end of a stream that is kept. */
   readonly #timers = new Set<() => void>();
   #following: Promise<unknown> = Promise.resolve();
-  #taking: Promise<void> = Promise.resolve();
   #isClosed = false;
 
   constructor(options: FeedOptions) {
@@ -204,9 +204,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
       throw new SourceError(`${source.name}: its head is of another root than the one in force`);
     if (!isSignedBy(last.root, 'freshness', signed))
       throw new SourceError(`${source.name}: its head is not signed by keys of freshness`);
-    const taken = this.#taking.then(() => this.#take(head, source));
-    this.#taking = taken.catch(() => undefined); // the next one is whole by itself
-    await taken;
+    await this.#take(head, source);
   }
 
   /** Puts roots behind those that are known. */
@@ -227,16 +225,20 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   }
 
   async #take(head: DepotHead, source: DepotSource): Promise<void> {
-    const last = this.#head;
-    if (last !== undefined && compareHead(head, last) <= 0) return;
-    const isKnown = last !== undefined && Buffer.compare(last.page.sha256, head.page.sha256) === 0;
-    const isNews = isKnown ? false : this.#turnTo(head, await this.#pageOf(head, source));
+    const isNewer = (): boolean => this.#head === undefined || compareHead(head, this.#head) > 0;
+    if (!isNewer()) return;
+    const isKnown = Buffer.compare(this.#head?.page.sha256 ?? head.hash, head.page.sha256) === 0;
+    const page = isKnown ? undefined : await this.#pageOf(head, source);
+    if (!isNewer()) return; // another mirror was faster
+    const isNews = page !== undefined && this.#turnTo(head, page);
     this.#head = head;
     this.#headAtMs = this.#options.clock.monotonicMs();
     if (isNews) this.emit('release');
   }
 
   async #pageOf(head: DepotHead, source: DepotSource): Promise<DepotPage> {
+    if (head.page.length > DEPOT_PAGE_MAX_BYTES)
+      throw new SourceError(`${source.name}: its page is longer than a page can be`);
     const page = decodeDepotPage(await this.#object(head.page));
     if (Buffer.compare(manifestHash(page.signed.content), head.hash) !== 0)
       throw new SourceError(`${source.name}: its page is of another release than its head`);
@@ -257,6 +259,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
       way.page = page;
       return false;
     }
+    way?.streams.clear(); // of a release that nobody is offered any more
     const { signatures, content } = page.signed;
     const { capabilities } = page;
     this.#release = {

@@ -31,7 +31,7 @@ const LEFT_ALONE_MAX_S = 900;
 export interface HttpOptions {
   /** Authorities to trust, in PEM, in place of those of Node. */
   readonly ca?: string | undefined;
-  readonly clock: Pick<SteadyClock, 'monotonicMs'>;
+  readonly clock: SteadyClock;
 }
 
 interface Ask {
@@ -79,23 +79,40 @@ export class HttpSource implements DepotSource {
     return Buffer.concat(parts);
   }
 
-  /** What was cut goes on where it was, as long as each attempt brings something. */
+  /**
+   * What was cut goes on where it was, as long as each attempt brings something; a mirror that brings too
+   * little in a window of time is given up, so that another one is asked.
+   */
   async object(reference: ObjectReference, isAgain: boolean): Promise<Uint8Array> {
     const path = objectPath(reference) + (isAgain ? '?again=1' : '');
     const slowestMs = (reference.length / TRANSFER_WINDOW_MIN_BYTES) * TRANSFER_WINDOW_MS;
-    const signal = AbortSignal.timeout(ANSWER_MS + Math.ceil(slowestMs));
     const parts: Buffer[] = [];
-    for (;;) {
-      const before = lengthOf(parts);
-      const headers: Record<string, string> = before === 0 ? {} : { range: `bytes=${before}-` };
-      try {
-        const ask = { headers, maxBytes: reference.length, signal };
-        const { statusCode } = await this.#get(path, ask, parts);
-        if (statusCode !== 200 && statusCode !== 206) throw this.#fault(`${path}: ${statusCode}`);
-        return Buffer.concat(parts);
-      } catch (error) {
-        if (signal.aborted || lengthOf(parts) - before < RESUMED_MIN_BYTES) throw error;
+    const stalled = new AbortController();
+    const signal = AbortSignal.any([stalled.signal, AbortSignal.timeout(ANSWER_MS + Math.ceil(slowestMs))]);
+    let cancelWatch = (): void => undefined;
+    const watch = (before: number): void => {
+      cancelWatch = this.#clock.after(TRANSFER_WINDOW_MS, () => {
+        const count = lengthOf(parts);
+        if (count < before + TRANSFER_WINDOW_MIN_BYTES) stalled.abort();
+        else watch(count);
+      });
+    };
+    watch(0);
+    try {
+      for (;;) {
+        const before = lengthOf(parts);
+        const headers: Record<string, string> = before === 0 ? {} : { range: `bytes=${before}-` };
+        try {
+          const ask = { headers, maxBytes: reference.length, signal };
+          const { statusCode } = await this.#get(path, ask, parts);
+          if (statusCode !== 200 && statusCode !== 206) throw this.#fault(`${path}: ${statusCode}`);
+          return Buffer.concat(parts);
+        } catch (error) {
+          if (signal.aborted || lengthOf(parts) - before < RESUMED_MIN_BYTES) throw error;
+        }
       }
+    } finally {
+      cancelWatch();
     }
   }
 

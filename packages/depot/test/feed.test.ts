@@ -215,6 +215,38 @@ describe('a mirror', () => {
     expect(await taken(feed)).toBe('2 from nothing');
   });
 
+  it('that names an object and never brings it holds up no head of another', async () => {
+    const publisher = newPublisher();
+    await releases(publisher, 1);
+    const files = await write(publisher);
+    const good = new MemorySource(files, 'good');
+    const hanging = new MemorySource(files, 'hanging');
+    const { feed, pass, clock, polled } = feedOf(publisher, [good, hanging]);
+    await polled();
+    await releases(publisher, 1, 201);
+    hanging.files = await write(publisher, new Map(files));
+    hanging.instead = (path) => (path === 'head' ? undefined : new Promise(() => undefined));
+    for (let i = 0; i < 3; i++) await pass(15_000);
+    clock.advance(15_000); // the far one shows a head, and nothing else
+    await expect.poll(() => hanging.asked.some((path) => path.startsWith('o/'))).toBe(true);
+    good.files = hanging.files;
+    clock.advance(15_000);
+    await expect.poll(() => feed.release?.manifest.version).toBe(2);
+  });
+
+  it('with the head of a thief that names an endless page has none of it read', async () => {
+    const publisher = newPublisher();
+    await releases(publisher, 1);
+    const files = await write(publisher);
+    const endless = { sha256: new Uint8Array(32), length: 0xffff_ffff };
+    const change = { sequence: headOf(files).sequence + 1, page: endless };
+    const source = new MemorySource(withHead(files, change, ...publisher.identity.freshnessKeys));
+    const { said, polled } = feedOf(publisher, [source]);
+    await polled();
+    expect(said[0]?.text).toContain('its page is longer than a page can be');
+    expect(source.asked).not.toContain(objectPath(endless));
+  });
+
   it('with an older head changes nothing', async () => {
     const publisher = newPublisher();
     await releases(publisher, 1);

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
-import { joinReports, referenceOf, splitReports, systemTurn } from '@rulecast/protocol';
+import { joinReports, referenceOf, splitReports, systemTurn, TRANSFER_WINDOW_MS } from '@rulecast/protocol';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { serve, serveRaw } from '../../sources/test/http-server.ts';
@@ -210,6 +210,21 @@ describe('a source from a web server', () => {
     const source = httpSource(`http://127.0.0.1:${port}`);
     expect(Buffer.compare(await source.object(referenceOf(bytes), false), bytes)).toBe(0);
     expect(ranges).toEqual([undefined, 'bytes=2359296-', 'bytes=4718592-']);
+  });
+
+  it('gives up an object of which too little comes in a window of time, however large it is', async () => {
+    const large = { ...REFERENCE, length: 64 * 2 ** 20 };
+    let respond = (_: ServerResponse): void => undefined;
+    const asked = new Promise<ServerResponse>((resolve) => {
+      respond = resolve;
+    });
+    const server = await serve({ [PATH.replace('/rules', '')]: (_, response) => respond(response) });
+    const clock = new FakeClock();
+    const object = expect(httpSource(server.url, { clock }).object(large, false)).rejects.toThrow('in time');
+    (await asked).writeHead(200, { 'content-length': large.length }).write('drip');
+    clock.advance(TRANSFER_WINDOW_MS);
+    await object;
+    expect(clock.pendingMs).toEqual([]);
   });
 
   it('takes no other part than it asked for, and no object that is cut at its start', async () => {
