@@ -148,6 +148,7 @@ export {
   readReport,
   readReportAnswer,
   splitReports,
+  type TokenFor,
   tokenOf,
 } from './depot/report.ts';
 export { ErrorCode, type ErrorDetails, ProtocolError } from './error.ts';

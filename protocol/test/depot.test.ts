@@ -17,6 +17,7 @@ import {
   readReport,
   readReportAnswer,
   splitReports,
+  type TokenFor,
   tokenOf,
 } from '../src/depot/report.ts';
 import { ProtocolError } from '../src/error.ts';
@@ -67,7 +68,7 @@ const REPORT: Report = {
   refused: { hash: filled(32, 7), code: 'over-limit' },
   proof: PAGE.signed,
 };
-const tokenFor = (name: string): Uint8Array => tokenOf(SECRET, LINEAGE, name);
+const tokenFor: TokenFor = (name, isRelay) => tokenOf(SECRET, LINEAGE, name, isRelay);
 
 /** What a reader makes of bytes; another exception than its own ends the test. */
 function readAs<T>(read: () => T): T | string {
@@ -174,20 +175,21 @@ describe('a report', () => {
     ],
   ])('%s comes back as it was', (_, change) => {
     const report = { ...REPORT, ...change };
-    const bytes = encodeReport(report, tokenFor(report.via ?? report.name));
+    const bytes = encodeReport(report, tokenFor(report.via ?? report.name, report.via !== undefined));
     expect(bytes.length).toBeLessThan(REPORT_MAX_BYTES);
     expect(readReport(bytes, tokenFor)).toEqual(report);
   });
 
-  it('counts by the token of its name alone, or of its relay', () => {
-    const own = encodeReport(REPORT, tokenFor('other'));
-    expect(readAs(() => readReport(own, tokenFor))).toBe('bad-report');
-    const relayed = encodeReport({ ...REPORT, via: 'relay-1' }, tokenFor('fw'));
-    expect(readAs(() => readReport(relayed, tokenFor))).toBe('bad-report');
+  it('counts by the token of its name alone, or of its relay, and no firewall is a relay', () => {
+    for (const token of [tokenFor('other', false), tokenFor('fw', true)])
+      expect(readAs(() => readReport(encodeReport(REPORT, token), tokenFor))).toBe('bad-report');
+    const relayed = { ...REPORT, via: 'relay-1' };
+    for (const token of [tokenFor('fw', true), tokenFor('relay-1', false)])
+      expect(readAs(() => readReport(encodeReport(relayed, token), tokenFor))).toBe('bad-report');
   });
 
   it('with any byte changed is refused before anything but its names is read', () => {
-    const bytes = encodeReport(REPORT, tokenFor('fw'));
+    const bytes = encodeReport(REPORT, tokenFor('fw', false));
     for (let at = 0; at < bytes.length; at++)
       expect(readAs(() => readReport(bytes.with(at, (bytes[at] ?? 0) ^ 1), tokenFor))).toBe('bad-report');
   });
@@ -238,7 +240,7 @@ describe('bytes of others', () => {
   const readers: readonly (readonly [string, Uint8Array, (bytes: Uint8Array) => unknown])[] = [
     ['head', signedHead(HEAD), readDepotHead],
     ['page', encodeDepotPage(PAGE), decodeDepotPage],
-    ['report', encodeReport(REPORT, tokenFor('fw')), (bytes) => readReport(bytes, tokenFor)],
+    ['report', encodeReport(REPORT, tokenFor('fw', false)), (bytes) => readReport(bytes, tokenFor)],
     [
       'answer',
       encodeReportAnswer({ prove: true, isReplayed: false, sequence: 4, statement: PAGE.signed }, SECRET),

@@ -57,11 +57,13 @@ async function world(options: Partial<FleetOptions> = {}) {
     proof: undefined,
     ...more,
   });
-  const tokenFor = (name: string): Uint8Array => tokenOf(SECRET, publisher.identity.lineage, name);
-  const bytesOf = (one: Report): Uint8Array => encodeReport(one, tokenFor(one.via ?? one.name));
+  const tokenFor = (name: string, isRelay = false): Uint8Array =>
+    tokenOf(SECRET, publisher.identity.lineage, name, isRelay);
+  const tokenBehind = ({ name, via }: Report): Uint8Array => tokenFor(via ?? name, via !== undefined);
+  const bytesOf = (one: Report): Uint8Array => encodeReport(one, tokenBehind(one));
   const send = async (one: Report, to = fleet) => {
     const [answer = new Uint8Array()] = await to.takeReports([bytesOf(one)]);
-    return answer.length === 0 ? undefined : readReportAnswer(answer, tokenFor(one.via ?? one.name));
+    return answer.length === 0 ? undefined : readReportAnswer(answer, tokenBehind(one));
   };
   return { clock, publisher, releases, fleet, opened, report, bytesOf, send, tokenFor };
 }
@@ -146,6 +148,7 @@ describe('a report', () => {
       new Uint8Array(REPORT_MAX_BYTES + 1),
       encodeReport({ ...base, lineage, name: 'fw-2' }, token),
       encodeReport({ ...base, lineage, name: 'fw-1', via: 'relay' }, token), // the relay's would do
+      encodeReport({ ...base, lineage, name: 'fw-2', via: 'fw-1' }, token), // no firewall vouches for another
       encodeReport({ ...base, lineage: other, name: 'fw-1' }, token),
       encodeReport({ ...base, lineage: other, name: 'fw-1' }, tokenOf(SECRET, other, 'fw-1')),
       encodeReport({ ...base, lineage, name: 'fw-1' }, token).fill(1, 120, 121),

@@ -60,7 +60,7 @@ async function main(out: Output): Promise<void> {
     if (!isPartName(name))
       throw usageError(`--name ${name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
     if (reportToken === undefined)
-      throw usageError(`--report-token FILE is missing: rulectl keys token ${name} makes it`);
+      throw usageError(`--report-token FILE is missing: rulectl keys token ${name} --relay makes it`);
     const trust = readTrust(argv.trust);
     const token = readReportKey(reportToken);
     const endpoints = argv.listen.map(parseEndpoint);

@@ -43,7 +43,8 @@ const cli = strictYargs('rulecast-relay', new URL('../package.json', import.meta
   .option('report-token', {
     type: 'string',
     requiresArg: true,
-    describe: 'File of the token of this name (rulectl keys token NAME), which vouches for all behind it',
+    describe:
+      'File of the token of this name (rulectl keys token NAME --relay), which vouches for all behind it',
   })
   .option('ca', {
     type: 'string',

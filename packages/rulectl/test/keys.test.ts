@@ -221,9 +221,13 @@ describe('tokens', () => {
     expect(statSync(secret).mode & 0o777).toBe(0o600);
     const bytes = Buffer.from(readFileSync(secret, 'utf8').trim(), 'hex');
     expect(bytes).toHaveLength(32);
-    const expected = (name: string) => `${hexOf(tokenOf(bytes, Buffer.from(lineage, 'hex'), name))}\n`;
+    const expected = (name: string, isRelay = false) =>
+      `${hexOf(tokenOf(bytes, Buffer.from(lineage, 'hex'), name, isRelay))}\n`;
     const one = await keys('token', 'fw-17', '--secret', secret);
     expect(one).toMatchObject({ exit: 0, stdout: expected('fw-17') });
+    const relay = await keys('token', 'fw-17', '--relay', '--secret', secret);
+    expect(relay).toMatchObject({ exit: 0, stdout: expected('fw-17', true) });
+    expect(relay.stdout).not.toBe(one.stdout);
     const elsewhere = await rulectl(['keys', 'token', 'fw-17', '--secret', secret, '--lineage', lineage]);
     expect(elsewhere.stdout).toBe(one.stdout);
 

@@ -21,7 +21,9 @@ import { isCode } from '../wire/field.ts';
 
 const REPORT_TAG = 'RCA1';
 const ANSWER_TAG = 'RCB1';
+/** Of a firewall, and of a relay, which vouches for others as well. */
 const TOKEN_TAG = 'RCT1';
+const RELAY_TOKEN_TAG = 'RCT2';
 const MAC_BYTES = 32;
 const Flag = { held: 1, refused: 2, persisted: 4, proof: 8 } as const;
 const FLAGS = Flag.held | Flag.refused | Flag.persisted | Flag.proof;
@@ -65,10 +67,17 @@ export interface ReportAnswer {
   readonly statement: Signed | undefined;
 }
 
-/** The token of a name: whoever has the fleet's secret makes it, and nobody stores it. */
-export function tokenOf(secret: Uint8Array, lineage: Uint8Array, name: string): Uint8Array {
-  return new Uint8Array(createHmac('sha256', secret).update(TOKEN_TAG).update(lineage).update(name).digest());
+/**
+ * The token of a name: whoever has the fleet's secret makes it, and nobody stores it. That of a relay is
+ * another one than that of a firewall of its name, so that no firewall vouches for another.
+ */
+export function tokenOf(secret: Uint8Array, lineage: Uint8Array, name: string, isRelay = false): Uint8Array {
+  const tag = isRelay ? RELAY_TOKEN_TAG : TOKEN_TAG;
+  return new Uint8Array(createHmac('sha256', secret).update(tag).update(lineage).update(name).digest());
 }
+
+/** Gives the token by which a name is vouched for, or vouches for others. */
+export type TokenFor = (name: string, isRelay: boolean) => Uint8Array;
 
 /** Throws RangeError for one that could not be decoded again. */
 export function encodeReport(report: Report, token: Uint8Array): Uint8Array {
@@ -105,11 +114,11 @@ export function encodeReport(report: Report, token: Uint8Array): Uint8Array {
 }
 
 /**
- * A report, once its code is found right: `tokenFor` gives the token by which a name is vouched for, of `via`
- * where there is one. Throws ProtocolError `bad-report`, which tells a stranger nothing more.
+ * A report, once its code is found right, by the token of `via` where there is one. Throws ProtocolError
+ * `bad-report`, which tells a stranger nothing more.
  */
-export function readReport(bytes: Uint8Array, tokenFor: (name: string) => Uint8Array): Report {
-  return decodeReport(bytes, (mac, content, name) => isMac(mac, content, tokenFor(name)));
+export function readReport(bytes: Uint8Array, tokenFor: TokenFor): Report {
+  return decodeReport(bytes, (mac, content, name, isRelay) => isMac(mac, content, tokenFor(name, isRelay)));
 }
 
 /** One that `readReport` gave, and that was kept. Throws ProtocolError `bad-report`. */
@@ -119,7 +128,7 @@ export function readKeptReport(bytes: Uint8Array): Report {
 
 function decodeReport(
   bytes: Uint8Array,
-  isVouched: (mac: Uint8Array, content: Uint8Array, name: string) => boolean,
+  isVouched: (mac: Uint8Array, content: Uint8Array, name: string, isRelay: boolean) => boolean,
 ): Report {
   if (bytes.length > REPORT_MAX_BYTES)
     throw new ProtocolError(ErrorCode.badReport, `a report of ${bytes.length} bytes`);
@@ -130,7 +139,7 @@ function decodeReport(
   const lineage = reader.bytes(LINEAGE_BYTES).slice();
   const [name, via] = [reader.shortText(), reader.shortText()];
   if (!isPartName(name) || (via !== '' && !isPartName(via))) throw reader.error('a name that is none');
-  if (!isVouched(mac, content, via === '' ? name : via)) throw reader.error('its code is wrong');
+  if (!isVouched(mac, content, via || name, via !== '')) throw reader.error('its code is wrong');
   const sequence = reader.u64();
   const nonce = reader.bytes(NONCE_BYTES).slice();
   const flags = reader.u8();

@@ -17,6 +17,7 @@ import {
   readKeptReport,
   readReport,
   type Signed,
+  type TokenFor,
   tokenOf,
 } from '@rulecast/protocol';
 import { isStrange, type PublisherView, provenRelease } from '@rulecast/sessions';
@@ -50,7 +51,7 @@ export class Fleet implements FleetView {
   #writing: Promise<void> = Promise.resolve();
   #isClosed = false;
   #writeTrouble: string | undefined;
-  #token = { name: '', bytes: NOTHING };
+  #token = { name: '', isRelay: false, bytes: NOTHING };
 
   private constructor(options: FleetOptions) {
     this.#options = options;
@@ -111,7 +112,7 @@ export class Fleet implements FleetView {
     try {
       const report = readReport(bytes, this.#tokenFor);
       if (Buffer.compare(report.lineage, view.lineage) !== 0) return NOTHING;
-      const token = this.#tokenFor(report.via ?? report.name);
+      const token = this.#tokenFor(report.via ?? report.name, report.via !== undefined);
       const { sequence, nonce } = report;
       const taken = this.#members.take(report);
       if (taken.kind === 'replayed') {
@@ -132,9 +133,10 @@ export class Fleet implements FleetView {
   }
 
   /** The last one is asked for again for the answer, and by a relay for each report. */
-  readonly #tokenFor = (name: string): Uint8Array => {
+  readonly #tokenFor: TokenFor = (name, isRelay) => {
     const { secret, view } = this.#options;
-    if (name !== this.#token.name) this.#token = { name, bytes: tokenOf(secret, view.lineage, name) };
+    if (name !== this.#token.name || isRelay !== this.#token.isRelay)
+      this.#token = { name, isRelay, bytes: tokenOf(secret, view.lineage, name, isRelay) };
     return this.#token.bytes;
   };
 

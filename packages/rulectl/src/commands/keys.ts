@@ -62,7 +62,7 @@ const ACTIONS = [
 /** Those that make the next root, and the options that only they take. */
 const CHANGES: readonly KeysArgs['action'][] = ['rotate', 'renew', 'revoke'];
 const CHANGE_OPTIONS = ['epochs', 'refresh-by', 'draft'] as const;
-const TOKEN_OPTIONS = ['secret', 'names', 'to'] as const;
+const TOKEN_OPTIONS = ['secret', 'names', 'to', 'relay'] as const;
 /** Of a file with a million names. */
 const NAMES_MAX_BYTES = 64 * 2 ** 20;
 /** Of a file with two roots, which take 5 kB each in base64 at most. */
@@ -85,6 +85,7 @@ export interface KeysArgs {
   readonly secret: string | undefined;
   readonly names: string | undefined;
   readonly to: string | undefined;
+  readonly relay: boolean | undefined;
   readonly json: boolean | undefined;
 }
 
@@ -102,7 +103,7 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
         '  sign FILE       signs a draft with a root key, wherever that is kept\n' +
         '  install FILE    puts a draft in force that enough keys have signed\n' +
         '  fleet FILE      makes the secret of the firewalls that report, for fleet: in the configuration\n' +
-        '  token NAME      prints the token by which a firewall reports, or a relay',
+        '  token NAME      prints the token by which a firewall reports, or with --relay a relay',
     )
     .positional('action', { choices: ACTIONS, demandOption: true, describe: 'what to do' })
     .positional('what', {
@@ -154,6 +155,10 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
       describe: 'token: a file of names, one a line, each of which gets a file in the directory of --to',
     })
     .option('to', { type: 'string', requiresArg: true, describe: 'token: the directory of NAME.token files' })
+    .option('relay', {
+      type: 'boolean',
+      describe: 'token: of a rulecast-relay, which speaks for all behind it',
+    })
     .option('json', { type: 'boolean', describe: 'show: one JSON object' })
     .example([
       ['$0 keys show', 'who may sign now'],
@@ -247,7 +252,7 @@ function token(args: KeysArgs, terminal: Terminal): ExitCode {
   const lineage =
     args.lineage === undefined ? identityAt(pathOf(args, terminal)).lineage : lineageIn(args, 'token');
   const tokenFor = (name: string): Uint8Array => {
-    if (isPartName(name)) return tokenOf(secret, lineage, name);
+    if (isPartName(name)) return tokenOf(secret, lineage, name, args.relay === true);
     throw usageError(`"${name}" is no name: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
   };
   if (list === undefined || directory === undefined) {
