@@ -347,13 +347,13 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/names.md#What is there': async (text) => {
+  'docs/names.md#All that is answered': async (text) => {
     const box = await fresh();
     box.write('names.yaml', text);
     expect((await box.attempt('rulectl check names.yaml')).code).toBe(0);
   },
 
-  'docs/names.md#What is there/2': async (text) => {
+  'docs/names.md#Private addresses': async (text) => {
     const box = await fresh();
     box.write('names.yaml', text);
     const { code, stdout, stderr } = await box.attempt('rulectl check names.yaml');
