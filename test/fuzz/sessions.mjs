@@ -17,6 +17,7 @@ import {
   encodeMessage,
   encodeSnapshot,
   FrameEncoder,
+  joinReports,
   manifestFor,
   manifestHash,
   PROTOCOL_VERSION,
@@ -199,6 +200,37 @@ export class SubscriberTarget {
   }
 }
 
+const OBJECT = new Uint8Array(100_000);
+
+/** A depot of one object, and reports that are answered by themselves. */
+const DEPOT = /** @type {const} @satisfies {import('@rulecast/sessions').RelayHost} */ ({
+  head: Uint8Array.of(1),
+  object: async ({ length }) => (length === OBJECT.length ? OBJECT : undefined),
+  onHead: () => () => undefined,
+  takeReports: async (reports) => reports,
+});
+
+/** What a relay might say. @param {Draw} draw @returns {readonly Message[]} */
+function relayScript(draw) {
+  /** @type {Message[]} */
+  const messages = [{ kind: 'relay', protocolMin: 2, protocolMax: 2, name: `relay-${draw.below(10)}` }];
+  const sha256 = () => new Uint8Array(draw.bytes(32));
+  const reports = () => Array.from({ length: draw.below(9) }, () => draw.bytes(draw.below(300)));
+  for (let count = draw.below(8); count > 0; count--) {
+    messages.push(
+      draw.of(
+        /** @type {readonly Message[]} */ ([
+          { kind: 'fetch', sha256: sha256(), length: draw.of([0, 1, OBJECT.length, 2 ** 40]) },
+          { kind: 'reports', bytes: joinReports([draw.bytes(5), ...reports()]) },
+          { kind: 'ping' },
+          { kind: 'pong' },
+        ]),
+      ),
+    );
+  }
+  return messages;
+}
+
 export class PublisherTarget {
   async start() {
     this.directory = mkdtempSync(join(tmpdir(), 'rulecast-fuzz-'));
@@ -218,7 +250,7 @@ export class PublisherTarget {
         files: [{ name: 'hosts.txt', role: 'pushed', bytes: Buffer.from(text) }],
       });
     }
-    this.served = await serveSubscribers(this.publisher, [this.endpoint]);
+    this.served = await serveSubscribers(this.publisher, [this.endpoint], { relays: DEPOT });
     this.head = this.publisher.head;
   }
 
@@ -232,6 +264,7 @@ export class PublisherTarget {
     const other = draw.oneIn(4) ? new Uint8Array(draw.bytes(32)) : hash;
     const number = () => draw.of([0, 1, 3, manifest.version, 2 ** 32, Number.MAX_SAFE_INTEGER]);
     const held = { hash: other, epoch: number(), version: number() };
+    if (draw.oneIn(4)) return relayScript(draw);
     /** @type {Message[]} */
     const messages = [
       {

@@ -13,6 +13,7 @@ import type { RelayHost, ServedSubscribers } from '@rulecast/sessions';
 import { type Channel, connect, type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { turns, until } from '../../../test/kit/turns.ts';
+import type { Publisher } from '../../publisher/src/release/publisher.ts';
 import { serveSubscribers } from '../../publisher/src/sessions/host.ts';
 import { freshPublisher } from '../../publisher/test/fresh-publisher.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
@@ -64,10 +65,12 @@ interface Rig {
   readonly clock: FakeClock;
   readonly endpoint: Endpoint;
   readonly served: ServedSubscribers;
+  readonly publisher: Publisher;
   readonly source: (relay?: string) => SessionSource;
 }
 
-async function rig(relays: Shown | undefined = new Shown()): Promise<Rig> {
+async function rig(): Promise<Rig> {
+  const relays = new Shown();
   const clock = new FakeClock();
   const publisher = freshPublisher({ clock });
   const endpoint = parseEndpoint(`memory:relay-${++endpoints}`);
@@ -78,7 +81,7 @@ async function rig(relays: Shown | undefined = new Shown()): Promise<Rig> {
     onTestFinished(() => made.close());
     return made;
   };
-  return { shown: relays ?? new Shown(), clock, endpoint, served, source };
+  return { shown: relays, clock, endpoint, served, publisher, source };
 }
 
 const pattern = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 7 + length) & 255);
@@ -250,11 +253,13 @@ describe('a depot by a session', () => {
 });
 
 describe('the session of a relay', () => {
-  it('has a name of its own, which nobody takes from who answers', async () => {
-    const { source, clock, served } = await rig();
+  it('has a name of its own, of no firewall, which nobody takes from who answers', async () => {
+    const { source, clock, served, publisher } = await rig();
+    publisher.subscribers.expect(['dc1', 'fw-1']);
+    expect([...publisher.subscribers.expected()]).toEqual(['dc1', 'fw-1']);
     const relay = source();
     await relay.head();
-    expect([served.isRelay('dc1'), served.isRelay('dc2')]).toEqual([true, false]);
+    expect([...publisher.subscribers.expected()]).toEqual(['fw-1']);
     const second = source();
     const refused = expect(second.head()).rejects.toThrow('name-in-use');
     await until(() => clock.pendingMs.includes(2000));

@@ -31,8 +31,6 @@ export type AskTable = (subscriber: string, about: Question) => Promise<MessageO
 
 export interface ServedSubscribers extends Service {
   readonly ask: AskTable;
-  /** Whether a relay has the name. */
-  isRelay(name: string): boolean;
   /** Ends all sessions, which come back at once: what they were greeted with is over. */
   restart(): void;
 }
@@ -59,6 +57,7 @@ export async function serveSessions(
   const sessions = new Set<SubscriberSession>();
   const relaying = new RelaySessions(publisher, relays);
   const holders = new NameHolders<SubscriberSession | RelaySession>((name) => bindings.isBound(name));
+  publisher.subscribers.leaveOut((name) => holders.holderOf(name) instanceof RelaySession);
   const pending = new PendingSubscribers(publisher.clock);
   const logOf = pacedLogs(publisher);
   const admit = async (
@@ -121,7 +120,6 @@ export async function serveSessions(
   return {
     ask,
     close,
-    isRelay: (name) => holders.holderOf(name) instanceof RelaySession,
     restart: () => endAll({ code: ErrorCode.moreRoots, text: 'there is another root', retryAfterMs: 0 }),
   };
 }

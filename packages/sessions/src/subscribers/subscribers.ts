@@ -48,7 +48,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   readonly #listeners: Listeners<{ outcome: [Outcome]; change: [] }>;
   #configured: ReadonlySet<string> | undefined;
   #boundOf: (name: string) => readonly string[] | undefined = () => undefined;
-  #isElsewhere: (name: string) => boolean = () => false;
+  readonly #elsewhere: ((name: string) => boolean)[] = [];
 
   /** What listeners throw goes to the log. */
   constructor(logger: ListenerLogger) {
@@ -104,7 +104,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
 
   /** Names that are heard of by other ways are expected only while they are connected. */
   leaveOut(isElsewhere: (name: string) => boolean): void {
-    this.#isElsewhere = isElsewhere;
+    this.#elsewhere.push(isElsewhere);
     this.changed();
   }
 
@@ -112,7 +112,9 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   expected(): ReadonlySet<string> {
     const applied = [...this.#entries.values()].filter(({ hasApplied }) => hasApplied);
     const names = [...(this.#configured ?? applied.map(({ name }) => name))];
-    return new Set(names.filter((name) => this.#isConnected(name) || !this.#isElsewhere(name)));
+    return new Set(
+      names.filter((name) => this.#isConnected(name) || !this.#elsewhere.some((is) => is(name))),
+    );
   }
 
   #isConnected(name: string): boolean {
