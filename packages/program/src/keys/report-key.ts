@@ -4,7 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { lstatSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { IdentityError } from './identity.ts';
 
 const KEY_BYTES = 32;
@@ -15,7 +15,7 @@ export function readReportKey(path: string): Uint8Array {
   let text: string;
   let mode: number;
   try {
-    ({ mode } = lstatSync(path));
+    ({ mode } = statSync(path));
     text = readFileSync(path, 'latin1').slice(0, 2 * KEY_BYTES + 2);
   } catch (cause) {
     throw new IdentityError(

@@ -10,13 +10,18 @@ import {
 import type { Endpoint } from '@rulecast/vchan';
 import type { Publisher } from '../release/publisher.ts';
 
-/** Serves subscribers on some endpoints. Throws what `listen` throws, having closed what was open. */
-export function serveSubscribers(
+/**
+ * Serves subscribers on some endpoints. `hears`: whether somebody reports instead, whom nobody expects to
+ * connect. Throws what `listen` throws, having closed what was open.
+ */
+export async function serveSubscribers(
   publisher: Publisher,
   endpoints: readonly Endpoint[],
-  options: SubscriberOptions = {},
+  { hears, ...options }: SubscriberOptions & { readonly hears?: (name: string) => boolean } = {},
 ): Promise<ServedSubscribers> {
-  return serveSessions(hostOf(publisher), endpoints, options);
+  const served = await serveSessions(hostOf(publisher), endpoints, options);
+  if (hears !== undefined) publisher.subscribers.leaveOut((name) => served.isRelay(name) || hears(name));
+  return served;
 }
 
 export function hostOf(publisher: Publisher): SessionHost {
