@@ -108,7 +108,7 @@ async function main(out: Output): Promise<void> {
     await publisher.renew();
     const sources = config === undefined ? undefined : newSources(publisher, config, settings, audit);
     const mirror = await openMirror(publisher, config?.depot, settings.fleet);
-    const own = { places: placesOf(settings, logger), relays: mirror.relays, hears: mirror.hears };
+    const own = { places: placesOf(settings, logger), relays: mirror.relays };
     const sessions = await serveSubscribers(publisher, settings.listen, { ...settings, ...own });
     const counting = countFirewalls(publisher, sessions.ask);
     open({ publisher, ask: sessions.ask, sources, ...mirror, version: programVersion });

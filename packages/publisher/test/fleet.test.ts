@@ -22,7 +22,6 @@ import {
   splitReports,
   tokenOf,
 } from '@rulecast/protocol';
-import { parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
@@ -30,7 +29,7 @@ import { Fleet, type FleetOptions } from '../src/fleet/fleet.ts';
 import { listenForReports } from '../src/fleet/listener.ts';
 import type { FleetRow } from '../src/fleet/view.ts';
 import type { Publisher } from '../src/release/publisher.ts';
-import { hostOf, serveSubscribers } from '../src/sessions/host.ts';
+import { hostOf } from '../src/sessions/host.ts';
 import type { Release } from '../src/store/store.ts';
 import { freshPublisher, hex, release, SILENT } from './fresh-publisher.ts';
 
@@ -331,9 +330,7 @@ describe('what is known of names', () => {
 describe('who is expected to connect', () => {
   it('is nobody who reports, until that ends', async () => {
     const { publisher, fleet, send, report, clock } = await world();
-    const hears = (name: string): boolean => fleet.find(name)?.state === 'behind';
-    const served = await serveSubscribers(publisher, [parseEndpoint('memory:hears')], { hears });
-    onTestFinished(() => served.close());
+    publisher.subscribers.leaveOut((name) => fleet.hears(name));
     publisher.subscribers.expect(['fw-1', 'fw-2']);
     await send(report('fw-1'));
     expect([...publisher.subscribers.expected()]).toEqual(['fw-2']);

@@ -18,8 +18,6 @@ export interface Mirror {
   readonly fleet: Fleet | undefined;
   /** Undefined where there is no depot for relays to read. */
   readonly relays: RelayHost | undefined;
-  /** Whether a name reports, and is not silent. */
-  hears(name: string): boolean;
   close(): Promise<void>;
 }
 
@@ -40,10 +38,6 @@ export async function openMirror(
     depot,
     fleet,
     relays: depot && relayHostOf(depot, takeReports),
-    hears: (name) => {
-      const state = fleet?.find(name)?.state;
-      return state === 'synced' || state === 'behind' || state === 'refused';
-    },
     close: async () => {
       await reporting?.stop();
       await fleet?.close();
@@ -82,6 +76,7 @@ async function openFleet(
     );
   const shared = { store, clock, nowMs, turn, logger, publisher, view: hostOf(publisher), expected };
   const fleet = await Fleet.open({ ...shared, secret, everyMs });
+  subscribers.leaveOut((name) => fleet.hears(name));
   const stop = await listenForReports(reports, (all) => fleet.takeReports(all), logger);
   return { fleet, stop };
 }

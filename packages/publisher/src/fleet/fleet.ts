@@ -193,6 +193,12 @@ export class Fleet implements FleetView {
     return this.#members.find(name);
   }
 
+  /** Whether a name reports, and is not silent. */
+  hears(name: string): boolean {
+    const state = this.find(name)?.state;
+    return state !== undefined && state !== 'silent';
+  }
+
   forget(name: string): boolean {
     const wasThere = this.#members.forget(name);
     if (wasThere) this.#keep(name, undefined);

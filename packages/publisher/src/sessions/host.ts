@@ -10,18 +10,13 @@ import {
 import type { Endpoint } from '@rulecast/vchan';
 import type { Publisher } from '../release/publisher.ts';
 
-/**
- * Serves subscribers on some endpoints. `hears`: whether somebody reports instead, whom nobody expects to
- * connect. Throws what `listen` throws, having closed what was open.
- */
-export async function serveSubscribers(
+/** Serves subscribers on some endpoints. Throws what `listen` throws, having closed what was open. */
+export function serveSubscribers(
   publisher: Publisher,
   endpoints: readonly Endpoint[],
-  { hears, ...options }: SubscriberOptions & { readonly hears?: (name: string) => boolean } = {},
+  options: SubscriberOptions = {},
 ): Promise<ServedSubscribers> {
-  const served = await serveSessions(hostOf(publisher), endpoints, options);
-  if (hears !== undefined) publisher.subscribers.leaveOut((name) => served.isRelay(name) || hears(name));
-  return served;
+  return serveSessions(hostOf(publisher), endpoints, options);
 }
 
 export function hostOf(publisher: Publisher): SessionHost {
