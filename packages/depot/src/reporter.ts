@@ -146,7 +146,7 @@ export class Reporter {
     const { name, held, applyMs = 0, persisted } = entry;
     // What a firewall has in force that nobody saw it apply is from its disk.
     const isPersisted = persisted ?? via === undefined;
-    this.#sequence = Math.max(this.#sequence + 1, nowMs());
+    this.#sequence = Math.min(Math.max(this.#sequence + 1, nowMs()), Number.MAX_SAFE_INTEGER);
     const report = {
       lineage,
       name,

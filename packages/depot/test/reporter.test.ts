@@ -135,6 +135,14 @@ describe('a reporter', () => {
     expect(world.heard.at(-1)?.sequence).toBe(1_800_000_000_001);
   });
 
+  it('lives on where somebody with its token has used up all sequences', async () => {
+    const world = rig();
+    world.answer = () => ({ isReplayed: true, sequence: Number.MAX_SAFE_INTEGER });
+    expect(await world.ask(1)).toBeUndefined();
+    expect(await world.ask(2)).toBeUndefined();
+    expect(world.heard.at(-1)?.sequence).toBe(Number.MAX_SAFE_INTEGER);
+  });
+
   it('asks for a proof where the publisher wants one, and sends it once', async () => {
     const world = rig();
     const proof = { signatures: Uint8Array.of(0), content: filled(40, 5) };

@@ -1,12 +1,31 @@
 /** The depot that a publisher writes: what a reader finds after any write, what stays, and what is said. */
 
-import { existsSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { deltaFrom, objectPath, readDepotHead } from '@rulecast/protocol';
+import {
+  deltaFrom,
+  encodeDepotHead,
+  joinSigned,
+  objectPath,
+  readDepotHead,
+  signBytes,
+  TRANSFER_MAX_BYTES,
+} from '@rulecast/protocol';
 import { parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { releaseIn } from '../../../test/kit/depot.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { freshKey } from '../../../test/kit/roots.mjs';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { Depot, type DepotOptions } from '../src/depot/depot.ts';
 import { DepotDirectory } from '../src/depot/directory.ts';
@@ -18,6 +37,8 @@ import { degradedOf } from '../src/requests/status.ts';
 import type { Release } from '../src/store/store.ts';
 import { freshPublisher, hex, release, SILENT } from './fresh-publisher.ts';
 import { recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
+
+const OBJECT_PATH = `o/ab/${'ab'.repeat(32)}`;
 
 /** Files in memory, and what was done to them in turn. */
 class MemoryFiles implements DepotFiles {
@@ -165,6 +186,24 @@ describe('a depot', () => {
     expect(found(publisher, files.files).head).toEqual({ ...again, sequence: again.sequence + 1 });
   });
 
+  // Whoever may write there, without a key, had the last sequence signed: no reader believed a later head.
+  it('goes on above no sequence of a head that was not signed here', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    await releases(publisher, 1);
+    const files = new MemoryFiles();
+    const first = depotOf(publisher, files);
+    await first.depot.start();
+    await first.depot.close();
+    const { head } = readDepotHead(files.files.get('head') ?? new Uint8Array());
+    const content = encodeDepotHead({ ...head, sequence: Number.MAX_SAFE_INTEGER });
+    files.files.set('head', joinSigned({ signatures: signBytes(content, freshKey()), content }));
+    const { depot, clock } = depotOf(publisher, files);
+    await depot.start();
+    expect(depot.trouble).toBeUndefined();
+    const { sequence } = readDepotHead(files.files.get('head') ?? new Uint8Array()).head;
+    expect(sequence - clock.wallMs()).toBeLessThan(1000);
+  });
+
   it('keeps what no head names any more for two hours, and what a depot of before had', async () => {
     const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
     await releases(publisher, 2);
@@ -304,16 +343,16 @@ describe('the directory of a depot', () => {
     const directory = join(temporaryDirectory(), 'depot');
     const files = await DepotDirectory.open(directory);
     onTestFinished(() => files.close());
-    await files.write('o/ab/abcd', Buffer.from('object'));
+    await files.write(OBJECT_PATH, Buffer.from('object'));
     await files.write('head', Buffer.from('head'));
-    const modes = ['', 'o', 'o/ab', 'o/ab/abcd', 'head'].map(
+    const modes = ['', 'o', 'o/ab', OBJECT_PATH, 'head'].map(
       (path) => statSync(join(directory, path)).mode & 0o777,
     );
     expect(modes).toEqual([0o755, 0o755, 0o755, 0o644, 0o644]);
-    expect(await files.objects()).toEqual(['o/ab/abcd']);
+    expect(await files.objects()).toEqual([OBJECT_PATH]);
     expect(Buffer.from((await files.read('head')) ?? []).toString()).toBe('head');
     expect(await files.read('o/ab/none')).toBeUndefined();
-    await files.remove('o/ab/abcd');
+    await files.remove(OBJECT_PATH);
     expect(await files.objects()).toEqual([]);
   });
 
@@ -346,15 +385,42 @@ describe('the directory of a depot', () => {
   it('loses what a killed publisher left unfinished, and nothing else', async () => {
     const directory = temporaryDirectory();
     const before = await DepotDirectory.open(directory);
-    await before.write('o/ab/abcd', Buffer.from('object'));
+    await before.write(OBJECT_PATH, Buffer.from('object'));
     before.close();
-    for (const path of ['head.new', 'o/ab/abff.new']) writeFileSync(join(directory, path), 'half');
-    (await DepotDirectory.open(directory)).close();
-    expect(['head.new', 'o/ab/abff.new'].map((path) => existsSync(join(directory, path)))).toEqual([
+    const others = ['index.new', 'o/ab/index.html', 'o/ab/notes.new'];
+    for (const path of ['head.new', `${OBJECT_PATH}.new`, ...others])
+      writeFileSync(join(directory, path), 'half');
+    const files = await DepotDirectory.open(directory);
+    expect(await files.objects()).toEqual([OBJECT_PATH]); // what is not an object is not ours to prune
+    files.close();
+    expect(others.map((path) => existsSync(join(directory, path)))).toEqual([true, true, true]);
+    expect(['head.new', `${OBJECT_PATH}.new`].map((path) => existsSync(join(directory, path)))).toEqual([
       false,
       false,
     ]);
-    expect(readFileSync(join(directory, 'o/ab/abcd'), 'utf8')).toBe('object');
+    expect(readFileSync(join(directory, OBJECT_PATH), 'utf8')).toBe('object');
+  });
+
+  it('reads no pipe, link, folder or endless file that somebody put there, and puts its own in their place', async () => {
+    const directory = temporaryDirectory();
+    const files = await DepotDirectory.open(directory);
+    onTestFinished(() => files.close());
+    const head = join(directory, 'head');
+    const plant: readonly (() => void)[] = [
+      () => execFileSync('mkfifo', [head]),
+      () => symlinkSync('/dev/zero', head),
+      () => {
+        writeFileSync(head, '');
+        truncateSync(head, TRANSFER_MAX_BYTES + 1);
+      },
+    ];
+    for (const put of plant) {
+      rmSync(head, { force: true });
+      put();
+      await expect(files.read('head')).rejects.toThrow(DepotError);
+      await files.write('head', Buffer.from('mine'));
+      expect(Buffer.from((await files.read('head')) ?? []).toString()).toBe('mine');
+    }
   });
 
   it('says which file cannot be written', async () => {
@@ -362,8 +428,8 @@ describe('the directory of a depot', () => {
     const files = await DepotDirectory.open(directory);
     onTestFinished(() => files.close());
     writeFileSync(join(directory, 'o'), 'a file where a folder is to be');
-    await expect(files.write('o/ab/abcd', Buffer.from('object'))).rejects.toThrow(
-      /^o\/ab\/abcd: E(EXIST|NOTDIR)/,
+    await expect(files.write(OBJECT_PATH, Buffer.from('object'))).rejects.toThrow(
+      /^o\/ab\/ab[0-9a-f]+: E(EXIST|NOTDIR)/,
     );
   });
 });

@@ -15,6 +15,7 @@ import {
   encodeDepotHead,
   encodeDepotPage,
   formatRoots,
+  isSignedBy,
   joinSigned,
   type ObjectReference,
   objectPath,
@@ -126,7 +127,7 @@ export class Depot {
     try {
       for (const path of await files.objects()) this.#namedAt.set(path, clock.monotonicMs());
       const head = await files.read(HEAD_PATH);
-      if (head !== undefined) this.#sequence = sequenceOf(head);
+      if (head !== undefined) this.#sequence = sequenceOf(head, this.#options.identity);
     } catch (error) {
       this.#fail(error);
     }
@@ -280,10 +281,14 @@ function deltaOf(base: string, reference: ObjectReference): DepotDelta {
   return { base: Buffer.from(base, 'hex').subarray(0, DEPOT_BASE_BYTES), ...reference };
 }
 
-/** 0 of what is no head: whoever damaged it, the next one is above by the time. */
-function sequenceOf(bytes: Uint8Array): number {
+/**
+ * 0 of what is no head of this root: whoever put it there, the next one is above by the time. The largest
+ * sequence there is would else be signed here, and no reader would believe a later head.
+ */
+function sequenceOf(bytes: Uint8Array, { root }: DepotOptions['identity']): number {
   try {
-    return readDepotHead(bytes).head.sequence;
+    const { head, ...signed } = readDepotHead(bytes);
+    return isSignedBy(root, 'freshness', signed) ? head.sequence : 0;
   } catch {
     return 0;
   }

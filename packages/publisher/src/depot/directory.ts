@@ -4,9 +4,10 @@
  */
 
 import { constants, type Stats } from 'node:fs';
-import { chmod, type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type DirectoryLock, lockDirectory } from '@rulecast/program/lock';
+import { TRANSFER_MAX_BYTES } from '@rulecast/protocol';
 import { DepotError, type DepotFiles } from './files.ts';
 
 const FILE_MODE = 0o644;
@@ -15,6 +16,8 @@ const OBJECTS = 'o';
 /** Of a file that is being written; what a killed publisher left goes with the next start. */
 const UNFINISHED = '.new';
 const FOLDER = /^[0-9a-f]{2}$/;
+/** What else lies there is not ours to remove. */
+const OBJECT = /^[0-9a-f]{64}$/;
 
 export class DepotDirectory implements DepotFiles {
   readonly #directory: string;
@@ -35,14 +38,27 @@ export class DepotDirectory implements DepotFiles {
   }
 
   async #sweep(): Promise<void> {
-    for (const folder of ['', ...(await this.#folders()).map((name) => join(OBJECTS, name))]) {
-      const unfinished = (await this.#names(folder)).filter((name) => name.endsWith(UNFINISHED));
-      for (const name of unfinished) await this.remove(join(folder, name));
+    await this.remove(`head${UNFINISHED}`);
+    for (const folder of (await this.#folders()).map((name) => join(OBJECTS, name))) {
+      const names = (await this.#names(folder)).filter((name) => name.endsWith(UNFINISHED));
+      for (const name of names.filter((one) => OBJECT.test(one.slice(0, -UNFINISHED.length))))
+        await this.remove(join(folder, name));
     }
   }
 
   read(path: string): Promise<Uint8Array | undefined> {
-    return attempt(path, () => readFile(join(this.#directory, path)), undefined);
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK; // a pipe would hang
+    const read = async (): Promise<Uint8Array> => {
+      const file = await open(join(this.#directory, path), flags);
+      try {
+        const stat = await file.stat();
+        if (stat.isFile() && stat.size <= TRANSFER_MAX_BYTES) return await file.readFile();
+        throw new Error('this is no file that a publisher wrote');
+      } finally {
+        await file.close();
+      }
+    };
+    return attempt(path, read, undefined);
   }
 
   write(path: string, bytes: Uint8Array): Promise<void> {
@@ -88,7 +104,8 @@ export class DepotDirectory implements DepotFiles {
   async objects(): Promise<readonly string[]> {
     const paths: string[] = [];
     for (const folder of await this.#folders())
-      for (const name of await this.#names(join(OBJECTS, folder))) paths.push(`${OBJECTS}/${folder}/${name}`);
+      for (const name of await this.#names(join(OBJECTS, folder)))
+        if (OBJECT.test(name)) paths.push(`${OBJECTS}/${folder}/${name}`);
     return paths;
   }
 
