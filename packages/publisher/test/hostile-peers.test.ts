@@ -41,6 +41,12 @@ async function house(
   const served: ServedSubscribers = await serveSubscribers(publisher, [endpoint, ...more], {
     curve,
     bindings: new Bindings(bindings),
+    relays: {
+      head: undefined,
+      object: async () => undefined,
+      onHead: () => () => undefined,
+      takeReports: async () => [],
+    },
   });
   const controlled = await serveControl(publisher, [control], served.ask);
   onTestFinished(async () => {
@@ -170,6 +176,18 @@ describe('connections that say nothing', () => {
     clock.advance(1);
     expect(await quiet.next('bye')).toMatchObject({ code: 'too-many-connections', retryAfterMs: 1000 });
     void last;
+  });
+
+  it('are no more where they claim a name as relays', async () => {
+    const { endpoint } = await house();
+    await ScriptedSubscriber.greet(endpoint, 'fw1'); // it answers no PING, and the clock stands still
+    const relays: ScriptedSubscriber[] = [];
+    for (let i = 0; i <= WAITING_MAX; i++) {
+      const relay = await ScriptedSubscriber.connect(endpoint);
+      await relay.send({ kind: 'relay', protocolMin: 2, protocolMax: 2, name: 'fw1' });
+      relays.push(relay);
+    }
+    expect(await relays[0]?.next('bye')).toMatchObject({ code: 'too-many-connections' });
   });
 });
 

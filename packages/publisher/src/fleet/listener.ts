@@ -45,6 +45,7 @@ export async function listenForReports(
     (request, response) => void answer(request, response, take, logger),
   );
   server.maxConnections = CONNECTIONS_MAX;
+  server.setTimeout(IDLE_MAX_MS); // one that does not read its answers gives its place back
   await listenWith(server, endpoint, (err) => logger.warn({ err }, 'a report could not be taken'));
   return async () => {
     const closed = new Promise((resolve) => server.close(resolve));

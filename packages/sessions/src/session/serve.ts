@@ -96,7 +96,10 @@ export async function serveSessions(
     }
     if (relay === undefined) return;
     await relaying.serve(connection, relay, logOf(owner), {
-      admit: (one, name) => admit(one, name, owner, channel.peer),
+      admit: (one, name) => {
+        const leave = pending.add(one, owner); // while who has the name is asked
+        return admit(one, name, owner, channel.peer).finally(leave);
+      },
       release: (one) => holders.release(one),
     });
   };
@@ -135,20 +138,23 @@ function pacedLogs({ logger, clock }: SessionHost): (owner: string | undefined) 
   };
 }
 
+type Stoppable = Pick<SubscriberSession | RelaySession, 'stop'>;
+
 /**
- * Connections that have not said HELLO. Those that are known for a bound name already are no part of the
- * crowd: each name has a place of its own here, and its newest connection has that.
+ * Connections that have not said HELLO or RELAY, or whose name is not theirs yet. Those that are known for a
+ * bound name already are no part of the crowd: each name has a place of its own here, and its newest
+ * connection has that.
  */
 class PendingSubscribers {
   readonly #pending: PendingConnections;
-  readonly #bound = new Map<string, SubscriberSession>();
+  readonly #bound = new Map<string, Stoppable>();
 
   constructor(clock: SteadyClock) {
     this.#pending = new PendingConnections(clock);
   }
 
   /** Returns what takes it out again. */
-  add(session: SubscriberSession, owner: string | undefined): () => void {
+  add(session: Stoppable, owner: string | undefined): () => void {
     if (owner === undefined) return this.#pending.add(() => session.stop(SILENT));
     this.#bound.get(owner)?.stop(busy(`${owner} connected once more before it said HELLO here`));
     this.#bound.set(owner, session);
