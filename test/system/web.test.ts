@@ -7,15 +7,14 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Access } from '../../packages/rulectl/src/web/access.ts';
+import type { Access } from '../../packages/rulectl/src/web/access.ts';
 import { Model } from '../../packages/rulectl/src/web/model.ts';
-import { pageServer } from '../../packages/rulectl/src/web/server.ts';
-import { view } from '../../packages/rulectl/src/web/view.ts';
+import { servePage } from '../../packages/rulectl/src/web/server.ts';
 import { FakePublisher } from '../../packages/rulectl/test/fake-publisher.ts';
 import { blockText, ROOT } from '../docs/blocks.ts';
 import { endpointsIn, rulectl } from '../processes.mjs';
@@ -34,8 +33,11 @@ const ASKED = new URLSearchParams({
   what: '192.0.2.66',
 });
 const PICTURES = process.env['RULECAST_PICTURES'];
-/** Those that documents show, and how much of them, in pixels. */
-const SHOWN: Readonly<Record<string, number>> = { 'status-light': 885, 'refused-dark': 1080 };
+/** Those that documents show, up to the end of which element. */
+const SHOWN: Readonly<Record<string, string>> = {
+  'status-light': '.tables',
+  'refused-dark': '.tables >> nth=1',
+};
 
 const hasBrowser = browserGap() === undefined;
 let browser: Browser;
@@ -146,6 +148,31 @@ describe.runIf(hasBrowser)('rulectl web', () => {
     expect(said).toEqual([]);
   });
 
+  it('opens an eighth window: those that nobody sees follow nothing', async () => {
+    const scene = new Scene();
+    const { page, base } = await entered(await served(scene));
+    const hide = `Object.defineProperty(document, 'hidden', { get: () => true });
+      document.dispatchEvent(new Event('visibilitychange'));`;
+    await page.evaluate(hide);
+    for (let i = 0; i < 7; i++) {
+      const other = await page.context().newPage();
+      expect(await look(other, base)).toContain('no publisher answers at');
+      await other.evaluate(hide);
+    }
+  });
+
+  it('takes nothing from who writes while it follows', async () => {
+    const scene = new Scene();
+    const { page, base } = await entered(await served(scene));
+    await look(page, `${base}lists`);
+    await page.fill('input', 'mal');
+    await page.evaluate('load()');
+    expect(await page.inputValue('input')).toBe('mal');
+    await page.fill('input', '');
+    await page.evaluate('load()');
+    expect(await page.evaluate('document.activeElement.name')).toBe('q');
+  });
+
   it('as its unit starts it says in one line what its role may not see, and shows the rest', async () => {
     const scene = await office();
     const [, words = ''] = /^ExecStart=\S+ (.*) --control \S+$/m.exec(UNIT) ?? [];
@@ -222,13 +249,19 @@ async function copied(page: Page): Promise<string> {
 
 /** Of a wide page that documents show, or, into a folder of that name, of each. */
 async function picture(page: Page, name: string, width: number): Promise<void> {
-  const height = width === 1100 ? SHOWN[name] : undefined;
-  if (PICTURES === undefined || (PICTURES === '1' && height === undefined)) return;
+  const end = width === 1100 ? SHOWN[name] : undefined;
+  if (PICTURES === undefined || (PICTURES === '1' && end === undefined)) return;
   const folder = PICTURES === '1' ? join(ROOT, 'docs/images') : PICTURES;
   mkdirSync(folder, { recursive: true });
-  if (height !== undefined) await page.setViewportSize({ width: 900, height });
-  const file = join(folder, `web-${name}${height === undefined ? `-${width}` : ''}.png`);
-  writeFileSync(file, await page.screenshot({ fullPage: height === undefined }));
+  if (end === undefined) {
+    writeFileSync(join(folder, `web-${name}-${width}.png`), await page.screenshot({ fullPage: true }));
+    return;
+  }
+  await page.setViewportSize({ width: 760, height: 800 });
+  const box = await page.locator(end).first().boundingBox();
+  const height = Math.ceil((box?.y ?? 0) + (box?.height ?? 0)) + 16;
+  const clip = { x: 0, y: 0, width: 760, height };
+  writeFileSync(join(folder, `web-${name}.png`), await page.screenshot({ fullPage: true, clip }));
   await page.setViewportSize({ width, height: 800 });
 }
 
@@ -238,16 +271,20 @@ describe.runIf(hasBrowser)('the page of an office', () => {
     ...{ refused: 'refused', ask: `ask?${ASKED}` },
   };
   let publisher: FakePublisher;
-  let server: ReturnType<typeof pageServer>;
+  let server: Server;
   let access: Access;
 
   beforeAll(async () => {
     browser = await openBrowser();
     publisher = await FakePublisher.start(scripted(PICTURES === '1' ? answersOf : grown(20, 20)));
     const world = { nowMs: () => NOW_MS, waitMs: () => new Promise<void>(() => undefined) };
-    server = pageServer(() => access, new Model({ endpoint: publisher.endpoint }, world), view, console.log);
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    access = new Access(`127.0.0.1:${(server.address() as AddressInfo).port}`, randomBytes);
+    const at = { host: '127.0.0.1', port: 0 };
+    ({ server, access } = await servePage(
+      new Model({ endpoint: publisher.endpoint }, world),
+      at,
+      randomBytes,
+      console.log,
+    ));
   });
   afterAll(async () => {
     await browser?.close();

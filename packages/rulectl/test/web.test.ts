@@ -8,6 +8,8 @@ import {
   type IncomingMessage,
   type RequestOptions,
   request,
+  type Server,
+  type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
@@ -18,7 +20,7 @@ import { Access } from '../src/web/access.ts';
 import { html } from '../src/web/html.ts';
 import { Model } from '../src/web/model.ts';
 import { pageOf } from '../src/web/pages/frame.ts';
-import { pageServer } from '../src/web/server.ts';
+import { servePage } from '../src/web/server.ts';
 import { view } from '../src/web/view.ts';
 import { MAIN, rulectl } from './cli.ts';
 import { FakePublisher } from './fake-publisher.ts';
@@ -76,6 +78,12 @@ describe('who gets in', () => {
     expect(cookies.map((cookie) => own.isIn(own.base, cookie))).toEqual([false, ...Array(8).fill(true)]);
   });
 
+  it('knows port 80 as a browser writes it', () => {
+    const plain = new Access('127.0.0.1:80', counted);
+    expect(plain.newLink()).toMatch(/^http:\/\/127\.0\.0\.1\/#/);
+    expect(plain.refusal('GET', '/', { host: '127.0.0.1' })).toBeUndefined();
+  });
+
   const own = { host: HOST };
   it.each<[string, string, string, IncomingHttpHeaders, number | undefined]>([
     ['the page itself', 'GET', '/x/', { ...own, 'sec-fetch-site': 'same-origin' }, undefined],
@@ -128,7 +136,7 @@ function hostile(message: Message): readonly ControlRecord[] | undefined {
 
 describe('the page', () => {
   let publisher: FakePublisher;
-  let server: ReturnType<typeof pageServer>;
+  let server: Server;
   let access: Access;
   let cookie = '';
   const complaints: string[] = [];
@@ -137,14 +145,9 @@ describe('the page', () => {
     publisher = await FakePublisher.start(scripted(hostile));
     const world = { nowMs: () => NOW_MS, waitMs: () => new Promise<void>(() => undefined) };
     const model = new Model({ endpoint: publisher.endpoint }, world);
-    server = pageServer(
-      () => access,
-      model,
-      view,
-      (text) => complaints.push(text),
-    );
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    access = new Access(`127.0.0.1:${(server.address() as AddressInfo).port}`, counted);
+    ({ server, access } = await servePage(model, { host: '127.0.0.1', port: 0 }, counted, (text) =>
+      complaints.push(text),
+    ));
     cookie = access.enter(access.newLink().split('#')[1] ?? '')?.split(';')[0] ?? '';
   });
   afterAll(async () => {
@@ -202,7 +205,7 @@ describe('the page', () => {
     ['no release 0', 'releases/0', {}, 404],
     ['no deeper page', 'lists/a/b', {}, 404],
     ['nothing to be changed', '', { method: 'PUT' }, 405],
-    ['no long address', 'x'.repeat(3000), {}, 414],
+    ['no long address', 'x'.repeat(9000), {}, 431],
   ])('has %s', async (_, path, options, status) => {
     expect((await asked(`${access.base}${path}`, options)).status).toBe(status);
   });
@@ -218,6 +221,20 @@ describe('the page', () => {
     const headers = { origin: access.newLink().split('/#')[0] };
     const { status, body } = await asked('/enter', { method: 'POST', headers }, 'x'.repeat(100_000));
     expect([status, body]).toEqual([403, expect.stringContaining('This link was used, or is none')]);
+  });
+
+  it('has nothing to complain of where a peer hangs up within its body', async () => {
+    const [origin = ''] = access.newLink().split('/#');
+    const { port } = server.address() as AddressInfo;
+    const peer = connect({ host: '127.0.0.1', port });
+    peer.write(
+      `POST /enter HTTP/1.1\r\nHost: ${new URL(origin).host}\r\nOrigin: ${origin}\r\nContent-Length: 9\r\n\r\nx`,
+    );
+    const [, response] = (await once(server, 'request')) as [IncomingMessage, ServerResponse];
+    peer.destroy();
+    await once(response, 'close');
+    expect((await asked('/')).status).toBe(200);
+    expect(complaints).toEqual([]);
   });
 
   it('gives each link once over HTTP', async () => {

@@ -2,16 +2,14 @@
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { isatty } from 'node:tty';
 import type { Argv } from 'yargs';
 import { type ControlArgs, controlOf } from '../control/client.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
-import { Access } from '../web/access.ts';
+import type { Access } from '../web/access.ts';
 import { Model } from '../web/model.ts';
-import { pageServer } from '../web/server.ts';
-import { view } from '../web/view.ts';
+import { servePage } from '../web/server.ts';
 
 export const command = 'web';
 
@@ -48,23 +46,14 @@ export async function run(args: WebArgs, terminal: Terminal): Promise<ExitCode> 
       `--listen ${args.listen}: write 127.0.0.1:PORT or [::1]:PORT; the page is for this machine alone`,
     );
   const world = { nowMs: () => terminal.nowMs(), waitMs: (ms: number) => terminal.waitMs(ms) };
-  let access: Access | undefined;
-  const server = pageServer(
-    () => {
-      if (access === undefined) throw new Error('a request before the port is known');
-      return access;
+  const model = new Model(controlOf(args), world);
+  const complain = (text: string): void => terminal.complain(text);
+  const { access } = await servePage(model, { host, port: Number(port) }, randomBytes, complain).catch(
+    (cause: Error) => {
+      const text = `${args.listen} cannot be listened at: ${cause.message}; name another port, or none`;
+      throw new CliError(ExitCode.unreachable, 'cannot-listen', text, { cause });
     },
-    new Model(controlOf(args), world),
-    view,
-    (text) => terminal.complain(text),
   );
-  server.listen({ host: host.replace(/[[\]]/g, ''), port: Number(port), exclusive: true });
-  await once(server, 'listening').catch((cause: Error) => {
-    const text = `${args.listen} cannot be listened at: ${cause.message}; name another port, or none`;
-    throw new CliError(ExitCode.unreachable, 'cannot-listen', text, { cause });
-  });
-  const { port: own } = server.address() as AddressInfo;
-  access = new Access(`${host}:${own}`, randomBytes);
   tellLink(access, terminal);
   await ended(access, terminal);
   return ExitCode.ok;

@@ -30,9 +30,9 @@ export class Access {
   #secret: string | undefined;
   readonly #cookies: string[] = [];
 
-  /** `host`: as a browser says it, with the port. */
+  /** `host`: with the port. */
   constructor(host: string, random: (bytes: number) => Buffer) {
-    this.#host = host;
+    this.#host = new URL(`http://${host}`).host; // as a browser writes it: without port 80
     this.#random = random;
     this.base = `/${this.#newSecret()}/`;
   }

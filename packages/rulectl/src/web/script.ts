@@ -16,28 +16,46 @@ else
 /** Shows what changed, and copies commands. */
 export const PAGE_SCRIPT = `'use strict';
 const find = (what) => document.querySelector(what);
-const places = () => [...document.querySelectorAll('main :is(a, button, [tabindex])')];
-let timer;
+const places = () => [...document.querySelectorAll('main :is(a, button, input, [tabindex])')];
+/** Nothing is taken from who writes, or marks what he copies. */
+const isInUse = () => !getSelection().isCollapsed
+  || [...document.querySelectorAll('input')].some(({ value, defaultValue }) => value !== defaultValue);
 let isDue = false;
-async function reload() {
-  timer = undefined;
-  isDue = document.hidden;
-  if (isDue) return;
+let isLoading = false;
+async function load() {
   const answer = await fetch(location.href).catch(() => undefined);
-  find('#gone').hidden = answer?.ok === true;
-  if (answer?.ok !== true) return;
-  const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  const text = await answer?.text().catch(() => undefined);
+  find('#gone').hidden = answer?.ok === true && text !== undefined;
+  if (!find('#gone').hidden || isInUse()) return;
+  const page = new DOMParser().parseFromString(text, 'text/html');
   const focused = places().indexOf(document.activeElement);
   find('main').replaceChildren(...page.querySelector('main').childNodes);
   if (focused >= 0) places()[focused]?.focus({ preventScroll: true });
 }
-const soon = () => { timer ??= setTimeout(reload, 300); };
-if (document.body.dataset.events) {
-  const events = new EventSource(document.body.dataset.events);
-  events.onopen = soon;
-  events.onmessage = soon;
+async function reload() {
+  isDue = true;
+  if (isLoading) return;
+  isLoading = true;
+  while (isDue) {
+    await new Promise((resolve) => { setTimeout(resolve, 300); });
+    isDue = false;
+    await load();
+  }
+  isLoading = false;
+}
+let events;
+/** A browser has six connections to a server: a window that nobody sees takes none. */
+function follow() {
+  events?.close();
+  if (document.hidden) return;
+  events = new EventSource(document.body.dataset.events);
+  events.onopen = reload;
+  events.onmessage = reload;
   events.onerror = () => { find('#gone').hidden = false; };
-  document.addEventListener('visibilitychange', () => { if (isDue) soon(); });
+}
+if (document.body.dataset.events) {
+  follow();
+  document.addEventListener('visibilitychange', follow);
 }
 document.addEventListener('click', async ({ target }) => {
   if (!target.matches('button.copy')) return;

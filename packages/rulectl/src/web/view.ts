@@ -1,20 +1,20 @@
 /** Which page is at which path. */
 
+import type { Model } from './model.ts';
 import { askPage } from './pages/ask.ts';
+import type { Page } from './pages/frame.ts';
 import { listPage, listsPage } from './pages/lists.ts';
 import { refusedPage } from './pages/refused.ts';
 import { releasePage, releasesPage } from './pages/releases.ts';
 import { statusPage } from './pages/status.ts';
-import type { View } from './server.ts';
 
-export const view: View = async (model, path, query) => {
-  const [first, name, ...rest] = path.split('/');
-  if (rest.length > 0) return undefined;
-  if (name !== undefined) {
-    if (first === 'lists') return listPage(model, name);
-    return first === 'releases' ? releasePage(model, name) : undefined;
-  }
-  switch (first) {
+/** A path below the base, and what is asked; undefined where there is no page. */
+export async function view(model: Model, path: string, query: URLSearchParams): Promise<Page | undefined> {
+  const [, list] = /^lists\/([^/]+)$/.exec(path) ?? [];
+  if (list !== undefined) return listPage(model, list);
+  const [, version] = /^releases\/([1-9]\d{0,14})$/.exec(path) ?? [];
+  if (version !== undefined) return releasePage(model, Number(version));
+  switch (path) {
     case '':
       return statusPage(model);
     case 'lists':
@@ -28,4 +28,4 @@ export const view: View = async (model, path, query) => {
     default:
       return undefined;
   }
-};
+}

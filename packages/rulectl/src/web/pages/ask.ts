@@ -8,8 +8,7 @@ import { DIRECTIONS } from '../../terminal/packets.ts';
 import { PLAIN } from '../../terminal/terminal.ts';
 import { type Html, html } from '../html.ts';
 import type { Holding, Model } from '../model.ts';
-import type { Page } from '../server.ts';
-import { command, firsts, namesText, sentence, shown } from './frame.ts';
+import { command, firsts, namesText, type Page, sentence, shown } from './frame.ts';
 
 /** Firewalls that did not answer; `rulectl test` names all. */
 const MISSING_SHOWN = 10;

@@ -3,7 +3,6 @@
 import { formatCount } from '../../render/amounts.ts';
 import { CliError } from '../../terminal/exit.ts';
 import { type Html, html, type Piece } from '../html.ts';
-import type { Page } from '../server.ts';
 
 const NAMES_SHOWN = 5;
 const VIEWS = [
@@ -13,6 +12,15 @@ const VIEWS = [
   ['refused', 'Refused'],
   ['ask', 'Ask'],
 ] as const;
+
+export interface Page {
+  readonly title: string;
+  /** The view of the menu in which it is. */
+  readonly view: string;
+  /** Whether it shows what changes by itself. */
+  readonly isLive: boolean;
+  readonly main: Html;
+}
 
 /** A whole page. `base`: the path of the first one. */
 export function pageOf({ title, view, isLive, main }: Page, base: string): string {

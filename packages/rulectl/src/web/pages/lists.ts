@@ -7,8 +7,7 @@ import { PLAIN } from '../../terminal/terminal.ts';
 import { type Html, html } from '../html.ts';
 import type { ListRecord, Model } from '../model.ts';
 import { sizesPlot } from '../plot.ts';
-import type { Page } from '../server.ts';
-import { command, facts, shown, state, table } from './frame.ts';
+import { command, facts, type Page, shown, state, table } from './frame.ts';
 import { RELEASE_COLUMNS, releaseRow } from './releases.ts';
 
 /** So that a page of them is small. */

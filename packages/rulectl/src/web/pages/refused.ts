@@ -15,8 +15,7 @@ import { CliError } from '../../terminal/exit.ts';
 import { type Html, html } from '../html.ts';
 import { type LogPart, type Model, REFUSED_SHOWN } from '../model.ts';
 import { hoursPlot, share } from '../plot.ts';
-import type { Page } from '../server.ts';
-import { command, namesText, shown, table } from './frame.ts';
+import { command, namesText, type Page, shown, table } from './frame.ts';
 
 const TOP_SHOWN = 10;
 

@@ -6,8 +6,7 @@ import { causeText, changedText } from '../../render/history.ts';
 import { PLAIN } from '../../terminal/terminal.ts';
 import { type Html, html } from '../html.ts';
 import { DIFF_LINES_MAX, type Difference, type Model, type Release } from '../model.ts';
-import type { Page } from '../server.ts';
-import { command, facts, shown, table } from './frame.ts';
+import { command, facts, type Page, shown, table } from './frame.ts';
 
 const RELEASES_SHOWN = 100;
 
@@ -33,9 +32,7 @@ export function releaseRow(release: Release, below = 'releases/'): Html {
     : html`${row}<tr class="why"><td></td><td colspan="6">${message}</td></tr>`;
 }
 
-export async function releasePage(model: Model, text: string): Promise<Page | undefined> {
-  const version = /^[1-9]\d{0,14}$/.test(text) ? Number(text) : 0;
-  if (version === 0) return undefined;
+export async function releasePage(model: Model, version: number): Promise<Page> {
   const known = model.release(version);
   const part = await shown(known, ([release]) => releasePart(release));
   const from = await known.then(

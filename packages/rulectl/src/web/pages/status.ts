@@ -8,8 +8,7 @@ import { capitalised, type StatusView, unmatchedText } from '../../render/status
 import { PLAIN } from '../../terminal/terminal.ts';
 import { type Html, html } from '../html.ts';
 import type { ListRecord, Model } from '../model.ts';
-import type { Page } from '../server.ts';
-import { command, facts, firsts, markOf, sentence, shown, state, table } from './frame.ts';
+import { command, facts, firsts, markOf, type Page, sentence, shown, state, table } from './frame.ts';
 import { LIST_COLUMNS, listRow } from './lists.ts';
 import { RELEASE_COLUMNS, releaseRow } from './releases.ts';
 
