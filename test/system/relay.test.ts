@@ -41,7 +41,7 @@ async function house() {
   const trust = await trustOf(directory);
   await run('keys', 'fleet', at('fleet.key'));
   const secret = ['--secret', at('fleet.key'), '--identity', at('publisher/identity')];
-  writeFileSync(at('dc1.token'), await run('keys', 'token', 'dc1', ...secret), { mode: 0o600 });
+  writeFileSync(at('dc1.token'), await run('keys', 'token', 'dc1', '--relay', ...secret), { mode: 0o600 });
   writeFileSync(
     at('publisher.yaml'),
     `depot: { directory: ${at('depot')} }\nfleet: { reports: 'unix:${at('reports.sock')}', secret: ${at('fleet.key')}, every: 5m }\n`,
