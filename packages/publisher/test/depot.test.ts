@@ -229,6 +229,24 @@ describe('a depot', () => {
     found(publisher, files.files);
   });
 
+  // A full disk kept what would have made room: only who wrote a head took old objects away.
+  it('gives the room of old objects back while nothing can be written, and keeps what its head names', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    await releases(publisher, 2);
+    const files = new MemoryFiles();
+    const old = `o/aa/${'aa'.repeat(32)}`;
+    files.files.set(old, new Uint8Array(3));
+    const { depot, clock } = depotOf(publisher, files);
+    await depot.start();
+    files.onWrite = (path) => {
+      throw new DepotError(`${path}: no space is left on the disk`);
+    };
+    clock.advance(7_200_001);
+    await expect.poll(() => depot.trouble).toContain('no space');
+    await expect.poll(() => files.files.has(old)).toBe(false);
+    expect(found(publisher, files.files).head.version).toBe(2);
+  });
+
   it('says what keeps it from being written, moves no head, and mends it', async () => {
     const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
     await releases(publisher, 2);

@@ -65,8 +65,10 @@ export class Depot {
   /** When each object was last named by a head, by the steady clock. */
   readonly #namedAt = new Map<string, number>();
   #written: Written | undefined;
-  /** What its head says, and the release that it names. */
-  #head: { readonly bytes: Uint8Array; readonly release: Release } | undefined;
+  /** What its head says, the release that it names, and the objects by which that is reached. */
+  #head:
+    | { readonly bytes: Uint8Array; readonly release: Release; readonly paths: readonly string[] }
+    | undefined;
   #sequence = 0;
   #trouble: string | undefined;
   #cancel: (() => void) | undefined;
@@ -154,6 +156,7 @@ export class Depot {
         waitMs = signEveryMs;
       } catch (error) {
         this.#fail(error);
+        await this.#prune().catch(() => undefined); // what is old may be what fills the disk
         waitMs = Math.min(RETRY_MS, signEveryMs);
       }
     }
@@ -241,18 +244,21 @@ export class Depot {
       throw new DepotError('too few keys of the freshness role are here: no head can be signed');
     const bytes = joinSigned(signed);
     await files.write(HEAD_PATH, bytes);
-    this.#head = { bytes, release };
-    for (const path of [...paths, objectPath(roots)]) this.#namedAt.set(path, clock.monotonicMs());
+    this.#head = { bytes, release, paths: [...paths, objectPath(roots)] };
+    for (const path of this.#head.paths) this.#namedAt.set(path, clock.monotonicMs());
     if (this.#trouble !== undefined) logger.info({ version }, 'the depot has the newest release again');
     this.#trouble = undefined;
     this.#tell();
   }
 
+  /** Leaves all where no head of this process says what the one in place needs. */
   async #prune(): Promise<void> {
     const { files, clock, keepMs } = this.#options;
+    if (this.#head === undefined) return;
+    const inPlace = new Set(this.#head.paths); // a head that cannot be replaced may be old
     const until = clock.monotonicMs() - keepMs;
     for (const [path, namedAt] of this.#namedAt) {
-      if (namedAt > until) continue;
+      if (namedAt > until || inPlace.has(path)) continue;
       await files.remove(path);
       this.#namedAt.delete(path);
     }
