@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { SourceError } from '@rulecast/depot';
 import {
   Connection,
@@ -9,9 +10,10 @@ import {
   REPORTS_MAX,
   referenceOf,
 } from '@rulecast/protocol';
-import type { RelayHost, ServedSubscribers } from '@rulecast/sessions';
+import { type Binding, Bindings, type RelayHost, type ServedSubscribers } from '@rulecast/sessions';
 import { type Channel, connect, type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { turns, until } from '../../../test/kit/turns.ts';
 import type { Publisher } from '../../publisher/src/release/publisher.ts';
 import { serveSubscribers } from '../../publisher/src/sessions/host.ts';
@@ -69,12 +71,12 @@ interface Rig {
   readonly source: (relay?: string) => SessionSource;
 }
 
-async function rig(): Promise<Rig> {
+async function rig(bindings: readonly Binding[] = []): Promise<Rig> {
   const relays = new Shown();
   const clock = new FakeClock();
   const publisher = freshPublisher({ clock });
   const endpoint = parseEndpoint(`memory:relay-${++endpoints}`);
-  const served = await serveSubscribers(publisher, [endpoint], { relays });
+  const served = await serveSubscribers(publisher, [endpoint], { relays, bindings: new Bindings(bindings) });
   onTestFinished(() => served.close());
   const source = (relay = 'dc1'): SessionSource => {
     const made = new SessionSource({ name: 'the publisher', relay, open: () => connect(endpoint), clock });
@@ -180,6 +182,23 @@ describe('a depot by a session', () => {
     expect(shown.asked).toHaveLength(16);
     expect(await relays[0]?.object(reference)).toHaveLength(1000);
     expect(shown.asked).toHaveLength(17);
+  });
+
+  it('is there for a relay that is known, whatever a crowd of others is being sent', async () => {
+    const path = join(temporaryDirectory(), 'dc1.sock');
+    const { shown, source, clock } = await rig([{ name: 'dc1', socket: { path, mode: 0o600 } }]);
+    let open = (): void => undefined;
+    shown.gate = new Promise((resolve) => (open = resolve));
+    const crowd = Array.from({ length: 16 }, (_, i) => source(`c-${i}`).object(shown.add(pattern(100 + i))));
+    await until(() => shown.asked.length === 16);
+    const from = () => connect({ kind: 'unix', path });
+    const known = new SessionSource({ name: 'the publisher', relay: 'dc1', open: from, clock });
+    onTestFinished(() => known.close());
+    const object = known.object(shown.add(pattern(1000)));
+    await expect.poll(() => shown.asked.length).toBe(17);
+    open();
+    expect(await object).toHaveLength(1000);
+    await Promise.all(crowd);
   });
 
   it('carries reports, as many as there may be, and the answer to each', async () => {

@@ -34,7 +34,10 @@ export interface RelayHost {
   takeReports(reports: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
 }
 
-/** Objects in memory for all relays: each lasts as long as the slowest of them takes. Our choice. */
+/**
+ * Objects in memory for relays whose names are bound to nothing: each lasts as long as the slowest of them
+ * takes. A bound one has its own beside those, so that no crowd keeps it from what is new. Our choice.
+ */
 const OBJECTS_MAX = 16;
 
 const NO_DEPOT =
@@ -48,11 +51,12 @@ class SharedObjects {
   async with(
     host: RelayHost,
     reference: ObjectReference,
+    isBound: boolean,
     use: (bytes: Uint8Array | undefined) => Promise<void>,
   ): Promise<void> {
     const path = objectPath(reference);
     const known = this.#used.get(path);
-    if (known === undefined && this.#used.size >= OBJECTS_MAX) return use(undefined);
+    if (known === undefined && !isBound && this.#used.size >= OBJECTS_MAX) return use(undefined);
     const used = known ?? { bytes: host.object(reference), count: 0 };
     this.#used.set(path, used);
     used.count += 1;
@@ -69,6 +73,8 @@ class SharedObjects {
 export interface RelayNames {
   readonly admit: (session: RelaySession, name: string) => Promise<Refusal | undefined>;
   readonly release: (session: RelaySession) => void;
+  /** Whether it is known for the one that the name is bound to. */
+  readonly isBound: boolean;
 }
 
 /** All relays that are served, if `relays` says from what. */
@@ -93,7 +99,7 @@ export class RelaySessions {
     const { name } = relay;
     if (this.#relays === undefined) return connection.bye(ErrorCode.unsupported, NO_DEPOT);
     const parts = { connection, host: this.#host, relays: this.#relays, objects: this.#objects };
-    const session = new RelaySession({ ...parts, logger, name });
+    const session = new RelaySession({ ...parts, logger, name, isBound: names.isBound });
     this.all.add(session);
     try {
       const refusal = versionRefusal(relay, 'relay') ?? (await names.admit(session, name));
@@ -113,6 +119,7 @@ interface RelayParts {
   readonly objects: SharedObjects;
   readonly logger: PacedLog;
   readonly name: string;
+  readonly isBound: boolean;
 }
 
 export class RelaySession implements NameHolder {
@@ -217,10 +224,10 @@ export class RelaySession implements NameHolder {
   }
 
   async #deliver({ sha256, length }: MessageOf<'fetch'>): Promise<void> {
-    const { connection, host, relays, objects, logger, name } = this.#parts;
+    const { connection, host, relays, objects, logger, name, isBound } = this.#parts;
     this.#watch();
     try {
-      await objects.with(relays, { sha256, length }, async (bytes) => {
+      await objects.with(relays, { sha256, length }, isBound, async (bytes) => {
         if (bytes === undefined) {
           const text = 'this object is gone, or too many are sent just now';
           return connection.send({ kind: 'abort', code: ErrorCode.badTransfer, text });

@@ -101,6 +101,7 @@ export async function serveSessions(
         return admit(one, name, owner, channel.peer).finally(leave);
       },
       release: (one) => holders.release(one),
+      isBound: owner !== undefined,
     });
   };
   const endAll = (refusal: Refusal): void => {
