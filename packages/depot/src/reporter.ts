@@ -55,7 +55,7 @@ interface Told {
 export class Reporter {
   readonly #options: ReporterOptions;
   readonly #waiting = new Map<SubscriberEntry, Waiting>();
-  readonly #told = new WeakMap<SubscriberEntry, Told>();
+  #told = new WeakMap<SubscriberEntry, Told>();
   readonly #proofs = new WeakMap<SubscriberEntry, Signed>();
   #isPosting = false;
   #sequence = 0;
@@ -78,6 +78,11 @@ export class Reporter {
       this.#isPosting = true;
       clock.after(batchMs, () => void this.#postAll());
     });
+  }
+
+  /** All report anew: under another root one may have no floor, and take nothing before an answer. */
+  restart(): void {
+    this.#told = new WeakMap();
   }
 
   /** Takes a proof along with the next report of a firewall. */

@@ -95,9 +95,10 @@ export function openMirrors({ name, token, turn, ...options }: MirrorsOptions): 
   const log = new PacedLog(logger, () => clock.monotonicMs());
   let session: SubscriberSession | undefined;
   feed.on('release', () => session?.published());
-  feed.on('roots', () =>
-    session?.stop({ code: ErrorCode.moreRoots, text: 'there is another root', retryAfterMs: 0 }),
-  );
+  feed.on('roots', () => {
+    reporter?.restart();
+    session?.stop({ code: ErrorCode.moreRoots, text: 'there is another root', retryAfterMs: 0 });
+  });
   feed.start();
   const channel = async (): Promise<ByteStream> => {
     await feed.ready();
