@@ -13,7 +13,7 @@ import { describe, expect, it } from 'vitest';
 const FAILURES: readonly (readonly [line: string, ...tests: (readonly [suite: string, title: string])[]])[] =
   [
     [
-      'nothing was released yet',
+      'no release came yet',
       ['trouble', 'lets nothing through before the first release, from before forwarding is on'],
       ['trouble', 'lets everything through before the first release with --boot open'],
       ['trouble', 'is not ready before its boot mode is in the kernel'],
@@ -23,11 +23,11 @@ const FAILURES: readonly (readonly [line: string, ...tests: (readonly [suite: st
       ['rights', 'ends with a sentence where its table belongs to another program'],
     ],
     [
-      'a release has neither policies nor `unmatched`, as one of lists alone',
+      'a release has neither policies nor `unmatched`, such as one of lists alone',
       ['trouble', 'takes a release that has lists alone for none'],
     ],
     [
-      'the kernel has no nftables, or says no',
+      'the kernel has no nftables, or refuses a release',
       ['applier', 'say what the kernel says where they may not change it'],
       [
         'trouble',
@@ -48,7 +48,7 @@ const FAILURES: readonly (readonly [line: string, ...tests: (readonly [suite: st
       ['trouble', 'ends soon although its applier hangs'],
     ],
     [
-      'somebody says `nft flush ruleset`, or wants to delete or change our tables',
+      'somebody calls `nft flush ruleset`, or tries to delete or change our tables',
       ['applier', 'are not moved by what others do to owned tables, and leave them to the next applier'],
     ],
     ['the same without owned tables', ['trouble', 'repairs its table when it is %s']],
@@ -57,7 +57,7 @@ const FAILURES: readonly (readonly [line: string, ...tests: (readonly [suite: st
       ['trouble', 'lets nothing pass soon after its applier is killed and its tables are flushed%s'],
     ],
     [
-      'elements of its sets are changed by somebody, without owned tables',
+      'somebody changes elements of sets, without owned tables',
       ['applier', 'look at elements every five minutes, unasked, and repair what is lacking'],
       ['applier', 'repair a set that is too large to be listed when it was emptied'],
       ['applier', 'repair a class map that is too large to be listed when it was emptied'],
@@ -68,18 +68,18 @@ const FAILURES: readonly (readonly [line: string, ...tests: (readonly [suite: st
       ['applier', 'start again while what was in force stays, and load it anew whatever was done to it'],
     ],
     [
-      'it is not known that what was released is enforced: the applier says nothing, or what it had was taken away and cannot be loaded',
+      'nobody knows whether the release is enforced: the applier is silent, or its tables were taken away and cannot be loaded',
       [
         'trouble',
         'lets nothing pass and says that it does not enforce while its table can be neither kept nor loaded',
       ],
     ],
     [
-      'a request would take more kernel memory than `--kernel-mib` (512)',
+      'a release would take more kernel memory than `--kernel-mib` (512)',
       ['bounds', 'does not give more kernel memory for %s'],
     ],
     [
-      'what is refused is to be logged and cannot be, as another program reads the group',
+      'refused packets cannot be logged, as another program reads the group',
       ['daemon', 'enforces as ever where another program reads the log, and says so to who asks'],
     ],
     [
