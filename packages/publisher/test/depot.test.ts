@@ -2,6 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import {
+  chmodSync,
   existsSync,
   readFileSync,
   rmSync,
@@ -372,6 +373,13 @@ describe('the directory of a depot', () => {
     expect(await files.read('o/ab/none')).toBeUndefined();
     await files.remove(OBJECT_PATH);
     expect(await files.objects()).toEqual([]);
+  });
+
+  it('keeps the mode that somebody gave it, so that not everybody reads the rules', async () => {
+    const directory = temporaryDirectory();
+    chmodSync(directory, 0o750);
+    (await DepotDirectory.open(directory)).close();
+    expect(statSync(directory).mode & 0o777).toBe(0o750);
   });
 
   // nginx said 304, and rsync copied nothing: the second of two releases of one second came a minute late.

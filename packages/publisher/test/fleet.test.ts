@@ -148,10 +148,10 @@ describe('a report', () => {
       new Uint8Array(REPORT_MAX_BYTES + 1),
       encodeReport({ ...base, lineage, name: 'fw-2' }, token),
       encodeReport({ ...base, lineage, name: 'fw-1', via: 'relay' }, token), // the relay's would do
-      encodeReport({ ...base, lineage, name: 'fw-2', via: 'fw-1' }, token), // no firewall vouches for another
       encodeReport({ ...base, lineage: other, name: 'fw-1' }, token),
       encodeReport({ ...base, lineage: other, name: 'fw-1' }, tokenOf(SECRET, other, 'fw-1')),
       encodeReport({ ...base, lineage, name: 'fw-1' }, token).fill(1, 120, 121),
+      encodeReport({ ...base, lineage, name: 'fw-2', via: 'fw-1' }, token), // no firewall vouches for another
     ];
     expect(await fleet.takeReports(bytes)).toEqual(bytes.map(() => new Uint8Array()));
     expect(signedCount).toBe(0);

@@ -3,7 +3,7 @@
  * its place, flushed and renamed. One publisher at a time.
  */
 
-import { constants, type Stats } from 'node:fs';
+import { constants, existsSync, type Stats } from 'node:fs';
 import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type DirectoryLock, lockDirectory } from '@rulecast/program/lock';
@@ -28,11 +28,15 @@ export class DepotDirectory implements DepotFiles {
     this.#lock = lock;
   }
 
-  /** Makes the directory if need be. Throws LockedError if another publisher has it, and DirectoryError. */
+  /**
+   * Makes the directory if need be; one that is there keeps its mode, as who may fetch can read the rules.
+   * Throws LockedError if another publisher has it, and DirectoryError.
+   */
   static async open(directory: string): Promise<DepotDirectory> {
+    const isNew = !existsSync(directory);
     const lock = lockDirectory(directory);
     const depot = new DepotDirectory(directory, lock);
-    await attempt(directory, () => chmod(directory, FOLDER_MODE));
+    if (isNew) await attempt(directory, () => chmod(directory, FOLDER_MODE));
     await depot.#sweep();
     return depot;
   }
