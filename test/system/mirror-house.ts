@@ -102,13 +102,13 @@ export class MirrorHouse {
     return this.file(objectPath(reference));
   }
 
-  /** The file of a name's token. */
-  async token(name: string): Promise<string> {
+  /** The file of a name's token; `kind`: `--relay` for that of a relay. */
+  async token(name: string, ...kind: readonly string[]): Promise<string> {
     const file = this.scene.path(`${name}.token`);
     if (existsSync(file)) return file;
     const identity = ['--identity', this.scene.path('publisher', 'identity')];
     const { stdout } = await succeeded(
-      rulectlOffline(['keys', 'token', name, '--secret', this.#secret, ...identity]),
+      rulectlOffline(['keys', 'token', name, ...kind, '--secret', this.#secret, ...identity]),
     );
     writeFileSync(file, stdout, { mode: 0o600 });
     return file;
