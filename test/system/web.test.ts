@@ -85,6 +85,8 @@ async function office(): Promise<Scene> {
   );
   await scene.publisher(['--config', scene.path('p.yaml')]);
   for (const name of ['lab-firewall', 'sys-firewall']) await scene.subscriber(name);
+  const read = await rulectl(scene.directory, ['lists', 'refresh', 'bad']); // before rules name it
+  expect(read.code, read.stderr).toBe(0);
   const rules = (more: string): string =>
     `unmatched: drop\npolicies: { work: { prefixes: [10.137.0.5], egress: [drop dst=@bad, ${more}accept] } }\n`;
   for (const [more, message] of [
@@ -119,7 +121,7 @@ describe.runIf(hasBrowser)('rulectl web', () => {
     expect(ageless(sentence)).toContain(ageless(await page.textContent('.truth h1')));
     expect(first).toMatch(/sys-firewall\s+synced\s+\d/);
     expect(first).toContain('gone');
-    const version = Number(/version (\d+)/.exec(first)?.[1]);
+    const version = Number(/version (\d+), released/i.exec(first)?.[1]);
     expect(await look(page, `${base}lists`)).toMatch(/bad\s+file\s+ok\s+2/);
     expect(await look(page, `${base}lists/bad`)).toMatch(/Holds\s+2 entries/);
     expect(await look(page, `${base}releases`)).toMatch(

@@ -24,6 +24,7 @@ import { servePage } from '../src/web/server.ts';
 import { view } from '../src/web/view.ts';
 import { MAIN, rulectl } from './cli.ts';
 import { FakePublisher } from './fake-publisher.ts';
+import { refused as refusedRecord } from './records.ts';
 
 const HOST = '127.0.0.1:8470';
 let counter = 0;
@@ -314,6 +315,26 @@ describe('a large fleet', () => {
     }
     await publisher.stop();
   });
+});
+
+it('asks for the log once, however many windows show it, and says what is missing in it', async () => {
+  let logs = 0;
+  const publisher = await FakePublisher.start(
+    scripted((message) => {
+      if (message.kind !== 'log') return answersOf(message);
+      logs++;
+      const refused = Array.from({ length: 50 }, (_, id) => refusedRecord({ id, remote: `192.0.2.${id}` }));
+      return [{ record: 'lost', subscriber: 'sys-firewall', count: 3 }, ...refused];
+    }),
+  );
+  const world = { nowMs: () => NOW_MS, waitMs: () => new Promise<void>(() => undefined) };
+  const model = new Model({ endpoint: publisher.endpoint }, world);
+  const pages = await Promise.all(
+    Array.from({ length: 3 }, () => view(model, 'refused', new URLSearchParams())),
+  );
+  for (const page of pages) expect(page?.main.text).toContain('3 are missing since its log began');
+  expect(logs).toBe(1);
+  await publisher.stop();
 });
 
 /** Presses a key after each link; without keys left it hangs up. */

@@ -6,8 +6,10 @@ import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import {
   type Dropped,
+  gapTexts,
   HOW_TO_LOG,
   keyOf,
+  type LogGap,
   QUBES_NOTE,
   type Refused,
   renderDropped,
@@ -169,8 +171,7 @@ class Batch {
   readonly #terminal: Terminal;
   /** A refusal that changes while it is read comes twice, and the last one holds. */
   readonly #refused = new Map<string, Refused>();
-  #complaints: string[] = [];
-  #silent: string[] = [];
+  #gaps: LogGap[] = [];
   #isNoted = false;
 
   constructor(args: LogArgs, terminal: Terminal) {
@@ -180,29 +181,19 @@ class Batch {
 
   put(record: ControlRecord): void {
     if (record.record === 'refused') this.#refused.set(keyOf(record), record);
-    if (record.record === 'lost')
-      this.#complaints.push(
-        `${record.subscriber} refused more than it could keep: ${record.count} are missing since its log began`,
-      );
-    if (record.record !== 'warning') return;
-    const { code, part, reason } = record;
-    if (code === ErrorCode.unsupported) this.#silent.push(part.replace(/^subscriber /, ''));
-    else this.#complaints.push(`nothing of ${part}: ${reason} (${code})`);
+    if (record.record === 'lost' || record.record === 'warning') this.#gaps.push(record);
   }
 
   tell(): void {
     const { out, colors } = this.#terminal;
-    if (this.#silent.length > 0)
-      this.#complaints.push(`not logged by ${this.#silent.join(', ')}: ${HOW_TO_LOG}`);
-    for (const text of this.#complaints) this.#terminal.complain(`rulectl: ${text}`);
+    for (const text of gapTexts(this.#gaps)) this.#terminal.complain(`rulectl: ${text}`);
     const { top, follow } = this.#args;
     // In a turn what is not judged yet comes again when it is.
     const refused = [...this.#refused.values()].filter(
       ({ reason, verdict }) => follow !== true || reason !== 'rule' || verdict !== undefined,
     );
     this.#refused.clear();
-    this.#complaints = [];
-    this.#silent = [];
+    this.#gaps = [];
     if (top === 'qubes' || top === 'destinations') return this.#tellSums(sumsOf(refused, top), top);
     if (refused.length > 0) out.line(renderRefused(refused, colors));
     else if (follow !== true)

@@ -1,6 +1,6 @@
 /** What was refused, a line for each, and what could be allowed. Pure. */
 
-import type { ControlRecordOf } from '@rulecast/protocol';
+import { type ControlRecordOf, ErrorCode } from '@rulecast/protocol';
 import { IpProtocol } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAmount, formatCount, formatTime } from './amounts.ts';
@@ -16,6 +16,21 @@ export const QUBES_NOTE =
 /** What to do about a firewall without a log. */
 export const HOW_TO_LOG =
   'write RULECAST_LOG=true into /etc/rulecast/subscriber.env there, and restart rulecast-subscriber';
+/** Why something is missing in a log: a firewall that has none or does not answer, or kept no more. */
+export type LogGap = ControlRecordOf<'warning' | 'lost'>;
+
+export function gapTexts(gaps: readonly LogGap[]): readonly string[] {
+  const silent: string[] = [];
+  const texts = gaps.flatMap((gap) => {
+    if (gap.record === 'lost')
+      return `${gap.subscriber} refused more than it could keep: ${gap.count} are missing since its log began`;
+    if (gap.code !== ErrorCode.unsupported) return `nothing of ${gap.part}: ${gap.reason} (${gap.code})`;
+    silent.push(gap.part.replace(/^subscriber /, ''));
+    return [];
+  });
+  return silent.length === 0 ? texts : [...texts, `not logged by ${silent.join(', ')}: ${HOW_TO_LOG}`];
+}
+
 /** Of a `--top` for people. */
 const TOP_SHOWN = 10;
 const PROTOCOLS: ReadonlyMap<number, string> = new Map([

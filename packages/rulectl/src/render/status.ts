@@ -73,10 +73,11 @@ export function capitalised(text: string, { subscribers }: StatusView): string {
   return isName ? text : text.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase());
 }
 
-function renderHead(
+/** The release, and the publisher; `verbose`: with digests, lineage and epoch. */
+export function renderHead(
   head: ControlRecordOf<'head'>,
   parts: readonly ControlRecordOf<'part'>[],
-  { verbose }: StatusScope,
+  { verbose }: Pick<StatusScope, 'verbose'>,
   nowMs: number,
   colors: Colors,
 ): string {
@@ -104,7 +105,7 @@ function renderHead(
  * What happens to egress of qubes that no policy names; undefined where a policy judges them, or nothing is
  * decided at all.
  */
-export function unmatchedText(
+function unmatchedText(
   { unmatched }: ControlRecordOf<'head'>,
   parts: readonly ControlRecordOf<'part'>[],
   colors: Colors,

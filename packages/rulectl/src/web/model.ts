@@ -15,9 +15,9 @@ import { askForVerdicts, type LiveAnswers, testFieldsOf, withSources } from '../
 import { askCounters, askStatus, StatusBatch } from '../control/status.ts';
 import { bounded } from '../release/options.ts';
 import { renderMetrics, Samples } from '../render/metrics.ts';
-import { type Dropped, keyOf, type Refused } from '../render/refused.ts';
+import { type Dropped, keyOf, type LogGap, type Refused } from '../render/refused.ts';
 import type { StatusView } from '../render/status.ts';
-import { CliError, ExitCode } from '../terminal/exit.ts';
+import { CliError } from '../terminal/exit.ts';
 import type { PacketDirection } from '../terminal/packets.ts';
 
 export const HOUR_MS = 3_600_000;
@@ -26,8 +26,6 @@ export const DAY_HOURS = 24;
 export const REFUSED_SHOWN = 50;
 /** Of a difference; `rulectl diff` has all. */
 export const DIFF_LINES_MAX = 500;
-/** Of what holds an address or a name; `rulectl which` has all. */
-const HOLDING_MAX = 500;
 /** Releases of which a list's size is shown, and of those the ones that are asked for by themselves. */
 const SIZES_MAX = 24;
 const SIZES_ASKED_MAX = 4;
@@ -38,9 +36,8 @@ const LOG_WINDOWS_MS = [HOUR_MS / 12, HOUR_MS, DAY_HOURS * HOUR_MS];
 const LOG_RECORDS_MAX = 2000;
 /** An operator has four places at the publisher: one watches, and one is left for `rulectl`. */
 const QUESTIONS_AT_ONCE = 2;
-const QUESTIONS_WAITING_MAX = 32;
 /** For how long answers are good enough; the publisher looks at counters once a minute itself. */
-const KEPT_MS = { status: 500, counters: 10_000, hours: 60_000 } as const;
+const KEPT_MS = { status: 500, counters: 10_000, log: 10_000, hours: 60_000 } as const;
 /** Before a publisher that is gone is asked again. */
 const RETRY_MS = 2000;
 
@@ -57,23 +54,17 @@ export interface Hour {
   readonly packets: number;
 }
 
-/** What was read of the log: back to when, and whether all of it. */
+/** What was read of the log, back to when, the newest first; and why some of it is not there. */
 export interface LogPart {
   readonly refused: readonly Refused[];
   readonly sinceMs: number;
-  readonly notes: readonly ControlRecordOf<'warning'>[];
+  readonly gaps: readonly LogGap[];
 }
 
 /** What a release changed; `isCut`: there is more. */
 export interface Difference {
   readonly changes: readonly ControlRecordOf<'change'>[];
   readonly edits: readonly ControlRecordOf<'edit'>[];
-  readonly isCut: boolean;
-}
-
-/** Records `holder`, `decision`, `step` and `warning`, in their order; `isCut`: there are more. */
-export interface Holding {
-  readonly records: readonly ControlRecord[];
   readonly isCut: boolean;
 }
 
@@ -84,32 +75,31 @@ export class Model {
   readonly #place: Pick<ControlRequest, 'endpoint' | 'curve'>;
   readonly #world: World;
   readonly #turns = new Turns();
-  readonly #counters: Kept<StatusView['counters']>;
-  readonly #status: Kept<StatusView>;
-  readonly #hours: Kept<readonly Hour[]>;
+  readonly #counters: () => Promise<StatusView['counters']>;
+  /** With what firewalls count, which may be older. */
+  readonly status: () => Promise<StatusView>;
+  /** What rules dropped in each hour of the last day, the newest first. */
+  readonly hours: () => Promise<readonly Hour[]>;
+  readonly log: () => Promise<LogPart>;
 
   constructor(place: Pick<ControlRequest, 'endpoint' | 'curve'>, world: World) {
     this.#place = place;
     this.#world = world;
-    const kept = <T>(ms: number, make: () => Promise<T>): Kept<T> => new Kept(ms, world.nowMs, make);
-    this.#counters = kept(KEPT_MS.counters, () => this.#turns.take(() => askCounters(place)));
-    this.#status = kept(KEPT_MS.status, () => this.#askStatus());
-    this.#hours = kept(KEPT_MS.hours, () => this.#askHours());
+    const keep = <T>(ms: number, make: () => Promise<T>) => kept(ms, world.nowMs, make);
+    this.#counters = keep(KEPT_MS.counters, () => this.#turns.take(() => askCounters(place)));
+    this.status = keep(KEPT_MS.status, () => this.#askStatus());
+    this.hours = keep(KEPT_MS.hours, () => this.#askHours());
+    this.log = keep(KEPT_MS.log, () => this.#askLog());
   }
 
   nowMs(): number {
     return this.#world.nowMs();
   }
 
-  /** With what firewalls count, which is a little older. */
-  status(): Promise<StatusView> {
-    return this.#status.newest();
-  }
-
   async #askStatus(): Promise<StatusView> {
     const batch = new StatusBatch();
     const [counters] = await Promise.all([
-      this.#counters.any(),
+      this.#counters(),
       this.#turns.take(() => askStatus(this.#place, batch, false)),
     ]);
     batch.counters.push(...counters);
@@ -189,11 +179,6 @@ export class Model {
     return this.#top('lists', DAY_HOURS);
   }
 
-  /** What rules dropped in each hour of the last day, the newest first. */
-  hours(): Promise<readonly Hour[]> {
-    return this.#hours.newest();
-  }
-
   /** From sums of the last hour, of the last two, and so on. */
   async #askHours(): Promise<readonly Hour[]> {
     const hours: Hour[] = [];
@@ -215,9 +200,8 @@ export class Model {
     return this.#all({ kind: 'top', of, sinceMs: hours * HOUR_MS }, 'dropped');
   }
 
-  /** The newest refusals first. */
-  async log(): Promise<LogPart> {
-    let part: LogPart = { refused: [], sinceMs: 0, notes: [] };
+  async #askLog(): Promise<LogPart> {
+    let part: LogPart = { refused: [], sinceMs: 0, gaps: [] };
     for (const windowMs of LOG_WINDOWS_MS) {
       part = await this.#logSince(Math.max(0, this.nowMs() - windowMs));
       if (part.refused.length >= REFUSED_SHOWN) break;
@@ -227,14 +211,14 @@ export class Model {
 
   async #logSince(sinceMs: number): Promise<LogPart> {
     const refused = new Map<string, Refused>();
-    const notes: ControlRecordOf<'warning'>[] = [];
+    const gaps: LogGap[] = [];
     await this.#ask({ kind: 'log', sinceS: Math.floor(sinceMs / 1000), follow: false }, (record) => {
       if (record.record === 'refused') refused.set(keyOf(record), record);
-      if (record.record === 'warning') notes.push(record);
+      if (record.record === 'warning' || record.record === 'lost') gaps.push(record);
       if (refused.size >= LOG_RECORDS_MAX) throw new Enough();
     });
     const newestFirst = [...refused.values()].sort((a, b) => b.lastS - a.lastS || b.id - a.id);
-    return { refused: newestFirst, sinceMs, notes };
+    return { refused: newestFirst, sinceMs, gaps };
   }
 
   /** What firewalls do with a packet, or a name. Throws CliError for text that is neither. */
@@ -252,13 +236,12 @@ export class Model {
     return withSources(await askForVerdicts(once, undefined, this.#world), fields.policy);
   }
 
-  async holders(text: string): Promise<Holding> {
+  /** Records `holder`, `decision`, `step` and `warning`, in their order. */
+  async holders(text: string): Promise<readonly ControlRecord[]> {
     const what = bounded(text, BLOCK_TARGET_MAX_BYTES, 'what to look for');
     const records: ControlRecord[] = [];
-    const isCut = await this.#ask({ kind: 'which', what }, (record) => {
-      if (records.push(record) >= HOLDING_MAX) throw new Enough();
-    });
-    return { records, isCut };
+    await this.#ask({ kind: 'which', what }, (record) => void records.push(record));
+    return records;
   }
 
   /** As `rulectl metrics` prints them. */
@@ -327,14 +310,12 @@ function isOf<K extends ControlRecord['record']>(
   return record.record === kind;
 }
 
-/** So many questions at once; others wait, and some do not even that. */
+/** So many questions at once; others wait for their turn. */
 class Turns {
   #free = QUESTIONS_AT_ONCE;
   readonly #waiting: (() => void)[] = [];
 
   async take<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free === 0 && this.#waiting.length >= QUESTIONS_WAITING_MAX)
-      throw new CliError(ExitCode.unreachable, 'busy', 'too much is asked at once: load the page again');
     if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else this.#free--;
     try {
@@ -348,46 +329,16 @@ class Turns {
 }
 
 /** An answer that is good enough for a while, and asked for once, however many want it. */
-class Kept<T> {
-  readonly #ms: number;
-  readonly #nowMs: () => number;
-  readonly #make: () => Promise<T>;
-  /** Undefined while it is asked for. */
-  #atMs: number | undefined;
-  #next: Promise<T> | undefined;
-  #last: { readonly value: T } | undefined;
-
-  constructor(ms: number, nowMs: () => number, make: () => Promise<T>) {
-    this.#ms = ms;
-    this.#nowMs = nowMs;
-    this.#make = make;
-  }
-
-  newest(): Promise<T> {
-    if (this.#next !== undefined && this.#isFresh()) return this.#next;
-    this.#atMs = undefined;
-    const next = this.#make();
-    this.#next = next;
-    next.then(
-      (value) => {
-        this.#last = { value };
-        this.#atMs = this.#nowMs();
-      },
-      () => {
-        this.#next = undefined;
-      },
-    );
+function kept<T>(ms: number, nowMs: () => number, make: () => Promise<T>): () => Promise<T> {
+  let [atMs, last]: [number, Promise<T> | undefined] = [0, undefined];
+  return () => {
+    // A clock that was set back makes nothing fresh.
+    if (last !== undefined && Math.abs(nowMs() - atMs) < ms) return last;
+    const next = make();
+    [atMs, last] = [nowMs(), next];
+    next.catch(() => {
+      if (last === next) last = undefined;
+    });
     return next;
-  }
-
-  /** While it is asked for, too; a clock that was set back makes nothing fresh. */
-  #isFresh(): boolean {
-    return this.#atMs === undefined || Math.abs(this.#nowMs() - this.#atMs) < this.#ms;
-  }
-
-  /** One that is too old rather than waiting for the newest. */
-  async any(): Promise<T> {
-    const next = this.newest();
-    return this.#last === undefined ? next : this.#last.value;
-  }
+  };
 }

@@ -30,7 +30,7 @@ nav a[aria-current] { color: var(--text); font-weight: 600; }
 .skip:focus { left: 1rem; top: .5rem; background: var(--page); padding: .25rem .5rem; }
 h1 { font-size: 1.5rem; line-height: 1.3; margin: 0 0 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2.25rem 0 .5rem; } h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
-p { margin: .5rem 0; }
+p { margin: .5rem 0; } .lines { white-space: pre-line; }
 .soft, .soft a { color: var(--soft); }
 .well { color: var(--well); } .degraded { color: var(--degraded); } .bad { color: var(--bad); }
 .state { white-space: nowrap; }

@@ -1,14 +1,14 @@
 /** Two questions: what happens to a packet or a name, and what holds an address or a name. */
 
-import type { ControlRecordOf } from '@rulecast/protocol';
+import type { ControlRecord, ControlRecordOf } from '@rulecast/protocol';
 import type { LiveAnswers } from '../../control/live.ts';
 import { renderDecision, renderHolder, renderStep } from '../../render/holding.ts';
 import { renderVerdict, viewOf } from '../../render/verdict.ts';
 import { DIRECTIONS } from '../../terminal/packets.ts';
 import { PLAIN } from '../../terminal/terminal.ts';
 import { type Html, html } from '../html.ts';
-import type { Holding, Model } from '../model.ts';
-import { command, firsts, namesText, type Page, sentence, shown } from './frame.ts';
+import type { Model } from '../model.ts';
+import { firsts, namesText, type Page, sentence, shown } from './frame.ts';
 
 /** Firewalls that did not answer; `rulectl test` names all. */
 const MISSING_SHOWN = 10;
@@ -36,7 +36,7 @@ export async function askPage(model: Model, query: URLSearchParams): Promise<Pag
 }
 
 function textOf(query: URLSearchParams, name: string): string {
-  return (query.get(name) ?? '').trim().slice(0, TEXT_MAX_CHARS);
+  return (query.get(name) ?? '').trim();
 }
 
 /** Firewalls that say the same stand together. */
@@ -60,7 +60,7 @@ function verdictsPart(packet: string, { verdicts, missing }: LiveAnswers): Html 
   return html`${parts}${firsts(without, MISSING_SHOWN, 'rulectl status', (some) => html`${some}`)}`;
 }
 
-function holdersPart({ records, isCut }: Holding): Html {
+function holdersPart(records: readonly ControlRecord[]): Html {
   const lines = records.flatMap((record) => {
     if (record.record === 'holder') return [renderHolder(record, PLAIN)];
     if (record.record === 'decision') return [renderDecision(record, PLAIN)];
@@ -69,6 +69,5 @@ function holdersPart({ records, isCut }: Holding): Html {
   });
   if (!records.some(({ record }) => record === 'holder' || record === 'decision'))
     return html`<p>Nothing holds it.</p>`;
-  const more = html`<p>There is more.</p>${command('rulectl which')}`;
-  return html`<pre>${lines.join('\n')}</pre>${isCut ? more : undefined}`;
+  return html`<pre>${lines.join('\n')}</pre>`;
 }

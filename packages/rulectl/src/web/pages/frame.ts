@@ -111,23 +111,16 @@ export function facts(rows: readonly (readonly [label: string, value: Piece])[])
   return html`<dl>${known.map(([label, value]) => html`<dt>${label}</dt><dd>${value}</dd>`)}</dl>`;
 }
 
-const MARKS: Readonly<Record<string, string>> = {
-  ...{ synced: 'well', ok: 'well', well: 'well' },
-  ...{
-    behind: 'degraded',
-    receiving: 'degraded',
-    waiting: 'degraded',
-    loading: 'degraded',
-    degraded: 'degraded',
-  },
-};
+const WELL: readonly string[] = ['synced', 'ok', 'well'];
+const DEGRADED: readonly string[] = ['behind', 'receiving', 'waiting', 'loading', 'degraded'];
 
-/** A state in its colour and shape; a word that is not known is bad. */
+/** A state in its colour and shape. */
 export function state(word: string, text = word): Html {
-  return html`<span class="state ${MARKS[word] ?? 'bad'}">${text}</span>`;
+  return html`<span class="state ${markOf(word)}">${text}</span>`;
 }
 
-/** The mark of a state alone. */
+/** A word that is not known is bad. */
 export function markOf(word: string): string {
-  return MARKS[word] ?? 'bad';
+  if (WELL.includes(word)) return 'well';
+  return DEGRADED.includes(word) ? 'degraded' : 'bad';
 }

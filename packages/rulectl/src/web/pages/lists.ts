@@ -7,46 +7,40 @@ import { PLAIN } from '../../terminal/terminal.ts';
 import { type Html, html } from '../html.ts';
 import type { ListRecord, Model } from '../model.ts';
 import { sizesPlot } from '../plot.ts';
-import { command, facts, type Page, shown, state, table } from './frame.ts';
+import { command, facts, firsts, type Page, shown, state, table } from './frame.ts';
 import { RELEASE_COLUMNS, releaseRow } from './releases.ts';
 
-/** So that a page of them is small. */
-const LISTS_ON_PAGE = 250;
+/** So that the page is small; the box finds the others. */
+const LISTS_SHOWN = 250;
 const RELEASES_SHOWN = 10;
 
 export const LIST_COLUMNS = ['list', '-source', 'state', '#entries', '-#last change', '-changed', 'read'];
 
 export async function listsPage(model: Model, query: URLSearchParams): Promise<Page> {
   const wanted = (query.get('q') ?? '').trim().toLowerCase();
-  const from = Math.max(0, Math.floor(Number(query.get('from') ?? 0)) || 0);
   const nowMs = model.nowMs();
-  const part = await shown(model.lists(false), (lists) => listsPart(lists, wanted, from, nowMs));
+  const part = await shown(model.lists(false), (lists) => listsPart(lists, wanted, nowMs));
   const form = html`<form><label>Name<input name="q" type="search" value="${wanted}" maxlength="63"></label><button>Find</button></form>`;
   return { title: 'Lists', view: 'lists', isLive: true, main: html`<h1>Lists</h1>${form}${part}` };
 }
 
-function listsPart(lists: readonly ListRecord[], wanted: string, from: number, nowMs: number): Html {
+function listsPart(lists: readonly ListRecord[], wanted: string, nowMs: number): Html {
   const found = lists
     .filter(({ name }) => name.includes(wanted))
     .sort((a, b) => Number(a.state === 'ok') - Number(b.state === 'ok') || (a.name < b.name ? -1 : 1));
-  const some = found.slice(from, from + LISTS_ON_PAGE);
-  if (some.length === 0) return html`<p>There is no such list.</p>`;
-  const link = (at: number, text: string): Html =>
-    html`<a href="lists?${new URLSearchParams({ q: wanted, from: String(at) }).toString()}">${text}</a> `;
-  const pages = html`<p>${formatCount(from + 1)} to ${formatCount(from + some.length)} of ${formatCount(found.length)}. ${from > 0 ? link(Math.max(0, from - LISTS_ON_PAGE), 'Those before') : undefined}${from + some.length < found.length ? link(from + some.length, 'The next') : undefined}</p>`;
-  const rows = some.flatMap((list) => listRow(list, nowMs, 'lists/'));
-  return html`${table('Lists', LIST_COLUMNS, rows)}${pages}`;
+  if (found.length === 0) return html`<p>There is no such list.</p>`;
+  const rows = found.map((list) => listRow(list, nowMs, 'lists/'));
+  return firsts(rows, LISTS_SHOWN, 'rulectl lists', (some) => table('Lists', LIST_COLUMNS, some));
 }
 
 /** A row, and why it is not fresh; `below`: where the page of a list is. */
-export function listRow(list: ListRecord, nowMs: number, below: string): readonly Html[] {
+export function listRow(list: ListRecord, nowMs: number, below: string): Html {
   const { name, source, count, changedAtMs, added, removed, error, published } = list;
   const change = changedAtMs === undefined ? NOTHING : `+${formatCount(added)} -${formatCount(removed)}`;
   const row = html`<tr><th scope="row"><a href="${below}${encodeURIComponent(name)}">${name}</a></th><td class="less">${source}${published ? undefined : ', operand'}</td><td>${state(list.state)}</td><td class="number">${formatCount(count)}</td><td class="number less">${change}</td><td class="when less">${ageOf(changedAtMs, nowMs)}</td><td class="when">${ageOf(list.fetchedAtMs, nowMs)}</td></tr>
 `;
-  if (error === undefined) return [row];
-  const why = html`<tr class="why"><td colspan="7">${error.text} (${error.code}, ${formatAge(nowMs - error.atMs)} ago)</td></tr>`;
-  return [row, why];
+  if (error === undefined) return row;
+  return html`${row}<tr class="why"><td colspan="7">${error.text} (${error.code}, ${formatAge(nowMs - error.atMs)} ago)</td></tr>`;
 }
 
 export async function listPage(model: Model, name: string): Promise<Page | undefined> {

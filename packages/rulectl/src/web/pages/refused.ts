@@ -4,6 +4,7 @@ import { ErrorCode } from '@rulecast/protocol';
 import { formatAge, formatCount, formatTime } from '../../render/amounts.ts';
 import {
   allowText,
+  gapTexts,
   HOW_TO_LOG,
   packetText,
   QUBES_NOTE,
@@ -15,9 +16,10 @@ import { CliError } from '../../terminal/exit.ts';
 import { type Html, html } from '../html.ts';
 import { type LogPart, type Model, REFUSED_SHOWN } from '../model.ts';
 import { hoursPlot, share } from '../plot.ts';
-import { command, namesText, type Page, shown, table } from './frame.ts';
+import { command, firsts, type Page, shown, table } from './frame.ts';
 
 const TOP_SHOWN = 10;
+const GAPS_SHOWN = 5;
 
 export async function refusedPage(model: Model): Promise<Page> {
   const nowMs = model.nowMs();
@@ -57,12 +59,9 @@ function topPart(what: string, rows: readonly (readonly [name: string, count: nu
   return table(`Most by ${what}`, [what, '#packets', 'share'], shownRows);
 }
 
-function logPart({ refused, sinceMs, notes }: LogPart, nowMs: number): Html {
-  const silent = notes
-    .filter(({ code }) => code === 'unsupported')
-    .map(({ part }) => part.replace(/^subscriber /, ''));
-  const others = notes.filter(({ code }) => code !== 'unsupported');
-  const told = html`${silent.length > 0 ? html`<p class="note">Not logged by ${namesText(silent)}: ${HOW_TO_LOG}.</p>` : undefined}${others[0] && html`<p class="note">Nothing of ${namesText(others.map(({ part }) => part))}; of the first: ${others[0].reason}.</p>`}`;
+function logPart({ refused, sinceMs, gaps }: LogPart, nowMs: number): Html {
+  const notes = gapTexts(gaps).map((text) => html`<p class="note">${text}.</p>`);
+  const told = firsts(notes, GAPS_SHOWN, 'rulectl log', (some) => html`${some}`);
   const span = formatAge(nowMs - sinceMs);
   const top = sumsOf(refused, 'qubes').map(({ key, times }) => [key, times] as const);
   const rows = refused.slice(0, REFUSED_SHOWN).map(refusedRow);

@@ -1,14 +1,14 @@
 /** The first page: the sentence that `rulectl status` begins with, and what it is about. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
-import { formatAge, formatAmount, formatCount, NOTHING } from '../../render/amounts.ts';
+import { formatAge, formatCount, NOTHING } from '../../render/amounts.ts';
 import { renderFleet, renderMembers } from '../../render/fleet.ts';
 import { healthOf } from '../../render/health.ts';
-import { capitalised, type StatusView, unmatchedText } from '../../render/status.ts';
+import { capitalised, renderHead, type StatusView } from '../../render/status.ts';
 import { PLAIN } from '../../terminal/terminal.ts';
 import { type Html, html } from '../html.ts';
 import type { ListRecord, Model } from '../model.ts';
-import { command, facts, firsts, markOf, type Page, sentence, shown, state, table } from './frame.ts';
+import { command, firsts, markOf, type Page, sentence, shown, state, table } from './frame.ts';
 import { LIST_COLUMNS, listRow } from './lists.ts';
 import { RELEASE_COLUMNS, releaseRow } from './releases.ts';
 
@@ -59,9 +59,13 @@ function statusPart(status: StatusView, nowMs: number): Html {
     troubles.length > 0
       ? firsts(troubles, TROUBLES_SHOWN, 'rulectl status --verbose', (some) => html`<ul>${some}</ul>`)
       : undefined;
+  const release =
+    head === undefined || head.version === 0
+      ? []
+      : renderHead(head, parts, { verbose: false }, nowMs, PLAIN).split('\n');
   const sentences = html`<h1>${capitalised(sentence(worst?.text ?? health.text), status)}</h1>${worst?.remedy && command(worst.remedy)}${more}`;
   return html`${truthPart(markOf(health.state), WORDS[health.state], sentences)}
-${head === undefined || head.version === 0 ? undefined : headPart(head, parts, nowMs)}
+<p class="lines">${release.map((line) => `${capitalised(sentence(line), status)}\n`)}</p>
 <h2>Firewalls</h2>${rows.length === 0 ? html`<p>${fleet ? 'No firewall is connected.' : 'No firewall was ever connected.'}</p>` : firsts(rows, FIREWALLS_SHOWN, 'rulectl status', (some) => table('Firewalls', FIREWALL_COLUMNS, some))}
 ${fleet && html`<p>${renderFleet(fleet, PLAIN)}.</p>`}${members.length > 0 ? html`<pre>${renderMembers(members, nowMs, PLAIN)}</pre>` : undefined}
 ${status.warnings.length > 0 ? html`<h2>Warnings</h2><ul>${status.warnings.map(({ reason }) => html`<li>${sentence(reason)}</li>`)}</ul>` : undefined}`;
@@ -69,18 +73,6 @@ ${status.warnings.length > 0 ? html`<h2>Warnings</h2><ul>${status.warnings.map((
 
 function truthPart(mark: string, word: string, sentences: Html): Html {
   return html`<div class="truth ${mark}"><p class="state ${mark}">${word}</p>${sentences}</div>`;
-}
-
-function headPart(head: ControlRecordOf<'head'>, parts: StatusView['parts'], nowMs: number): Html {
-  return facts([
-    ['Released', html`version ${formatCount(head.version)}, ${formatAge(nowMs - head.createdAtMs)} ago`],
-    [
-      'Content',
-      `${formatAmount(head.parts, 'part')}, ${formatAmount(head.entries, 'entry', 'entries')}, ${formatAmount(head.rules, 'rule')}`,
-    ],
-    ['Other qubes', unmatchedText(head, parts, PLAIN)],
-    ['Publisher', `up for ${formatAge(nowMs - head.startedAtMs)}`],
-  ]);
 }
 
 /** Those that are expected and not well come first, as the sentence has them; then those that are well. */
@@ -108,6 +100,6 @@ function listsPart(lists: readonly ListRecord[], nowMs: number): Html {
   const all = html`<p><a href="lists">All lists</a></p>`;
   if (lists.length === 0) return html`<p>No list has a source that the publisher reads.</p>${all}`;
   if (others.length === 0) return html`<p>${state('ok', 'All are as fresh as they should be.')}</p>${all}`;
-  const rows = others.slice(0, LISTS_SHOWN).flatMap((list) => listRow(list, nowMs, 'lists/'));
+  const rows = others.slice(0, LISTS_SHOWN).map((list) => listRow(list, nowMs, 'lists/'));
   return html`<p>Not as fresh as they should be: ${formatCount(others.length)} of ${formatCount(lists.length)} with a source.</p>${table('Lists that are not fresh', LIST_COLUMNS, rows)}${all}`;
 }
