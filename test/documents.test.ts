@@ -187,6 +187,22 @@ describe('docs/design.md', () => {
   });
 });
 
+describe('docs/how-others-failed.md', () => {
+  const flat = textOf('docs/how-others-failed.md').replaceAll('\n', ' ');
+  const named = [...flat.matchAll(/\*\*Test:\*\* `([^`]+)`((?:, "[^"]+")+)/g)];
+  const tests = named.flatMap(([, path = '', titles = '']) =>
+    [...titles.matchAll(/"([^"]+)"/g)].map(([, title = '']) => [path, title] as const),
+  );
+
+  it.each(tests)('names a test of %s that is there: %s', (path, title) => {
+    expect(textOf(path)).toContain(`'${title}'`);
+  });
+
+  it('names a test for each failure', () => {
+    expect(named).toHaveLength([...flat.matchAll(/\*\*Here\*\*/g)].length);
+  });
+});
+
 /** `64 * 1024` or `2 ** 21`, as constants are written. */
 function productOf(expression: string): number {
   const power = /^([\d_]+) \*\* ([\d_]+)$/.exec(expression);
