@@ -73,10 +73,10 @@ describe('who gets in', () => {
       expect([path, own.isIn(path, headers)]).toEqual([path, false]);
   });
 
-  it('is eight browsers at once: one more, and the first is out', () => {
+  it('is each browser that a link let in', () => {
     const own = access();
-    const cookies = Array.from({ length: 9 }, () => cookieOf(own.enter(secretOf(own.newLink()))));
-    expect(cookies.map((cookie) => own.isIn(own.base, cookie))).toEqual([false, ...Array(8).fill(true)]);
+    const cookies = Array.from({ length: 3 }, () => cookieOf(own.enter(secretOf(own.newLink()))));
+    expect(cookies.map((cookie) => own.isIn(own.base, cookie))).toEqual([true, true, true]);
   });
 
   it('knows port 80 as a browser writes it', () => {

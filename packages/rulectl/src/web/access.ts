@@ -12,15 +12,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 
 /** Our choice: 128 bits are not guessed. */
 const SECRET_BYTES = 16;
-/** Browsers that are let in at once; one more and the first is out. Our choice. */
-const BROWSERS_MAX = 8;
 const COOKIE = 'rulecast';
-
-/** A request that is answered with an error. */
-export interface Refusal {
-  readonly status: 403 | 421;
-  readonly text: string;
-}
 
 export class Access {
   /** Below it is all that is not for everybody. */
@@ -49,7 +41,6 @@ export class Access {
     this.#secret = undefined;
     const cookie = this.#newSecret();
     this.#cookies.push(cookie);
-    if (this.#cookies.length > BROWSERS_MAX) this.#cookies.shift();
     return `${COOKIE}=${cookie}; Path=${this.base}; HttpOnly; SameSite=Strict`;
   }
 
@@ -64,7 +55,11 @@ export class Access {
    * Why a request is no business of ours: it is for another host, as after DNS rebinding; or another site
    * made it. Only the first page may be linked to from elsewhere: there is nothing on it.
    */
-  refusal(method: string, path: string, headers: IncomingHttpHeaders): Refusal | undefined {
+  refusal(
+    method: string,
+    path: string,
+    headers: IncomingHttpHeaders,
+  ): { readonly status: 403 | 421; readonly text: string } | undefined {
     const { host, origin, 'sec-fetch-site': site } = headers;
     if (host !== this.#host) return { status: 421, text: `this is http://${this.#host}/` };
     const isOwn = origin === `http://${this.#host}` || (origin === undefined && method !== 'POST');

@@ -11,7 +11,7 @@ import {
   VERSION_MAX,
 } from '@rulecast/protocol';
 import { ask, askOrFail, type ControlRequest } from '../control/client.ts';
-import { askForVerdicts, type LiveAnswers, testFieldsOf, withSources } from '../control/live.ts';
+import { askForVerdicts, type LiveAnswers, type Pace, testFieldsOf, withSources } from '../control/live.ts';
 import { askCounters, askStatus, StatusBatch } from '../control/status.ts';
 import { bounded } from '../release/options.ts';
 import { renderMetrics, Samples } from '../render/metrics.ts';
@@ -41,10 +41,6 @@ const KEPT_MS = { status: 500, counters: 10_000, log: 10_000, hours: 60_000 } as
 /** Before a publisher that is gone is asked again. */
 const RETRY_MS = 2000;
 
-export interface World {
-  readonly nowMs: () => number;
-  readonly waitMs: (ms: number) => Promise<void>;
-}
 export type Release = ControlRecordOf<'history'>;
 export type ListRecord = ControlRecordOf<'list'>;
 
@@ -73,7 +69,7 @@ class Enough extends Error {}
 
 export class Model {
   readonly #place: Pick<ControlRequest, 'endpoint' | 'curve'>;
-  readonly #world: World;
+  readonly #world: Pace;
   readonly #turns = new Turns();
   readonly #counters: () => Promise<StatusView['counters']>;
   /** With what firewalls count, which may be older. */
@@ -82,7 +78,7 @@ export class Model {
   readonly hours: () => Promise<readonly Hour[]>;
   readonly log: () => Promise<LogPart>;
 
-  constructor(place: Pick<ControlRequest, 'endpoint' | 'curve'>, world: World) {
+  constructor(place: Pick<ControlRequest, 'endpoint' | 'curve'>, world: Pace) {
     this.#place = place;
     this.#world = world;
     const keep = <T>(ms: number, make: () => Promise<T>) => kept(ms, world.nowMs, make);

@@ -14,6 +14,7 @@ import { firsts, namesText, type Page, sentence, shown } from './frame.ts';
 const MISSING_SHOWN = 10;
 const TEXT_MAX_CHARS = 512;
 const WAYS = { egress: 'from a qube', ingress: 'to a qube', both: 'between two qubes' } as const;
+const SELECTED = html` selected`;
 
 export async function askPage(model: Model, query: URLSearchParams): Promise<Page> {
   const packet = textOf(query, 'packet');
@@ -23,10 +24,8 @@ export async function askPage(model: Model, query: URLSearchParams): Promise<Pag
     packet === '' ? undefined : shown(model.verdicts(packet, direction), (all) => verdictsPart(packet, all)),
     what === '' ? undefined : shown(model.holders(what), holdersPart),
   ]);
-  const ways = DIRECTIONS.map((one) =>
-    one === direction
-      ? html`<option value="${one}" selected>${WAYS[one]}</option>`
-      : html`<option value="${one}">${WAYS[one]}</option>`,
+  const ways = DIRECTIONS.map(
+    (one) => html`<option value="${one}"${one === direction ? SELECTED : undefined}>${WAYS[one]}</option>`,
   );
   const main = html`<h1>Ask</h1>
 <h2>What happens to this packet, or this name?</h2><p class="soft" id="how">Such as <code>10.137.0.5 &gt; 192.0.2.7 tcp/443</code>, or <code>work &gt; 192.0.2.7 udp/53</code> from a qube of the policy work, or the name that it asks for: <code>work ? ads.example</code></p>
