@@ -24,7 +24,7 @@ import { servePage } from '../src/web/server.ts';
 import { view } from '../src/web/view.ts';
 import { MAIN, rulectl } from './cli.ts';
 import { FakePublisher } from './fake-publisher.ts';
-import { refused as refusedRecord } from './records.ts';
+import { counters as countersRecord, refused as refusedRecord } from './records.ts';
 
 const HOST = '127.0.0.1:8470';
 let counter = 0;
@@ -334,6 +334,25 @@ it('asks for the log once, however many windows show it, and says what is missin
   );
   for (const page of pages) expect(page?.main.text).toContain('3 are missing since its log began');
   expect(logs).toBe(1);
+  await publisher.stop();
+});
+
+it('does not wait again for what firewalls count: what they counted before is shown', async () => {
+  let [nowMs, asked] = [NOW_MS, 0];
+  const publisher = await FakePublisher.start(
+    scripted((message) => {
+      if (message.kind !== 'status' || message.counters !== true) return answersOf(message);
+      return [countersRecord({ counters: { generation: ++asked } })];
+    }),
+  );
+  const world = { nowMs: () => nowMs, waitMs: () => new Promise<void>(() => undefined) };
+  const model = new Model({ endpoint: publisher.endpoint }, world);
+  for (const _turn of ['first', 'a minute later']) {
+    const { counters } = await model.status();
+    expect(counters).toMatchObject([{ counters: { generation: 1 } }]);
+    nowMs += 60_000;
+  }
+  await expect.poll(() => asked).toBe(2);
   await publisher.stop();
 });
 

@@ -72,6 +72,8 @@ export class Model {
   readonly #world: Pace;
   readonly #turns = new Turns();
   readonly #counters: () => Promise<StatusView['counters']>;
+  /** What came last: only the first page waits for firewalls that are silent. */
+  #counted: StatusView['counters'] | undefined;
   /** With what firewalls count, which may be older. */
   readonly status: () => Promise<StatusView>;
   /** What rules dropped in each hour of the last day, the newest first. */
@@ -82,7 +84,10 @@ export class Model {
     this.#place = place;
     this.#world = world;
     const keep = <T>(ms: number, make: () => Promise<T>) => kept(ms, world.nowMs, make);
-    this.#counters = keep(KEPT_MS.counters, () => this.#turns.take(() => askCounters(place)));
+    this.#counters = keep(KEPT_MS.counters, async () => {
+      this.#counted = await this.#turns.take(() => askCounters(place));
+      return this.#counted;
+    });
     this.status = keep(KEPT_MS.status, () => this.#askStatus());
     this.hours = keep(KEPT_MS.hours, () => this.#askHours());
     this.log = keep(KEPT_MS.log, () => this.#askLog());
@@ -94,8 +99,9 @@ export class Model {
 
   async #askStatus(): Promise<StatusView> {
     const batch = new StatusBatch();
+    const next = this.#counters();
     const [counters] = await Promise.all([
-      this.#counters(),
+      this.#counted ?? next,
       this.#turns.take(() => askStatus(this.#place, batch, false)),
     ]);
     batch.counters.push(...counters);
