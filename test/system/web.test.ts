@@ -33,11 +33,8 @@ const ASKED = new URLSearchParams({
   what: '192.0.2.66',
 });
 const PICTURES = process.env['RULECAST_PICTURES'];
-/** Those that documents show, up to the end of which element. */
-const SHOWN: Readonly<Record<string, string>> = {
-  'status-light': '.tables',
-  'refused-dark': '.tables >> nth=1',
-};
+/** Those that documents show, up to the end of which table. */
+const SHOWN: Readonly<Record<string, number>> = { 'status-light': 0, 'refused-dark': 1 };
 
 const hasBrowser = browserGap() === undefined;
 let browser: Browser;
@@ -260,8 +257,8 @@ async function picture(page: Page, name: string, width: number): Promise<void> {
     return;
   }
   await page.setViewportSize({ width: 760, height: 800 });
-  const box = await page.locator(end).first().boundingBox();
-  const height = Math.ceil((box?.y ?? 0) + (box?.height ?? 0)) + 16;
+  const bottom = `document.querySelectorAll('.tables')[${end}].getBoundingClientRect().bottom + scrollY`;
+  const height = Math.ceil(await page.evaluate<number>(bottom)) + 16;
   const clip = { x: 0, y: 0, width: 760, height };
   writeFileSync(join(folder, `web-${name}.png`), await page.screenshot({ fullPage: true, clip }));
   await page.setViewportSize({ width, height: 800 });
