@@ -145,7 +145,8 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
       isDue = false;
       const before = this.#faults.get(source);
       try {
-        bytes = (await source.head()) ?? bytes;
+        // A spoiled head may have the ETag of the good one: nginx makes it of the second and the length.
+        bytes = (await source.head(before !== undefined)) ?? bytes;
         if (bytes !== undefined) await this.#look(bytes, source);
         this.#faults.delete(source);
         if (before !== undefined) logger.info({ mirror: source.name }, 'the mirror is well again');

@@ -66,7 +66,8 @@ export class HttpSource implements DepotSource {
         : new HttpAgent({ keepAlive: true });
   }
 
-  async head(): Promise<Uint8Array | undefined> {
+  async head(isAgain = false): Promise<Uint8Array | undefined> {
+    if (isAgain) this.#etag = undefined;
     const headers: Record<string, string> = this.#etag === undefined ? {} : { 'if-none-match': this.#etag };
     const ask = { headers, maxBytes: DEPOT_HEAD_MAX_BYTES, signal: AbortSignal.timeout(ANSWER_MS) };
     const parts: Buffer[] = [];

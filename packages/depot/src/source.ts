@@ -9,8 +9,8 @@ export class SourceError extends Error {}
 export interface DepotSource {
   /** For people. */
   readonly name: string;
-  /** At most DEPOT_HEAD_MAX_BYTES; undefined: the same as before. */
-  head(): Promise<Uint8Array | undefined>;
+  /** At most DEPOT_HEAD_MAX_BYTES; undefined: the same as before, which is given once more if `isAgain`. */
+  head(isAgain?: boolean): Promise<Uint8Array | undefined>;
   /** As many bytes as the reference says, not compared with it; past caches, if `isAgain`. */
   object(reference: ObjectReference, isAgain: boolean): Promise<Uint8Array>;
   /** Posts 1 to REPORTS_MAX reports, and gives the answer to each. */

@@ -97,9 +97,9 @@ export class MemorySource implements DepotSource {
     this.#ended.catch(() => undefined);
   }
 
-  async head(): Promise<Uint8Array | undefined> {
+  async head(isAgain = false): Promise<Uint8Array | undefined> {
     const bytes = await this.#get('head', false);
-    if (bytes === this.#shown) return undefined;
+    if (bytes === this.#shown && !isAgain) return undefined;
     this.#shown = bytes;
     return bytes;
   }

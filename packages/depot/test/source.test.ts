@@ -68,6 +68,7 @@ describe.each(SOURCES)('a source from %s', (_, open) => {
     files.set('head', Buffer.from('head 2'));
     expect(Buffer.from((await source.head()) ?? []).toString()).toBe('head 2');
     expect(await source.head()).toBeUndefined();
+    expect(Buffer.from((await source.head(true)) ?? []).toString()).toBe('head 2');
   });
 
   it('gives an object, also past a cache', async () => {

@@ -53,9 +53,9 @@ export class SessionSource implements DepotSource {
     this.name = options.name;
   }
 
-  async head(): Promise<Uint8Array | undefined> {
+  async head(isAgain = false): Promise<Uint8Array | undefined> {
     const { head } = await this.#connected();
-    if (head === this.#head) return undefined;
+    if (head === this.#head && !isAgain) return undefined;
     this.#head = head;
     return head;
   }
