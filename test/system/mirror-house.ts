@@ -69,9 +69,9 @@ export class MirrorHouse {
    * Copies the depot: objects first, then the head; `between`, if given, is done before the head is there.
    */
   copyTo({ directory }: Mirror, between?: () => void): void {
+    cpSync(join(this.depot, 'head'), join(directory, 'head.new'), { preserveTimestamps: true });
     cpSync(join(this.depot, 'o'), join(directory, 'o'), { recursive: true, preserveTimestamps: true });
     between?.();
-    cpSync(join(this.depot, 'head'), join(directory, 'head.new'), { preserveTimestamps: true });
     renameSync(join(directory, 'head.new'), join(directory, 'head'));
   }
 
