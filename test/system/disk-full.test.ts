@@ -3,15 +3,13 @@
  * once.
  */
 
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { eventually } from '../enforce/enforcer.ts';
 import { millionHosts } from '../inputs.mjs';
 import { PERMITTED, rulectl, startSubscriberOf } from '../processes.mjs';
 import { releaseOf } from './control-client.ts';
 import { Scene } from './scene.ts';
+import { fill, smallDisk } from './small-disk.ts';
 
 const SEED = 0x5eed05;
 const DISK = '4m';
@@ -19,42 +17,9 @@ const DISK = '4m';
 const LEFT_BYTES = 64 * 1024;
 const LARGE = 60_000;
 
-/** Mounts a small disk; undefined, having said why, where that cannot be done and need not be. */
-function smallDisk(scene: Scene, name: string): string | undefined {
-  const path = scene.path(name);
-  mkdirSync(path);
-  try {
-    run('mount', '-t', 'tmpfs', '-o', `size=${DISK}`, 'tmpfs', path);
-  } catch (error) {
-    if (process.env['CI'] === 'true') throw error;
-    console.log(`not run: mounting a small disk takes root (${String(error).trim()})`);
-    return undefined;
-  }
-  // The signer of a publisher that was killed ends by itself, and has its lock there until then.
-  scene.onClose(() => eventually(async () => isUnmounted(path)));
-  return path;
-}
-
-/** Runs a program of the system. Throws if it fails. */
-function run(program: string, ...args: readonly string[]): void {
-  execFileSync(program, args, { stdio: 'pipe' });
-}
-
-function isUnmounted(path: string): boolean {
-  return spawnSync('umount', [path]).status === 0;
-}
-
-/** Fills a disk up to `LEFT_BYTES`; gives back what frees it again. */
-function fill(disk: string): () => void {
-  const ballast = join(disk, 'ballast');
-  const { bavail, bsize } = statfsSync(disk);
-  writeFileSync(ballast, Buffer.alloc(Number(bavail) * Number(bsize) - LEFT_BYTES, 0x5a));
-  return () => rmSync(ballast);
-}
-
 it('leaves the head of a publisher as it was, on disk too, and takes the push once there is room', async (context) => {
   const outer = new Scene();
-  const disk = smallDisk(outer, 'disk');
+  const disk = smallDisk(outer, 'disk', DISK);
   if (disk === undefined) return context.skip();
   const scene = new Scene(disk);
   outer.onClose(() => scene.close()); // before the disk goes
@@ -64,7 +29,7 @@ it('leaves the head of a publisher as it was, on disk too, and takes the push on
   outer.keep(await startSubscriberOf(await scene.trustLine(), scene.listen, 'firewall', state));
   await control.push({ list: 'blocked', text: '10.0.0.1\n' });
   const before = await control.synced('firewall');
-  const free = fill(disk);
+  const free = fill(disk, LEFT_BYTES);
   const large = outer.path('blocked.txt');
   writeFileSync(large, millionHosts(LARGE, SEED).text);
   for (let attempt = 0; attempt < 3; attempt++) {
@@ -96,7 +61,7 @@ it('leaves the head of a publisher as it was, on disk too, and takes the push on
 
 it('leaves the release of a subscriber in force, on disk too, and takes the next one once there is room', async (context) => {
   const scene = new Scene();
-  const disk = smallDisk(scene, 'firewall');
+  const disk = smallDisk(scene, 'firewall', DISK);
   if (disk === undefined) return context.skip();
   const { control } = scene;
   await scene.publisher();
@@ -104,7 +69,7 @@ it('leaves the release of a subscriber in force, on disk too, and takes the next
   await control.push({ list: 'blocked', text: '10.0.0.1\n' });
   await control.pushText('default.rules', 'drop dst=@blocked\naccept\n');
   const before = await control.synced('firewall');
-  const free = fill(disk);
+  const free = fill(disk, LEFT_BYTES);
   const text = `${millionHosts(LARGE, SEED).text}10.0.0.2\n`;
   const { records } = await control.push({ list: 'blocked', text });
   expect(records.find((record) => record.record === 'applied')).toMatchObject({

@@ -76,6 +76,9 @@ export class DepotDirectory implements DepotFiles {
         await file.writeFile(bytes);
         await this.#date(file, place);
         await file.sync();
+      } catch (error) {
+        await rm(place + UNFINISHED); // on a full disk it keeps others out
+        throw error;
       } finally {
         await file.close();
       }
