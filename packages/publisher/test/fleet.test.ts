@@ -340,10 +340,10 @@ describe('who is expected to connect', () => {
 });
 
 describe('the socket of reports', () => {
-  async function socket(take: Parameters<typeof listenForReports>[1]) {
+  async function socket(take: Parameters<typeof listenForReports>[1], idleMaxMs?: number) {
     const path = join(temporaryDirectory(), 'reports.sock');
     const logger = new PacedLog(SILENT, () => 0);
-    const stop = await listenForReports({ kind: 'unix', path }, take, logger);
+    const stop = await listenForReports({ kind: 'unix', path }, take, logger, idleMaxMs);
     onTestFinished(stop);
     const post = (
       body: Uint8Array,
@@ -398,6 +398,43 @@ describe('the socket of reports', () => {
     ].map(({ status }) => status);
     expect(statuses).toEqual([404, 404, 405, 411, 400, 400, 400, 413, 500, 200]);
     expect(taken).toEqual([1, 1]);
+  });
+
+  it('holds 64 connections and refuses the next, until one of them goes', async () => {
+    const { path, post } = await socket(async (reports) => reports);
+    const opened = async () => {
+      const one = connect({ path });
+      one.on('error', () => undefined); // some are reset
+      await once(one, 'connect');
+      return one;
+    };
+    const held = [];
+    for (let i = 0; i < 64; i++) held.push(await opened());
+    const refused = await opened();
+    await once(refused, 'close');
+    const [first] = held;
+    first?.write('GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n'); // one that was held is served
+    const [answer] = await once(first ?? refused, 'data');
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 404 /);
+    if (first?.closed === false) await once(first, 'close');
+    expect((await post(joinReports([Buffer.from('one')]))).status).toBe(200);
+    for (const one of held) one.destroy();
+  });
+
+  it('takes their places back from clients that read no answers', async () => {
+    const { path, post } = await socket(async (reports) => reports, 100);
+    const large = new Uint8Array(REPORT_MAX_BYTES);
+    const body = joinReports(Array.from({ length: REPORTS_MAX }, () => large)); // more than a socket holds
+    const deaf = Array.from({ length: 64 }, () => connect({ path }));
+    for (const one of deaf) {
+      one.on('error', () => undefined); // it is reset
+      one.pause();
+      one.write(`POST /report HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n`);
+      one.write(body);
+    }
+    const status = () => post(joinReports([Buffer.from('one')])).then((answer) => answer.status, String);
+    await expect.poll(status, { timeout: 20_000 }).toBe(200);
+    for (const one of deaf) one.destroy();
   });
 
   it('ends with connections open, and lets another listen there', async () => {

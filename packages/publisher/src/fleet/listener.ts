@@ -33,6 +33,7 @@ export async function listenForReports(
   endpoint: UnixEndpoint,
   take: TakeReports,
   logger: PacedLog,
+  idleMaxMs = IDLE_MAX_MS,
 ): Promise<() => Promise<void>> {
   const server = createServer(
     {
@@ -40,12 +41,12 @@ export async function listenForReports(
       headersTimeout: HEAD_MAX_MS,
       requestTimeout: REQUEST_MAX_MS,
       connectionsCheckingInterval: HEAD_MAX_MS,
-      keepAliveTimeout: IDLE_MAX_MS,
+      keepAliveTimeout: idleMaxMs,
     },
     (request, response) => void answer(request, response, take, logger),
   );
   server.maxConnections = CONNECTIONS_MAX;
-  server.setTimeout(IDLE_MAX_MS); // one that does not read its answers gives its place back
+  server.setTimeout(idleMaxMs); // one that does not read its answers gives its place back
   await listenWith(server, endpoint, (err) => logger.warn({ err }, 'a report could not be taken'));
   return async () => {
     const closed = new Promise((resolve) => server.close(resolve));
