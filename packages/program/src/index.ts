@@ -30,5 +30,5 @@ export { programOptions, runProgram } from './run.ts';
 export { serviceManager } from './service.ts';
 export { readSmallFile } from './small-file.ts';
 export { stopSignal } from './stop.ts';
-export { readTrust } from './trust.ts';
+export { readAuthorities, readTrust } from './trust.ts';
 export { checkSwitches, checkWords, type WordRules } from './words.ts';

@@ -1,11 +1,14 @@
-/** The trust line that a command line names: the line itself, or a file that holds it. */
+/** Whom a command line says to trust: a trust line, or a file that holds it; authorities of web servers. */
 
+import { X509Certificate } from 'node:crypto';
 import { parseTrust, type Trust, trustFault } from '@rulecast/protocol';
 import { usageError } from './exit.ts';
 import { readSmallFile } from './small-file.ts';
 
 /** Of a file with a trust line, which has 107 characters. */
 const TRUST_MAX_BYTES = 4096;
+/** Debian's file of all authorities has 220 KiB. */
+const CA_MAX_BYTES = 2 ** 20;
 
 /** Throws ProgramError `usage`. */
 export function readTrust(text: string | undefined): Trust {
@@ -26,4 +29,16 @@ export function readTrust(text: string | undefined): Trust {
   const trust = parseTrust(content);
   if (trust === undefined) throw usageError(`--trust: ${text} holds ${trustFault(content)}`);
   return trust;
+}
+
+/** The certificates in the file of `--ca`, in PEM. Throws ProgramError `usage`. */
+export function readAuthorities(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    const text = readSmallFile(path, CA_MAX_BYTES).toString('latin1');
+    new X509Certificate(text); // the first of them
+    return text;
+  } catch (cause) {
+    throw usageError(`--ca: ${path} holds no certificates in PEM that can be read`, { cause });
+  }
 }

@@ -7,7 +7,6 @@
  */
 
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { DepotFeed, type DepotSource, depotHost, HttpSource, isMirrorUrl, Reporter } from '@rulecast/depot';
 import {
   EXIT_FAILED,
@@ -15,6 +14,7 @@ import {
   type Output,
   openLog,
   ProgramError,
+  readAuthorities,
   readTrust,
   runProgram,
   serviceManager,
@@ -110,22 +110,13 @@ async function main(out: Output): Promise<void> {
 
 function sourceOf(from: string, relay: string, onText: (text: string) => void): DepotSource {
   const clock = STEADY_CLOCK;
-  if (isMirrorUrl(from)) return new HttpSource(from, { ca: authorities(), clock });
+  if (isMirrorUrl(from)) return new HttpSource(from, { ca: readAuthorities(argv.ca), clock });
   const endpoint = parseEndpoint(from);
   if (needsCurve(endpoint) && argv.curvePeer === undefined)
     throw usageError(`--from ${from} leaves this machine: it needs --curve-key FILE and --curve-peer KEY`);
   const isZmq = endpoint.kind === 'zmq+tcp' || endpoint.kind === 'zmq+ipc';
   const keys = isZmq && argv.curvePeer !== undefined ? { curve: clientKeys(argv.curvePeer) } : {};
   return new SessionSource({ name: from, relay, clock, open: () => connect(endpoint, { ...keys, onText }) });
-}
-
-function authorities(): string | undefined {
-  if (argv.ca === undefined) return undefined;
-  try {
-    return readFileSync(argv.ca, 'utf8');
-  } catch (cause) {
-    throw usageError(`--ca ${argv.ca} cannot be read`, { cause });
-  }
 }
 
 function ownKeys(): ReturnType<typeof readCurveKeyPair> {

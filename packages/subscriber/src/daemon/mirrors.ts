@@ -3,9 +3,8 @@
  * reads the mirrors. What the subscriber takes of it, and what it refuses, is as with a publisher.
  */
 
-import { X509Certificate } from 'node:crypto';
 import { DepotFeed, depotHost, type FeedOptions, HttpSource, isMirrorUrl, Reporter } from '@rulecast/depot';
-import { EXIT_FAILED, PacedLog, ProgramError, readSmallFile, usageError } from '@rulecast/program';
+import { EXIT_FAILED, PacedLog, ProgramError, readAuthorities, usageError } from '@rulecast/program';
 import { IdentityError } from '@rulecast/program/identity';
 import { readReportKey } from '@rulecast/program/report-key';
 import { type ByteStream, Connection, ErrorCode, type SteadyClock } from '@rulecast/protocol';
@@ -16,8 +15,6 @@ import { createMemoryPair } from '@rulecast/vchan';
 /** Our choice: three reports may be lost before what is in force is stale. */
 const REPORT_EVERY_MS = 300_000;
 const STALE_AFTER_MS = 3 * REPORT_EVERY_MS;
-/** Debian's file of all authorities has 220 KiB. */
-const CA_MAX_BYTES = 2 ** 20;
 
 /** Of the command line. */
 export interface MirrorFiles {
@@ -35,7 +32,7 @@ export function readMirrors(
   const wrong = urls.find((url) => !isMirrorUrl(url));
   if (wrong !== undefined)
     throw usageError(`--connect ${wrong}: beside a mirror only mirrors go, each as https://rules.example/`);
-  const certificates = ca === undefined ? undefined : readCertificates(ca);
+  const certificates = readAuthorities(ca);
   const sources = urls.map((url) => new HttpSource(url, { ca: certificates, clock }));
   for (const { name } of sources.filter((source) => source.name.startsWith('http:')))
     logger.warn({ mirror: name }, 'on the way from there anybody can read the rules, and hold releases back');
@@ -45,16 +42,6 @@ export function readMirrors(
     sources,
     token: reportToken === undefined ? undefined : readToken(reportToken),
   };
-}
-
-function readCertificates(path: string): string {
-  try {
-    const text = readSmallFile(path, CA_MAX_BYTES).toString('latin1');
-    new X509Certificate(text); // the first of them
-    return text;
-  } catch (cause) {
-    throw usageError(`--ca: ${path} holds no certificates in PEM that can be read`, { cause });
-  }
 }
 
 function readToken(path: string): Uint8Array {
