@@ -302,6 +302,7 @@ function buildDebian() {
   const as = (/** @type {string} */ from, /** @type {string} */ to) =>
     cpSync(join(tree, 'systemd', from), join(build, 'debian', to));
   as('rulecast-publisher.service', 'rulecast.rulecast-publisher.service');
+  as('rulecast-relay.service', 'rulecast.rulecast-relay.service');
   as('rulecast-subscriber.service', 'rulecast-firewall.rulecast-subscriber.service');
   as('rulecast-dns.service', 'rulecast-firewall.rulecast-dns.service');
   as('rulecast-dns-names.socket', 'rulecast-firewall.rulecast-dns-names.socket');

@@ -26,6 +26,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'docs/log.md#See it/3': 'test/system/log.test.ts',
   'docs/web.md#Open it': 'test/system/web.test.ts', // in a browser
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
+  'docs/how-to/mirror.md#A relay/2': 'test/system/packages.test.ts',
   'ocaml/README.md#Rulecast in OCaml': 'test/kit/ocaml.ts',
   'docs/mirage.md#A firewall that is called/3': 'test/system/ocaml-mirage.test.ts',
   'packaging/systemd/README.md#The firewall side under systemd/2': 'test/system/packages.test.ts',

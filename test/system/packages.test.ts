@@ -383,7 +383,7 @@ print(error.data.message[-300:] if error else 'valid')`;
         echo 'RULECAST_OPTIONS=--connect unix:/run/rulecast/here.sock --name here' > /etc/rulecast/subscriber.env`);
       manual('packaging/README.md#Packages/3');
       const members = on.run('getent group rulecast-subscribers').trim().split(':').at(-1)?.split(',');
-      expect(members?.toSorted()).toEqual(['rulecast', 'rulecast-publisher']);
+      expect(members?.toSorted()).toEqual(['rulecast', 'rulecast-publisher', 'rulecast-relay']);
       on.run(`usermod -a -G rulecast rulecast-publisher
         cat >> /etc/rulecast/publisher.yaml <<'END'
 ${SUBSCRIBERS}END
@@ -396,6 +396,20 @@ ${SUBSCRIBERS}END
       on.run(
         'systemd-analyze security --no-pager --threshold=30 rulecast-publisher rulecast-subscriber rulecast-boot',
       );
+
+      // By a session, where the manual has a mirror: nobody answers at rules.example.
+      on.run(`printf 'depot: { directory: /var/lib/rulecast/depot }\n' >> /etc/rulecast/publisher.yaml
+        systemctl restart rulecast-publisher
+        printf %064d 1 > /srv/token
+        install -m 600 -o rulecast-relay /srv/token /etc/rulecast/relay.token
+        cat > /etc/rulecast/relay.env <<'END'
+${blockText('docs/how-to/mirror.md#A relay/2').replace('https://rules.example/', 'unix:/run/rulecast/subscribers.sock')}END
+        systemctl enable --now rulecast-relay || { journalctl --no-pager -o cat -u rulecast-relay >&2; exit 1; }`);
+      const relayed = '/run/rulecast-relay/fw.sock';
+      await eventually(async () => on.attempt(`test -S ${relayed}`).status === 0);
+      expect(on.run(`stat -c '%a %U %G' ${relayed}`)).toBe('660 rulecast-relay rulecast-subscribers\n');
+      expect(on.run('systemctl show -p NRestarts --value rulecast-relay')).toBe('0\n');
+      on.run('systemd-analyze security --no-pager --threshold=20 rulecast-relay');
 
       on.run(`cat > /etc/rulecast/dns.env <<'END'
 ${blockText('packaging/systemd/README.md#The firewall side under systemd/2').replace('10.0.0.1', '127.0.0.1')}END
@@ -420,13 +434,14 @@ END
       expect(on.run('cat /etc/rulecast/publisher.yaml')).toContain(SUBSCRIBERS);
       const ready = (service: string): number =>
         on.run(`journalctl -o cat -u ${service}`).split('"ready"').length - 1;
-      const units = ['rulecast-publisher', 'rulecast-subscriber', 'rulecast-dns'];
+      const units = ['rulecast-publisher', 'rulecast-subscriber', 'rulecast-dns', 'rulecast-relay'];
       await eventually(async () => asked().includes('NXDOMAIN'));
-      expect(units.map(ready)).toEqual([3, 3, 2]); // started anew
+      await eventually(async () => on.attempt(`test -S ${relayed}`).status === 0);
+      expect(units.map(ready)).toEqual([4, 3, 2, 2]); // started anew
 
       on.run('dpkg --remove rulecast-firewall rulecast');
       expect(on.rules()).not.toContain('rulecast');
-      expect(on.attempt(`systemctl is-active ${units.join(' ')}`).stdout).toBe('inactive\n'.repeat(3));
+      expect(on.attempt(`systemctl is-active ${units.join(' ')}`).stdout).toBe('inactive\n'.repeat(4));
       expect(on.attempt('ls -d /run/rulecast* /usr/lib/systemd/system/rulecast*').stdout).toBe('');
       expect(on.run("ss -Hlun 'sport = :53'")).toBe('');
       expect(on.attempt('pgrep -f "[l]ib/rulecast"').stdout).toBe('');
