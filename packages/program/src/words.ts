@@ -24,10 +24,12 @@ export interface EnvironmentOptions {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Throws ProgramError `usage` for an option that is given twice, or an empty value. */
+/** Throws ProgramError `usage` for an option that is given twice, an empty value, or an empty argument. */
 export function checkWords(words: readonly string[], rules: WordRules): void {
   const seen = new Set<string>();
+  const values = new Set<number>();
   for (const { option, at, value } of optionsOf(words, rules)) {
+    values.add(at + 1);
     if (seen.has(option) && !rules.repeatable.has(option)) {
       throw usageError(`--${option} is given twice: give it once`);
     }
@@ -36,6 +38,8 @@ export function checkWords(words: readonly string[], rules: WordRules): void {
       throw usageError(`--${option} has an empty value: give it one, or leave it out`);
     }
   }
+  if (words.some((word, at) => word === '' && !values.has(at)))
+    throw usageError('an argument is empty: write what it is to be, or leave it out');
 }
 
 /**

@@ -23,9 +23,18 @@ describe('checkWords', () => {
     expect(() => checkWords(words, RULES)).toThrow('--state has an empty value');
   });
 
+  // Of a variable that is not set: `rulectl keys fleet "$FILE"` said that it cannot write nothing.
+  it.each<[string, readonly string[]]>([
+    ['alone', ['']],
+    ['behind others', ['--state', 'a', 'push', '']],
+    ['after --', ['--', '']],
+  ])('refuses an empty argument: %s', (_what, words) => {
+    expect(() => checkWords(words, RULES)).toThrow('an argument is empty');
+  });
+
   it.each<[string, readonly string[]]>([
     ['what gathers', ['--listen', 'unix:/a', '--listen', 'unix:/b']],
-    ['words after --', ['--state', 'a', '--', '--state', '--state', '']],
+    ['words after --', ['--state', 'a', '--', '--state', '--state']],
     ['values that look alike', ['--state', 'state', 'state']],
   ])('takes %s', (_what, words) => {
     expect(() => checkWords(words, RULES)).not.toThrow();

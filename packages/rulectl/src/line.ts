@@ -28,9 +28,7 @@ export async function readLine(args: readonly string[], terminal: Terminal): Pro
   const [first = ''] = args;
   checkWords(args, wordRulesOf(first));
   if (args.length > 0 && !first.startsWith('-') && !COMMANDS.has(first))
-    throw usageError(
-      `${first === '' ? 'an empty word' : first} is no command${suggestion(first, COMMANDS.keys())}`,
-    );
+    throw usageError(`${first} is no command${suggestion(first, COMMANDS.keys())}`);
   try {
     const { text } = parseWords(await commandLine(first, terminal), maskWords(args));
     if (text === '') throw usageError('name a command');
