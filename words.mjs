@@ -25,7 +25,7 @@ const FEWEST_SENTENCES = 20; // of fewer, means and shares say nothing
 const COLUMNS = 100;
 const OVER_40_SHARE = 0.01; // of all sentences
 /** Not of this house, and records of decisions up to 48, which stay in the words of their day. */
-const LEFT_OUT = /\/fixtures\/|^docs\/adr\/00(?:[0-3]\d|4[0-8])-/;
+const LEFT_OUT = /\/fixtures\/|^docs\/contribute\/adr\/00(?:[0-3]\d|4[0-8])-/;
 
 const CODE_OR_COMMENT = /<!--[\s\S]*?-->|^[ >]*(`{3,}|~{3,}).*\n(?:.*\n)*?[ >]*\1[`~]*[ ]*$/gm;
 const NO_PROSE = /^\s*(?:\||#{1,6}\s|(?:[-*_]\s*){3,}$|\[[^\]]+\]:\s|$)/;

@@ -55,7 +55,7 @@ export function manualPage(
     '.SH FILES',
     '.TP',
     escaped(documents),
-    'The documents that messages name, such as docs/keys.md.',
+    'The documents that messages name, such as docs/how-to/keys.md.',
     '.SH SEE ALSO',
     seeAlso.map((other) => `.BR ${escaped(other).replace('(', ' (')}`).join(' ,\n'),
     '',

@@ -111,8 +111,8 @@ describe.each(DOCUMENTS)('%s', (document) => {
 });
 
 /**
- * Chapters that a text cites, as `docs/design.md "Limits"` or `WIRE.md "Frames", "Time"`, also where a
- * comment folds or a string of JSON escapes it.
+ * Chapters that a text cites, as `docs/explain/design.md "Limits"` or `WIRE.md "Frames", "Time"`, also where
+ * a comment folds or a string of JSON escapes it.
  */
 function citationsOf(text: string): readonly { readonly document: string; readonly chapter: string }[] {
   const flat = text.replace(/\n[ \t]*(?:\*|\/\/|#)?[ \t]*/g, ' ').replaceAll('\\"', '"');
@@ -169,8 +169,8 @@ describe('chapters that are cited', () => {
   });
 });
 
-describe('docs/design.md', () => {
-  const rows = [...textOf('docs/design.md').matchAll(/^\| `([A-Z][A-Z0-9_]+)` \| ([\d,]+) \|/gm)];
+describe('docs/explain/design.md', () => {
+  const rows = [...textOf('docs/explain/design.md').matchAll(/^\| `([A-Z][A-Z0-9_]+)` \| ([\d,]+) \|/gm)];
   const code = FILES.filter((path) => /^(protocol|packages\/[a-z]+)\/src\/.*\.ts$/.test(path)).map(textOf);
 
   it.each(rows.map(([, name = '', value = '']) => [name, Number(value.replaceAll(',', ''))] as const))(
@@ -187,8 +187,8 @@ describe('docs/design.md', () => {
   });
 });
 
-describe('docs/how-others-failed.md', () => {
-  const flat = textOf('docs/how-others-failed.md').replaceAll('\n', ' ');
+describe('docs/explain/how-others-failed.md', () => {
+  const flat = textOf('docs/explain/how-others-failed.md').replaceAll('\n', ' ');
   const named = [...flat.matchAll(/\*\*Test:\*\* `([^`]+)`((?:, "[^"]+")+)/g)];
   const tests = named.flatMap(([, path = '', titles = '']) =>
     [...titles.matchAll(/"([^"]+)"/g)].map(([, title = '']) => [path, title] as const),
@@ -211,8 +211,8 @@ function productOf(expression: string): number {
   return expression.split(' * ').reduce((product, factor) => product * number(factor), 1);
 }
 
-describe('docs/adr', () => {
-  const records = FILES.filter((path) => path.startsWith('docs/adr/'));
+describe('docs/contribute/adr', () => {
+  const records = FILES.filter((path) => path.startsWith('docs/contribute/adr/'));
 
   it('are numbered one after the other', () => {
     const numbers = records.map((path) => Number(/adr\/(\d+)/.exec(path)?.[1]));
@@ -220,7 +220,7 @@ describe('docs/adr', () => {
   });
 
   it.each(records)('%s has its number, status and decision on top', (path) => {
-    const number = Number(/\d+/.exec(path.slice('docs/adr/'.length))?.[0]);
+    const number = Number(/\d+/.exec(path.slice('docs/contribute/adr/'.length))?.[0]);
     expect(textOf(path)).toMatch(
       new RegExp(`^# ${number}\\. .+\\n\\n\\*\\*Status:\\*\\* \\w+.*\\n\\n\\*\\*Decision:\\*\\* \\S`),
     );

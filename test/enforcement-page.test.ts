@@ -1,6 +1,6 @@
 /**
- * What docs/enforcement.md says of failures is what system suites try: each line of its table has its tests,
- * and each of them is there.
+ * What docs/explain/enforcement.md says of failures is what system suites try: each line of its table has its
+ * tests, and each of them is there.
  */
 
 import { readFileSync } from 'node:fs';
@@ -92,9 +92,9 @@ const FAILURES: readonly (readonly [line: string, ...tests: (readonly [suite: st
     ],
   ];
 
-const PAGE = read('docs/enforcement.md');
+const PAGE = read('docs/explain/enforcement.md');
 
-describe('the failures that docs/enforcement.md lists', () => {
+describe('the failures that docs/explain/enforcement.md lists', () => {
   it('are those that are tried', () => {
     const [, section = ''] = PAGE.split('## When something goes wrong\n');
     const [page = ''] = section.split('\n## ');

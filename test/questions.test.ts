@@ -1,6 +1,6 @@
 /**
  * What a question of DNS gets is the same to everybody: the vectors, to the reference evaluator, and as
- * docs/names.md tells them.
+ * docs/explain/names.md tells them.
  */
 
 import { readFileSync } from 'node:fs';
@@ -58,14 +58,14 @@ it('there are a dozen of them at least, of every answer but one', () => {
     ).toBe(true);
 });
 
-it('are those of docs/names.md', () => {
-  const page = readFileSync(`${ROOT}docs/names.md`, 'utf8');
+it('are those of docs/explain/names.md', () => {
+  const page = readFileSync(`${ROOT}docs/explain/names.md`, 'utf8');
   const rows = VECTORS.questions.map(([question, verdict, since]) => {
     const answer = verdict.split(' ')[1] ?? '';
     return `| \`${question}\` | ${answer === 'answer' ? 'answered' : answer} | ${since} |`;
   });
   expect(page.split('\n').filter((line) => /^\| `\S+ \? /.test(line))).toEqual(rows);
-  const { lists, policies, unmatched } = read(blockText('docs/names.md#Examples'));
+  const { lists, policies, unmatched } = read(blockText('docs/explain/names.md#Examples'));
   expect({ lists, policies, unmatched }).toEqual({
     lists: document.lists,
     policies: document.policies,

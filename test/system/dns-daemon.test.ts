@@ -306,7 +306,7 @@ it.each([
   [['--help'], 0, 'SIGHUP'],
 ])('ends with a sentence: %j', async (args, exit, words) => {
   const folder = temporaryDirectory();
-  writeFileSync(join(folder, 'good.yaml'), blockText('docs/names.md#Examples'));
+  writeFileSync(join(folder, 'good.yaml'), blockText('docs/explain/names.md#Examples'));
   writeFileSync(join(folder, 'bad.yaml'), 'policies: { p: { egress: [drop dst=@none] } }\n');
   symlinkSync('/dev/zero', join(folder, 'zero'));
   writeFileSync(join(folder, 'zero.yaml'), 'lists: { ads: { file: zero } }\n');

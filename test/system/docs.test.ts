@@ -19,16 +19,16 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'README.md#Try it': '.ci/debian', // on a Debian as README describes it
   'README.md#Try it/2': '.ci/debian',
   'README.md#On one host, from packages': '.ci/debian', // as root, on a machine of its own
-  'docs/enforcement.md#What is needed': 'test/system/systemd.test.ts', // as root, on a machine of its own
-  'docs/enforcement.md#Removing it': 'test/system/enforce-trouble.test.ts', // as root
-  'docs/log.md#See it': 'test/system/log.test.ts', // as root
-  'docs/log.md#See it/2': 'test/system/log.test.ts',
-  'docs/log.md#See it/3': 'test/system/log.test.ts',
-  'docs/web.md#Open it': 'test/system/web.test.ts', // in a browser
+  'docs/explain/enforcement.md#What is needed': 'test/system/systemd.test.ts', // as root, on a machine of its own
+  'docs/explain/enforcement.md#Removing it': 'test/system/enforce-trouble.test.ts', // as root
+  'docs/how-to/log.md#See it': 'test/system/log.test.ts', // as root
+  'docs/how-to/log.md#See it/2': 'test/system/log.test.ts',
+  'docs/how-to/log.md#See it/3': 'test/system/log.test.ts',
+  'docs/how-to/web.md#Open it': 'test/system/web.test.ts', // in a browser
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
   'docs/how-to/mirror.md#A relay/2': 'test/system/packages.test.ts',
   'ocaml/README.md#Rulecast in OCaml': 'test/kit/ocaml.ts',
-  'docs/mirage.md#A firewall that is called/3': 'test/system/ocaml-mirage.test.ts',
+  'docs/explain/mirage.md#A firewall that is called/3': 'test/system/ocaml-mirage.test.ts',
   'packaging/systemd/README.md#The firewall side under systemd/2': 'test/system/packages.test.ts',
   'packaging/systemd/README.md#A signer with a user of its own': 'test/system/packages.test.ts',
   'packaging/README.md#Packages': 'test/system/packages.test.ts',
@@ -61,7 +61,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
 /** With both packages installed, on a machine that stands for both qubes and dom0. */
 function inQubes(...blocks: readonly string[]): Readonly<Record<string, string>> {
   return Object.fromEntries(
-    blocks.map((block) => [`docs/qubes.md#${block}`, 'test/system/packages.test.ts']),
+    blocks.map((block) => [`docs/tutorial/qubes.md#${block}`, 'test/system/packages.test.ts']),
   );
 }
 
@@ -138,7 +138,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     expect(printed).toMatch(/^10\.137\.0\.5 > 203\.0\.113\.7 tcp\/443: drop$/m);
   },
 
-  'docs/metrics.md#Metrics': async (text) => {
+  'docs/reference/metrics.md#Metrics': async (text) => {
     const box = await withDaemons();
     expect(await box.run(text)).toMatch(/^rulecast_subscriber_matches_head\{subscriber="[^"]+"\} [01]$/m);
     expect(await box.run('cat rulecast.prom')).toMatch(/^rulecast_head_version \d+$/m);
@@ -217,7 +217,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     );
   },
 
-  'docs/blocks.md#One line to block, allow or cut off': async (text) => {
+  'docs/how-to/block-now.md#One line to block, allow or cut off': async (text) => {
     const box = await withDaemons();
     const printed = await box.run(text);
     expect(printed).toMatch(/^1 +block +203\.0\.113\.7 +all qubes .*seen in the log$/m);
@@ -226,14 +226,14 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(await box.run('rulectl blocks --json')).not.toContain('203.0.113.7');
   },
 
-  'docs/keys.md#For one person': async (text) => {
+  'docs/how-to/keys.md#For one person': async (text) => {
     const box = await fresh();
     expect(await box.run(text)).toMatch(/^release +1 of 1: [0-9a-f]{16} \(here\)$/m);
   },
 
-  'docs/keys.md#For one person/2': async (text) => {
+  'docs/how-to/keys.md#For one person/2': async (text) => {
     const box = await fresh();
-    await box.run(blockText('docs/keys.md#For one person'));
+    await box.run(blockText('docs/how-to/keys.md#For one person'));
     expect(await box.run(text)).toMatch(
       /^root 2 of lineage .*\n(?:.*\n)*release +1 of 1: [0-9a-f]{16} \(here\)$/m,
     );
@@ -241,9 +241,9 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/keys.md#A root to be renewed in time': async (text) => {
+  'docs/how-to/keys.md#A root to be renewed in time': async (text) => {
     const box = await fresh();
-    await box.run(blockText('docs/keys.md#For one person'));
+    await box.run(blockText('docs/how-to/keys.md#For one person'));
     const shown = await box.run(text);
     const [, date = ''] = /^root 3 of .*\nto be renewed by (\S+)$/m.exec(shown) ?? [];
     expect(Math.round((Date.parse(date) - Date.now()) / 86_400_000)).toBe(180);
@@ -251,27 +251,27 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/keys.md#For three': async (text) => {
+  'docs/how-to/keys.md#For three': async (text) => {
     const box = await fresh();
-    await box.run(blockText('docs/keys.md#For one person'));
+    await box.run(blockText('docs/how-to/keys.md#For one person'));
     const printed = await box.run(text);
     expect(printed).toMatch(/^root +2 of 3: /m);
     await box.run('rulecast-publisher --state ./publisher');
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/keys.md#Tokens of firewalls that report': async (text) => {
+  'docs/how-to/keys.md#Tokens of firewalls that report': async (text) => {
     const box = await fresh();
-    await box.run(blockText('docs/keys.md#For one person'));
+    await box.run(blockText('docs/how-to/keys.md#For one person'));
     await box.run(text);
     const tokens = await box.run('cat fw-17.token tokens/fw-18.token tokens/fw-19.token');
     expect(new Set(tokens.match(/^[0-9a-f]{64}$/gm)).size).toBe(3);
     expect(await box.run('stat -c %a fleet.key fw-17.token tokens/fw-18.token')).toBe('600\n600\n600\n');
   },
 
-  'docs/keys.md#When a key is lost or stolen': async (text) => {
+  'docs/how-to/keys.md#When a key is lost or stolen': async (text) => {
     const box = await fresh();
-    await box.run(blockText('docs/keys.md#For one person'));
+    await box.run(blockText('docs/how-to/keys.md#For one person'));
     const before = await box.run('rulectl keys show --identity ./publisher/identity --json');
     const shown = await box.run(text);
     const after: unknown = JSON.parse(shown.trim().split('\n').at(-1) ?? '');
@@ -280,19 +280,19 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/keys.md#When a key is lost or stolen/2': async (text) => {
+  'docs/how-to/keys.md#When a key is lost or stolen/2': async (text) => {
     const box = await fresh();
-    await box.run(blockText('docs/keys.md#For one person'));
-    await box.run(blockText('docs/keys.md#For three'));
+    await box.run(blockText('docs/how-to/keys.md#For one person'));
+    await box.run(blockText('docs/how-to/keys.md#For three'));
     await box.run('rm bert.key');
     expect(await box.run(text)).toMatch(/^root 3 of lineage .*\n(?:.*\n)*root +2 of 3: /m);
     await box.run('rulecast-publisher --state ./publisher');
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/keys.md#When a key is lost or stolen/3': async (text) => {
+  'docs/how-to/keys.md#When a key is lost or stolen/3': async (text) => {
     const box = await fresh();
-    await box.run(blockText('docs/keys.md#For one person'));
+    await box.run(blockText('docs/how-to/keys.md#For one person'));
     expect(await box.run(text)).toMatch(/^rulecast2:/m);
     await box.run('! diff -q publisher.trust publisher-2.trust');
   },
@@ -332,7 +332,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/recovery.md#When the store is lost': async (text) => {
+  'docs/how-to/recover.md#When the store is lost': async (text) => {
     const box = await withDaemons();
     const { pid } = await box.logged(({ name, msg }) => name === 'rulecast-publisher' && msg === 'ready');
     await box.run(`kill ${pid}; tail --pid=${pid} -f /dev/null; rm -r ./publisher/store`);
@@ -348,38 +348,38 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/names.md#All that is answered': async (text) => {
+  'docs/explain/names.md#All that is answered': async (text) => {
     const box = await fresh();
     box.write('names.yaml', text);
     expect((await box.attempt('rulectl check names.yaml')).code).toBe(0);
   },
 
-  'docs/names.md#Private addresses': async (text) => {
+  'docs/explain/names.md#Private addresses': async (text) => {
     const box = await fresh();
     box.write('names.yaml', text);
     const { code, stdout, stderr } = await box.attempt('rulectl check names.yaml');
     expect([code, `${stdout}${stderr}`]).toEqual([0, expect.not.stringContaining('unused-list')]);
   },
 
-  'docs/names.md#Examples': async (text) => {
+  'docs/explain/names.md#Examples': async (text) => {
     const box = await fresh();
     box.write('names.yaml', text);
     expect((await box.attempt('rulectl check names.yaml')).code).toBe(0);
   },
 
-  'docs/names.md#Examples/2': async (text) => {
+  'docs/explain/names.md#Examples/2': async (text) => {
     const box = await fresh();
-    box.write('names.yaml', blockText('docs/names.md#Examples'));
+    box.write('names.yaml', blockText('docs/explain/names.md#Examples'));
     expect(await box.run(text)).toMatch(/ads\.example: drop\n +answer +nxdomain\n/);
   },
 
-  'docs/embedding.md#Embedding': async (text) => {
+  'docs/reference/embedding.md#Embedding': async (text) => {
     const box = await fresh();
     expect(await box.run(text)).toMatch(/policy default, egress: /);
   },
 
   // No library of Xen is here: each end says so.
-  'docs/qubes.md#A vchan without qrexec': async (text) => {
+  'docs/tutorial/qubes.md#A vchan without qrexec': async (text) => {
     const box = await fresh();
     await box.run('rulecast-publisher --state ./publisher --init > trust');
     const [publisher = '', ...subscribers] = text.trim().split('\n');
@@ -391,14 +391,14 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
       await box.logged(({ msg }) => String(msg).startsWith(`${library} cannot be used`));
   },
 
-  'docs/qubes.md#Moving over from qvm-firewall': async (text) => {
+  'docs/tutorial/qubes.md#Moving over from qvm-firewall': async (text) => {
     const box = await fresh();
     box.stub('qvm-firewall', `[ "$2 $3" = 'list --raw' ] && cat <<'END'\n${qubesRules()}END\n`);
     box.stub('qvm-ls', "echo 'work|10.137.0.5|fd09::a89:5'; echo 'personal|10.137.0.6|-'\n");
     expect(await box.run(text)).toContain('nothing refused');
   },
 
-  'docs/mirage.md#Rules of qvm-firewall': async (text) => {
+  'docs/explain/mirage.md#Rules of qvm-firewall': async (text) => {
     const box = await fresh();
     box.stub('qubesd-query', 'echo "$@"; cat\n');
     box.write(
@@ -411,13 +411,13 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     );
   },
 
-  'docs/mirage.md#A firewall that is called/2': async (text) => {
+  'docs/explain/mirage.md#A firewall that is called/2': async (text) => {
     const box = await fresh();
     box.write('publisher.yaml', text);
     await box.run('rulectl check publisher.yaml');
   },
 
-  'docs/qubes.md#Your own rules': async (text) => {
+  'docs/tutorial/qubes.md#Your own rules': async (text) => {
     const box = await fresh();
     box.write('rules.yaml', text);
     expect(await box.run('rulectl check --known-list ads rules.yaml')).toContain(
@@ -425,7 +425,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     );
   },
 
-  'docs/qubes.md#By Salt': async (text) => {
+  'docs/tutorial/qubes.md#By Salt': async (text) => {
     const box = await fresh();
     box.stub('qvm-run', '[ "$1 $2" = "--pass-io build" ] && exec sh -c "$3"\n');
     box.stub('sudo', 'exec "$@"\n');
@@ -445,7 +445,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
       );
   },
 
-  'docs/qubes.md#By Salt/2': async (text) => {
+  'docs/tutorial/qubes.md#By Salt/2': async (text) => {
     const box = await fresh();
     for (const name of ['sudo', 'qubesctl']) box.stub(name, 'echo "$@" >> asked\n');
     await box.run(text);
@@ -455,7 +455,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     for (const target of targets) expect(names).toContain(`'${target}'`);
   },
 
-  'docs/qubes.md#Released by another qube': async (text) => {
+  'docs/tutorial/qubes.md#Released by another qube': async (text) => {
     const box = await fresh();
     box.stub('qvm-tags', 'echo "$1 $3" >> tags\n');
     await box.run(text);
@@ -464,15 +464,15 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     );
   },
 
-  'docs/qubes.md#Released by another qube/2': async (text) => {
+  'docs/tutorial/qubes.md#Released by another qube/2': async (text) => {
     const box = await fresh();
     box.write('publisher.yaml', text);
     await box.run('rulectl check publisher.yaml');
   },
 
-  'docs/qubes.md#Released by another qube/3': async (text) => {
+  'docs/tutorial/qubes.md#Released by another qube/3': async (text) => {
     const box = await fresh();
-    const said = blockText('docs/qubes.md#Released by another qube/2').replaceAll(
+    const said = blockText('docs/tutorial/qubes.md#Released by another qube/2').replaceAll(
       '/run/rulecast',
       box.path(),
     );
@@ -488,15 +488,15 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(await box.run(text)).toContain('Nothing is released yet');
   },
 
-  'docs/sources.md#Lists that stay fresh': expectReleased,
-  'docs/sources.md#Lists that stay fresh/2': async (text) => {
-    const smallest = blockText('docs/sources.md#Lists that stay fresh');
+  'docs/reference/sources.md#Lists that stay fresh': expectReleased,
+  'docs/reference/sources.md#Lists that stay fresh/2': async (text) => {
+    const smallest = blockText('docs/reference/sources.md#Lists that stay fresh');
     const box = await withConfiguration(`state: ./publisher\n${smallest}`);
     expect(await box.run(text)).toContain('tor-exits');
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/sources.md#Feeds by key': async (text) => {
+  'docs/reference/sources.md#Feeds by key': async (text) => {
     const box = await fresh();
     box.write('publisher.yaml', '# mine\nstate: ./publisher\nlists: {}\n');
     await box.run('rulecast-publisher --config publisher.yaml');
@@ -509,21 +509,21 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(await box.run('rulectl check publisher.yaml')).toContain('3 lists, nothing refused');
   },
 
-  'docs/sources.md#Rules in a file': async (text) => {
+  'docs/reference/sources.md#Rules in a file': async (text) => {
     const box = await fresh();
     box.write('publisher.yaml', text);
-    box.write('rules.yaml', blockText('docs/sources.md#Rules in a file/2'));
+    box.write('rules.yaml', blockText('docs/reference/sources.md#Rules in a file/2'));
     expect(await box.run('rulectl check publisher.yaml')).toContain('nothing refused');
   },
 
-  'docs/sources.md#Rules in a file/2': async (text) => {
+  'docs/reference/sources.md#Rules in a file/2': async (text) => {
     const box = await fresh();
     box.write('rules.yaml', text);
     expect(await box.run('rulectl check --known-list tor-exits rules.yaml')).toContain('1 rule');
   },
 
-  'docs/sources.md#Where a list comes from': expectReleased,
-  'docs/sources.md#Countries and networks': expectReleased,
+  'docs/reference/sources.md#Where a list comes from': expectReleased,
+  'docs/reference/sources.md#Countries and networks': expectReleased,
   'docs/reference/publisher-yaml.md#Tables of your own': expectReleased,
   'docs/reference/guards.md#Lists of countries': expectReleased,
   'docs/reference/list-formats.md#Files of no known format': (text) =>
@@ -564,7 +564,7 @@ describe('every block', () => {
     const [document, block = ''] = name.split('#');
     const section = block.replace(/\/\d+$/, '');
     // One that runs many blocks of a document names it once.
-    const said = document === 'docs/qubes.md' ? `said('${block}')` : name;
+    const said = document === 'docs/tutorial/qubes.md' ? `said('${block}')` : name;
     const named = runner.endsWith('.ts') ? said : `## ${section}`;
     expect(readFileSync(join(ROOT, runner), 'utf8').includes(named), `${runner} names ${named}`).toBe(true);
   });

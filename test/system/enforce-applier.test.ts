@@ -33,7 +33,7 @@ import { enforcementGap } from './namespaces.ts';
 import { within } from './scene.ts';
 
 const SOON_MS = 10_000;
-/** As docs/enforcement.md says. */
+/** As docs/explain/enforcement.md says. */
 const CHECK_EVERY_MS = 300_000;
 /** Beyond the 25 ms between looks at the generation. */
 const NOTICED_WITHIN_MS = 200;

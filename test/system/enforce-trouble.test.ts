@@ -204,7 +204,7 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     await scene.publisher();
     const enforcer = await startEnforcer(scene, open());
     await block(scene, '203.0.113.1');
-    const [, ...words] = blockText('docs/enforcement.md#Removing it').trim().split(' ');
+    const [, ...words] = blockText('docs/explain/enforcement.md#Removing it').trim().split(' ');
     const remove = ['node', SUBSCRIBER_BIN, ...words];
     expect(() => open().router.run(remove)).toThrow('stop rulecast-subscriber first');
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);

@@ -50,7 +50,7 @@ interface VerdictCase {
 
 const FIXTURE = new URL('../fixtures/qubes-rules/verdicts.json', import.meta.url);
 const cases: readonly VerdictCase[] = JSON.parse(readFileSync(FIXTURE, 'utf8'));
-/** Sets that a push refuses whole (docs/adr/0001), so that there is nothing to enforce. */
+/** Sets that a push refuses whole (docs/contribute/adr/0001), so that there is nothing to enforce. */
 const REFUSED = ['V17', 'V22', 'V23', 'V24'];
 const PROTOCOLS = { ...IpProtocol, gre: 47, sctp: 132 } as const;
 const RESOLUTIONS: ReadonlyMap<string, PrefixSet> = new Map([

@@ -1,6 +1,6 @@
 /**
  * What was refused, end to end: a qube's packet is refused, `rulectl log` says why and what could allow it,
- * that line opens it, and it closes by itself. docs/log.md. Nothing outside the namespaces is asked.
+ * that line opens it, and it closes by itself. docs/how-to/log.md. Nothing outside the namespaces is asked.
  */
 
 import { fileURLToPath } from 'node:url';
@@ -79,8 +79,8 @@ describe.skipIf(enforcementGap() !== undefined)('what was refused', () => {
     const { stdout } = await rulectl(directory, ['log']);
     const times = /\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ/g;
     const timeless = (text: string): string => text.replace(times, 'T').replace(/, \d+ times/g, '');
-    expect(timeless(stdout)).toBe(timeless(blockText('docs/log.md#See it/3')));
-    for (const line of blockText('docs/log.md#See it/2').trimEnd().split('\n')) {
+    expect(timeless(stdout)).toBe(timeless(blockText('docs/how-to/log.md#See it/3')));
+    for (const line of blockText('docs/how-to/log.md#See it/2').trimEnd().split('\n')) {
       const { code, stderr } = await rulectl(directory, line.replace('rulectl ', '').split(' '));
       expect([line, code, stderr]).toEqual([line, 0, '']);
     }
@@ -123,6 +123,9 @@ describe.skipIf(enforcementGap() !== undefined)('what was refused', () => {
   it('is not logged by a firewall that does not say so', async () => {
     const house = await opened();
     const { code, stderr } = await rulectl(house.scene.directory, ['log']);
-    expect([code, stderr]).toEqual([3, expect.stringContaining(blockText('docs/log.md#See it').trim())]);
+    expect([code, stderr]).toEqual([
+      3,
+      expect.stringContaining(blockText('docs/how-to/log.md#See it').trim()),
+    ]);
   }, 120_000);
 });

@@ -134,9 +134,9 @@ describe('rulectl metrics', () => {
   });
 });
 
-const page = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8');
+const page = readFileSync(join(ROOT, 'docs/reference/metrics.md'), 'utf8');
 
-describe('docs/metrics.md', () => {
+describe('docs/reference/metrics.md', () => {
   it('has each metric with its type, its labels and what it means', () => {
     const rows = [...page.matchAll(/^\| (`rulecast_\w+`.*) \|$/gm)].map(([, cells]) => cells);
     expect(rows).toEqual(

@@ -242,9 +242,9 @@ describe.runIf(ocaml.isThere)('a Mirage firewall', { timeout: 60_000 }, () => {
     await expect.poll(() => own.version, { timeout: 20_000 }).toBe(2);
   });
 
-  it('is called by the loop of docs/mirage.md, bound by the socket that is its own', async () => {
+  it('is called by the loop of docs/explain/mirage.md, bound by the socket that is its own', async () => {
     await publisher(`{ socket: ${at('sys-mirage.sock')} }`);
-    const line = blockText('docs/mirage.md#A firewall that is called').trim().split('\n')[0] ?? '';
+    const line = blockText('docs/explain/mirage.md#A firewall that is called').trim().split('\n')[0] ?? '';
     writeFileSync(at('policy'), line);
     const calls = await agent('mgmt', NAME, at('policy'));
     const trust = await trustOf(directory);
@@ -255,7 +255,7 @@ describe.runIf(ocaml.isThere)('a Mirage firewall', { timeout: 60_000 }, () => {
       `#!/bin/sh\ntest "$1" = --buffer-size=16384 && shift\nexec "${process.execPath}" "${CLIENT}" "${calls}" "$@"\n`,
     );
     chmodSync(at('qrexec-client-vm'), 0o755);
-    const loop = blockText('docs/mirage.md#A firewall that is called/3').replace(
+    const loop = blockText('docs/explain/mirage.md#A firewall that is called/3').replace(
       '/run/rulecast/sys-mirage.sock',
       at('sys-mirage.sock'),
     );

@@ -152,7 +152,7 @@ print(error.data.message[-300:] if error else 'valid')`;
     expect(faults.filter((line) => !NO_FAULTS.some((tag) => line.includes(tag)))).toEqual([]);
   });
 
-  // Messages sent people to docs/keys.md, which no package had.
+  // Messages sent people to docs/how-to/keys.md, which no package had.
   const expectDocuments = (root: string): void => {
     const { missing, named } = missingDocuments(root);
     expect([...new Set(missing)]).toEqual([]);
@@ -247,7 +247,7 @@ print(error.data.message[-300:] if error else 'valid')`;
       machine = undefined;
     });
 
-    it('block an address in a firewall qube, by what docs/qubes.md says', async () => {
+    it('block an address in a firewall qube, by what docs/tutorial/qubes.md says', async () => {
       const scene = new Scene();
       for (const path of paths(out, '.deb'))
         if (!path.includes('zeromq')) copyFileSync(path, scene.path(basename(path)));
@@ -269,7 +269,7 @@ print(error.data.message[-300:] if error else 'valid')`;
           /run/qubes/agent sys-firewall /etc/qubes/policy.d/30-rulecast.policy /run/dom0/tags /etc/qubes-rpc`);
       const said = (block: string): string =>
         on.run(
-          blockText(`docs/qubes.md#${block}`)
+          blockText(`docs/tutorial/qubes.md#${block}`)
             .replaceAll('apt install ./', 'dpkg --force-depends -i /srv/')
             .replace(' && poweroff', ''),
         );
@@ -290,7 +290,7 @@ print(error.data.message[-300:] if error else 'valid')`;
       said('In the management qube/2');
       on.run('systemctl start rulecast-boot rulecast-subscriber');
       // The list of the preset is in the Internet, which this machine does not reach.
-      const rules = blockText('docs/qubes.md#Your own rules').replace('drop dst=@ads, ', '');
+      const rules = blockText('docs/tutorial/qubes.md#Your own rules').replace('drop dst=@ads, ', '');
       on.run(`cat > /etc/rulecast/rules.yaml <<'END'\n${rules}END`);
       await eventually(async () => /^sys-firewall .*synced +1/m.test(on.attempt('rulectl status').stdout));
       const shown = said('Your own rules/2');

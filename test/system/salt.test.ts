@@ -1,6 +1,6 @@
 /**
  * The Salt formula (packaging/salt), as far as that can be seen outside Qubes: rendered by Jinja and read as
- * YAML, it says what docs/qubes.md says to do by hand. That Qubes' own states do so is not tried.
+ * YAML, it says what docs/tutorial/qubes.md says to do by hand. That Qubes' own states do so is not tried.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -57,7 +57,8 @@ function mapOf(value: unknown): Readonly<Record<string, string>> {
 
 const of = (states: readonly State[], does: string): readonly State[] =>
   states.filter((state) => state.does === does);
-const lines = (block: string): readonly string[] => blockText(`docs/qubes.md#${block}`).trim().split('\n');
+const lines = (block: string): readonly string[] =>
+  blockText(`docs/tutorial/qubes.md#${block}`).trim().split('\n');
 
 const dom0Of = (pillar: object): readonly State[] => statesOf(rendered(pillar)['dom0.sls']);
 

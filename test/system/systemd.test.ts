@@ -417,7 +417,7 @@ time.sleep(1000)'
     await connected(booted, publisher);
   });
 
-  it('are not needed: the command of docs/enforcement.md enforces as well', async () => {
+  it('are not needed: the command of docs/explain/enforcement.md enforces as well', async () => {
     const scene = new Scene();
     const publisher = await scene.publisher();
     machine = await installed(scene);
@@ -426,7 +426,7 @@ time.sleep(1000)'
       ln -s /srv/subscribers.sock /run/rulecast/subscribers.sock
       cp /srv/trust publisher.trust
       cat > enforce.sh <<'END'
-${blockText('docs/enforcement.md#What is needed')}END
+${blockText('docs/explain/enforcement.md#What is needed')}END
       sh enforce.sh >enforce.log 2>&1 &
     `);
     await connected(machine, publisher);

@@ -24,7 +24,7 @@ import { startWeb } from '../web/visitor.mjs';
 import { Scene } from './scene.ts';
 
 /** `rulectl web`, as the document has it. */
-const COMMAND = blockText('docs/web.md#Open it').trim().split(' ').slice(1);
+const COMMAND = blockText('docs/how-to/web.md#Open it').trim().split(' ').slice(1);
 const UNIT = readFileSync(join(ROOT, 'packaging/web/rulecast-web.service'), 'utf8');
 const OTHER_NAME = 'rebound.example';
 const ASKED = new URLSearchParams({

@@ -87,9 +87,9 @@ describe('examples/publisher.yaml', () => {
 });
 
 describe('the pages about lists', () => {
-  const pages = ['sources', 'reference/publisher-yaml', 'reference/list-formats', 'reference/guards'];
+  const pages = ['sources', 'publisher-yaml', 'list-formats', 'guards'];
   const textOf = (page: string): string =>
-    readFileSync(new URL(`../../../docs/${page}.md`, import.meta.url), 'utf8');
+    readFileSync(new URL(`../../../docs/reference/${page}.md`, import.meta.url), 'utf8');
 
   it('have configurations that are accepted whole', () => {
     const blocks = pages.flatMap((page) =>
@@ -102,7 +102,7 @@ describe('the pages about lists', () => {
   });
 
   it('have a row for each format, with what it holds and its filters', () => {
-    const rows = textOf('reference/list-formats').matchAll(/^\| `([a-z0-9-]+)` \| .+ \| (.+) \| (.*)\|$/gm);
+    const rows = textOf('list-formats').matchAll(/^\| `([a-z0-9-]+)` \| .+ \| (.+) \| (.*)\|$/gm);
     const told = Array.from(rows, ([, name, holds, filters = '']) => [name, holds, filters.trim()]);
     const declared = LIST_FORMATS.map(({ name, holds, filters }) => [
       name,

@@ -31,8 +31,8 @@ it('says where it cannot be written, and goes on', async () => {
   expect(errors).toMatchObject([{ err: { code: 'ENOENT' } }]);
 });
 
-it('has the fields that docs/metrics.md says are stable, and no others', () => {
-  const page = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
+it('has the fields that docs/reference/metrics.md says are stable, and no others', () => {
+  const page = readFileSync(new URL('../../../docs/reference/metrics.md', import.meta.url), 'utf8');
   const section = page.split('\n## ').find((text) => text.startsWith('The audit log\n')) ?? '';
   const documented = [...section.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell = '']) =>
     [...cell.matchAll(/`(\w+)`/g)].map(([, field]) => field),

@@ -294,8 +294,12 @@ describe('a publisher whose root asks to be renewed', () => {
     };
     expect(statusAt(29)).toEqual([]);
     const date = new Date(by * 1000).toISOString().slice(0, 19);
-    expect(statusAt(30)).toEqual([`root 2 is to be renewed by ${date}Z: rulectl keys renew (docs/keys.md)`]);
-    expect(statusAt(60)).toEqual([`root 2 was to be renewed by ${date}Z: rulectl keys renew (docs/keys.md)`]);
+    expect(statusAt(30)).toEqual([
+      `root 2 is to be renewed by ${date}Z: rulectl keys renew (docs/how-to/keys.md)`,
+    ]);
+    expect(statusAt(60)).toEqual([
+      `root 2 was to be renewed by ${date}Z: rulectl keys renew (docs/how-to/keys.md)`,
+    ]);
     expect(told.filter((one) => one !== '')).toEqual(['due', 'overdue']);
     house.rotate({ refreshBy: by + 90 * DAY });
     expect(degraded(await house.start(house.signer(), options))).toEqual([]);

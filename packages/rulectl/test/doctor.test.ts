@@ -280,7 +280,7 @@ describe('doctor', () => {
     [
       'another publisher',
       'lineage',
-      'docs/recovery.md',
+      'docs/how-to/recover.md',
       { runs: { 'journalctl 200': '{"msg":"connected"}\n{"code":"wrong-lineage"}\n' } },
     ],
     [

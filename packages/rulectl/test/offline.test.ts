@@ -413,7 +413,10 @@ describe('the verdicts of the Qubes fixtures', () => {
     'v6only.test': '2001:db8::66',
   };
   const resolve = Object.entries(names).flatMap(([name, addresses]) => ['--resolve', `${name}=${addresses}`]);
-  /** Where ours differ, which docs/adr/0001 gives the reasons for: refused whole, or other verdicts. */
+  /**
+   * Where ours differ, which docs/contribute/adr/0001 gives the reasons for: refused whole, or other
+   * verdicts.
+   */
   const REFUSED: ReadonlySet<string> = new Set(['V17', 'V22', 'V23', 'V24']);
   const OURS: ReadonlyMap<string, readonly string[]> = new Map([
     ['V20', ['accept', 'drop']],

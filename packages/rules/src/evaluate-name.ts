@@ -1,6 +1,6 @@
 /**
  * The reference evaluator of names: what a qube gets that asks the firewall's DNS for one, rule by rule, slow
- * and obvious. Every fast path is tested against it. docs/names.md.
+ * and obvious. Every fast path is tested against it. docs/explain/names.md.
  *
  * It judges by the rules of egress that are about names, in the order in which packets are judged, and passes
  * over those about addresses. The first one that matches decides: an accept matches the name that is asked

@@ -3,8 +3,8 @@
  * prefixes.
  *
  * An IPv4 address is one unsigned 32-bit word, an IPv6 address four, most significant first. Nothing here
- * makes a string or a BigInt per address except the printers. Normal form: docs/design.md "Meaning of a rule
- * set".
+ * makes a string or a BigInt per address except the printers. Normal form: docs/explain/design.md "Meaning of
+ * a rule set".
  */
 
 export type Family = 4 | 6;

@@ -1,8 +1,9 @@
 /**
- * The parser of rule lines, which is strict where upstream guesses. docs/design.md "Meaning of a rule set".
+ * The parser of rule lines, which is strict where upstream guesses. docs/explain/design.md "Meaning of a rule
+ * set".
  *
  * What upstream takes is written in qubes-core-admin, qubes/firewall.py; where we differ from it, and why,
- * stands in docs/adr/0001-where-we-differ-from-qubes.md.
+ * stands in docs/contribute/adr/0001-where-we-differ-from-qubes.md.
  */
 
 import { domainToASCII } from 'node:url';

@@ -1,6 +1,7 @@
 /**
  * Rules: what one line of the Qubes firewall grammar, extended by `dst=@LIST`, says; and the printer, whose
- * lines parse back to the same rule. docs/design.md "Meaning of a rule set"; the parser is rule-line.ts.
+ * lines parse back to the same rule. docs/explain/design.md "Meaning of a rule set"; the parser is
+ * rule-line.ts.
  */
 
 import { formatPrefix, type Prefix } from './prefix.ts';

@@ -1,4 +1,7 @@
-/** What Qubes makes of rule lines and packets, and that we differ exactly where docs/adr/0001 says so. */
+/**
+ * What Qubes makes of rule lines and packets, and that we differ exactly where docs/contribute/adr/0001 says
+ * so.
+ */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -13,7 +16,7 @@ import type { RuleSet } from '../src/rule-set.ts';
 import { RunBuilder } from '../src/runs.ts';
 
 const FIXTURES = new URL('../../../test/fixtures/qubes-rules/', import.meta.url);
-const ADR = new URL('../../../docs/adr/0001-where-we-differ-from-qubes.md', import.meta.url);
+const ADR = new URL('../../../docs/contribute/adr/0001-where-we-differ-from-qubes.md', import.meta.url);
 const NOW = 1_790_000_000;
 
 interface LineCase {

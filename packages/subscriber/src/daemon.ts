@@ -130,7 +130,7 @@ async function main(out: Output): Promise<void> {
 }
 
 function cannotEnforce(cause: RefusedError): ProgramError {
-  const text = `nothing can be enforced here: ${cause.message}: docs/enforcement.md says what is needed`;
+  const text = `nothing can be enforced here: ${cause.message}: docs/explain/enforcement.md says what is needed`;
   return new ProgramError(EXIT_FAILED, text, { cause });
 }
 

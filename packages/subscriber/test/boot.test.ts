@@ -1,4 +1,4 @@
-/** Boot mode: what packets get before the first release. docs/design.md "The subscriber". */
+/** Boot mode: what packets get before the first release. docs/explain/design.md "The subscriber". */
 
 import { describe, expect, it } from 'vitest';
 import { expectEnforces, packetOf, sampleRuleSet } from './sample.ts';

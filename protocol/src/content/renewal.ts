@@ -1,7 +1,7 @@
 /**
  * Whether a root has to be renewed, by two clocks of one machine. A root is overdue only once both are past
  * its date, so that one clock which is ahead closes nothing.
- * docs/adr/0035-roots-are-signed-and-may-be-dated.md
+ * docs/contribute/adr/0035-roots-are-signed-and-may-be-dated.md
  */
 
 import { RENEWAL_NOTICE_SECONDS } from '../limits.ts';
@@ -27,7 +27,7 @@ export function renewalText(root: Pick<Root, 'number' | 'refreshBy'>, renewal: R
   const { number, refreshBy } = root;
   if (refreshBy === undefined || renewal === 'good') return `root ${number} need not be renewed yet`;
   const verb = renewal === 'overdue' ? 'was' : 'is';
-  return `root ${number} ${verb} to be renewed by ${dateText(refreshBy)}: rulectl keys renew (docs/keys.md)`;
+  return `root ${number} ${verb} to be renewed by ${dateText(refreshBy)}: rulectl keys renew (docs/how-to/keys.md)`;
 }
 
 /** Such as `2027-03-01T12:00:00Z`. */

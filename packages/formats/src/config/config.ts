@@ -88,7 +88,7 @@ const files = (sentence: string) =>
 
 /** Standard values are our choice. */
 const LIMIT_KEYS = {
-  // Four times the million that docs/design.md counts with.
+  // Four times the million that docs/explain/design.md counts with.
   entries: scalar(count(FORMAT_LIMITS.entries), 'most entries of a list', '4,194,304'),
   // The largest feed in use has 20 MB.
   bytes: scalar(bytes, 'most bytes of a file or download, and of all that comes out of an archive', '128MiB'),

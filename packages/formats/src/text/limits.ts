@@ -27,7 +27,7 @@ export interface FormatLimits {
 export const FORMAT_LIMITS: FormatLimits = {
   inputBytes: 256 * 1024 * 1024, // 16M lines of the longest IPv4 address
   lineBytes: 64 * 1024, // the longest request of QubesDB, so no line of Qubes is longer
-  entries: 16 * 1024 * 1024, // 16 times the million that docs/design.md counts with
+  entries: 16 * 1024 * 1024, // 16 times the million that docs/explain/design.md counts with
   rejectsKept: 1000, // more than anybody reads
   rejects: 1_000_000, // to say what is wrong takes microseconds, each time; nobody tolerates so many
   documentBytes: 16 * 1024 * 1024, // 2^18 rules written inline are 11 MB

@@ -1,6 +1,6 @@
 /**
- * Layouts: how the prefixes of a column lie in the kernel. docs/adr/0008 has the measurements behind the
- * choice.
+ * Layouts: how the prefixes of a column lie in the kernel. docs/contribute/adr/0008 has the measurements
+ * behind the choice.
  *
  * A hash set answers for one prefix length, so a column of many lengths costs a lookup for each. Rare lengths
  * are therefore expanded into the next longer one that is kept (a /23 becomes two /24), as long as that adds

@@ -10,8 +10,8 @@
  *                                  └▶ nothing, if accept rules alone use it; drop rules keep what they have
  *
  * Families fail on their own: a server that breaks on AAAA does not freeze the IPv4 addresses. A name in an
- * accept rule and in a drop rule keeps its addresses, see docs/adr/0007. Time here is monotonic: setting the
- * wall clock ages nothing.
+ * accept rule and in a drop rule keeps its addresses, see docs/contribute/adr/0007. Time here is monotonic:
+ * setting the wall clock ages nothing.
  */
 
 import {

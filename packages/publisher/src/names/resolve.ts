@@ -1,7 +1,7 @@
 /**
  * Names in rules become addresses here, in the publisher: how DNS is asked, and what its answers mean. Which
  * names are asked for, when, and what stands in for an answer that does not come, is in names.ts.
- * docs/design.md "Meaning of a rule set".
+ * docs/explain/design.md "Meaning of a rule set".
  */
 
 import { Resolver } from 'node:dns/promises';

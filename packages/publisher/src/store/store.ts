@@ -32,7 +32,7 @@
  * release = head ]   └─ the last of a day or week    └─ kept as long as a release needs them      └─ what is
  * sent; all are listed and rolled back to
  *
- * docs/design.md "The publisher".
+ * docs/explain/design.md "The publisher".
  */
 
 import type { Identity } from '@rulecast/program/identity';

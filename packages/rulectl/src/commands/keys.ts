@@ -445,7 +445,7 @@ function checkApart(next: Root, place: PublisherPlace, rootKeyFile: string | und
   const online = onlineRootKey(next, place, rootKeyFile);
   if (online === undefined) return;
   throw new IdentityError(
-    `a key that signs roots lies with the publisher, in ${online}: its thief could renew the root as well. Move it to a vault (docs/keys.md) before you give the root a date; --refresh-by never takes the date out`,
+    `a key that signs roots lies with the publisher, in ${online}: its thief could renew the root as well. Move it to a vault (docs/how-to/keys.md) before you give the root a date; --refresh-by never takes the date out`,
   );
 }
 

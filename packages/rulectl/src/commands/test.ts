@@ -42,7 +42,7 @@ export interface TestArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArgs> {
   return yargs
     .usage(
-      `$0 test PACKET...\n\nAsks the live tables of the subscribers through the publisher. Before a release, rulectl check FILE --test PACKET judges by files.\n\n${PACKET_TEXT_HELP.replaceAll('\n', ' ')}\n\nA name is judged as docs/names.md says, by the release that each subscriber has in force, whether or not its rulecast-dns works, which rulectl status says. ${QUESTION_TEXT_HELP.replaceAll('\n', ' ')}`,
+      `$0 test PACKET...\n\nAsks the live tables of the subscribers through the publisher. Before a release, rulectl check FILE --test PACKET judges by files.\n\n${PACKET_TEXT_HELP.replaceAll('\n', ' ')}\n\nA name is judged as docs/explain/names.md says, by the release that each subscriber has in force, whether or not its rulecast-dns works, which rulectl status says. ${QUESTION_TEXT_HELP.replaceAll('\n', ' ')}`,
     )
     .positional('packet', { type: 'string', array: true, describe: 'packets, or questions' })
     .option('direction', {

@@ -46,7 +46,7 @@ export function renewalIn({ text, nowMs }: Machine, path: string): readonly Find
   const renewal = renewalOf(root, { earliest: now, latest: now });
   const said = renewalText(root, renewal);
   if (renewal === 'good') return root.refreshBy === undefined ? [] : [good('root', said)];
-  const remedy = 'rulectl keys renew, where its key is, and start the publisher again: docs/keys.md';
+  const remedy = 'rulectl keys renew, where its key is, and start the publisher again: docs/how-to/keys.md';
   return [(renewal === 'due' ? doubt : fault)('root', said, remedy)];
 }
 

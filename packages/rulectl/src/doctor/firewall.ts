@@ -159,7 +159,7 @@ function lineageOf(log: string): Finding {
   return fault(
     'lineage',
     'the publisher is another one than is trusted',
-    `the trust line of this one into ${TRUST}, and an empty ${STATE}: docs/recovery.md`,
+    `the trust line of this one into ${TRUST}, and an empty ${STATE}: docs/how-to/recover.md`,
   );
 }
 
@@ -170,7 +170,7 @@ function freshnessOf(log: string): Finding {
   return doubt(
     'freshness',
     'nobody has said for a while that its release is the newest: it is stale',
-    'is the publisher there, and has it its keys? rulectl status --counters, docs/threat-model.md "The wire"',
+    'is the publisher there, and has it its keys? rulectl status --counters, docs/explain/threat-model.md "The wire"',
   );
 }
 

@@ -51,7 +51,7 @@ function rulesOf(machine: Machine, path: string): Finding {
     return fault('rules', `there is no ${path}, which the configuration names`, 'rulectl init, or write it');
   if ((found.mode & WRITABLE) === 0) return good('rules', `${path} is written by its owner alone`);
   const text = `others than its owner may write ${path}, and so release`;
-  return doubt('rules', text, `chmod go-w ${path}, unless its group may push: docs/threat-model.md`);
+  return doubt('rules', text, `chmod go-w ${path}, unless its group may push: docs/explain/threat-model.md`);
 }
 
 function identityOf(machine: Machine, path: string): Finding {
@@ -66,7 +66,7 @@ function identityOf(machine: Machine, path: string): Finding {
   return fault(
     'key',
     `others than its owner may use ${path}`,
-    `chmod 600 ${path}; who read it can sign: docs/recovery.md`,
+    `chmod 600 ${path}; who read it can sign: docs/how-to/recover.md`,
   );
 }
 
@@ -76,7 +76,7 @@ function rootKeyOf(machine: Machine): Finding {
   return doubt(
     'root key',
     `${found} lies with the publisher: who steals both can say who may sign`,
-    'move it to a vault qube or a stick, and keep a copy: docs/keys.md',
+    'move it to a vault qube or a stick, and keep a copy: docs/how-to/keys.md',
   );
 }
 
@@ -151,6 +151,6 @@ function keptOf(machine: Machine): Finding {
   return doubt(
     'kept',
     `an app qube forgets ${STATE} with its next start, and the key with it`,
-    'take the package rulecast in the template, which has bind-dirs, and start this qube anew: docs/qubes.md "In the templates"',
+    'take the package rulecast in the template, which has bind-dirs, and start this qube anew: docs/tutorial/qubes.md "In the templates"',
   );
 }

@@ -48,15 +48,15 @@ const FLAGS: Readonly<Record<string, readonly [rank: Ranked[0], text: string]>> 
   dnsDown: ['names', ': upstream # of rulecast-dns does not answer'],
   dnsCrowded: [
     'names',
-    ': some answers of DNS go without addresses, or are SERVFAIL: no room for more (docs/names.md)',
+    ': some answers of DNS go without addresses, or are SERVFAIL: no room for more (docs/explain/names.md)',
   ],
   dnsBeyond: [
     'names',
-    ': some questions of DNS are not answered: a qube asks too many at once (docs/names.md)',
+    ': some questions of DNS are not answered: a qube asks too many at once (docs/explain/names.md)',
   ],
   logOff: [
     'names',
-    ': what it refuses is not logged: another program reads the log, or its kernel has none (docs/enforcement.md)',
+    ': what it refuses is not logged: another program reads the log, or its kernel has none (docs/explain/enforcement.md)',
   ],
   stale: ['fresh', ' is stale: for two minutes or more nobody told it that its release is the newest'],
   rootDue: ['fresh', ' has a root that is to be renewed soon'],

@@ -1,6 +1,6 @@
 /**
  * Metrics as Prometheus reads them: its text format 0.0.4, which the textfile collector and promtool read, or
- * OpenMetrics 1.0. docs/metrics.md has each of them.
+ * OpenMetrics 1.0. docs/reference/metrics.md has each of them.
  */
 
 import type { ControlRecordOf } from '@rulecast/protocol';

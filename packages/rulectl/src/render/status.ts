@@ -93,7 +93,7 @@ export function renderHead(
     ...(head.hasRootKey === true
       ? [
           colors.yellow(
-            'the key that signs roots lies with the publisher: move root-….key to a vault (docs/keys.md)',
+            'the key that signs roots lies with the publisher: move root-….key to a vault (docs/how-to/keys.md)',
           ),
         ]
       : []),

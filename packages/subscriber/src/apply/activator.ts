@@ -3,8 +3,8 @@
  * the steps of commit.ts, which has their order; one change is made after the other.
  *
  * A mark that cannot be written leaves the release in force and says that it was not persisted. A chain of
- * release files that has grown heavy becomes one snapshot later, when nobody waits for it. docs/design.md
- * "The subscriber".
+ * release files that has grown heavy becomes one snapshot later, when nobody waits for it.
+ * docs/explain/design.md "The subscriber".
  */
 
 import {

@@ -1,7 +1,7 @@
 /**
  * What time it is, by two clocks: the wall clock, which may be set, and the time since boot, which runs
  * through suspend and which nobody sets. Rules with an expiry take of the two the one that opens nothing.
- * docs/adr/0011-rules-end-by-two-clocks.md
+ * docs/contribute/adr/0011-rules-end-by-two-clocks.md
  *
  *   wall clock          ──▶ later ──▶ what accept rules end by, never below what has ended in this boot
  *   anchor + since boot ──▶ earlier ▶ what drop rules end by

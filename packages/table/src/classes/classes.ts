@@ -1,7 +1,7 @@
 /**
  * Destination classes: predicates (sets of prefixes) cut the address space, and addresses that satisfy the
- * same predicates share a class (docs/design.md "The table"; the idea is that of equivalence classes in
- * recursive flow classification, Gupta and McKeown 1999).
+ * same predicates share a class (docs/explain/design.md "The table"; the idea is that of equivalence classes
+ * in recursive flow classification, Gupta and McKeown 1999).
  *
  * One sweep over the sorted boundaries of all predicates, each of which switches one predicate on or off:
  *

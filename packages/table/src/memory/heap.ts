@@ -22,8 +22,8 @@ const LONG_SEARCH_STEPS = 256;
 const REMEMBERED_GRANULES = 128;
 const REMEMBERED_PLACES = 1024;
 /**
- * The share of free granules from which on the long search is worth it. Our choice: docs/design.md "Numbers"
- * bounds the memory of an edit.
+ * The share of free granules from which on the long search is worth it. Our choice: docs/explain/design.md
+ * "Numbers" bounds the memory of an edit.
  */
 const FREE_SHARE = 1 / 8;
 
