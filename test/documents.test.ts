@@ -203,6 +203,21 @@ describe('docs/explain/how-others-failed.md', () => {
   });
 });
 
+describe('docs/index.md', () => {
+  const linked = [...textOf('docs/index.md').matchAll(/\]\(([^)#\s]+)\)/g)].map(([, path = '']) =>
+    join('docs', path),
+  );
+  const pages = DOCUMENTS.filter((path) => /^docs\/(?!index\.md|contribute\/adr\/)/.test(path));
+
+  it.each(pages)('links to %s', (page) => {
+    expect(linked).toContain(page);
+  });
+
+  it('links to each page once', () => {
+    expect(linked.filter((path, index) => linked.indexOf(path) !== index)).toEqual([]);
+  });
+});
+
 /** `64 * 1024` or `2 ** 21`, as constants are written. */
 function productOf(expression: string): number {
   const power = /^([\d_]+) \*\* ([\d_]+)$/.exec(expression);
