@@ -130,6 +130,60 @@ async function expectReleased(text: string, files: Readonly<Record<string, strin
   expect(box.errors()).toEqual([]);
 }
 
+/** Without --state the publisher was another one than that of the trust line: wrong-lineage, for ever. */
+async function expectKeys(text: string): Promise<void> {
+  const box = await fresh();
+  await box.run('rulecast-publisher --state ./publisher --init > publisher.trust');
+  await box.run(text.replaceAll('192.0.2.1', '127.0.0.1')); // both hosts are this one
+  await box.run('rulectl push examples/firewall.yaml');
+  expect(box.errors()).toEqual([]);
+}
+
+async function expectBoundNames(text: string): Promise<void> {
+  const box = await fresh();
+  const group = String(process.getgid?.()); // another one takes root
+  box.write('publisher.yaml', text.replaceAll('/run/rulecast', box.directory).replace('users', group));
+  await box.run('rulectl check publisher.yaml');
+  await box.run('rulecast-publisher --state ./publisher --init > publisher.trust');
+  await box.run(`rulecast-publisher --state ./publisher --config publisher.yaml &
+rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:${box.directory}/lab.sock &`);
+  const status = await box.run('rulectl status');
+  expect(status).toMatch(/^lab-firewall +socket +synced/m);
+  expect(status).toMatch(/^sys-firewall +qube +disconnected/m);
+  expect(box.errors()).toEqual([]);
+}
+
+/** Daemons, and a dom0 that has rules of the qube `work`. */
+async function withRulesOfQubes(): Promise<Sandbox> {
+  const box = await withDaemons();
+  box.stub('qvm-firewall', `[ "$*" = 'work list --raw' ] && cat <<'END'\n${qubesRules()}END\n`);
+  box.stub(
+    'qvm-ls',
+    `[ "$*" = '--raw-data --fields NAME,IP,IP6' ] && echo 'work|10.137.0.5|fd09:24ef:4179::a89:5'\n`,
+  );
+  return box;
+}
+
+/** A publisher, and a document as `firewall.yaml` beside the list that it names. */
+async function withDocument(text: string): Promise<Sandbox> {
+  const box = await fresh();
+  box.write('country-ru.netset', '5.3.0.0/16\n');
+  box.write('firewall.yaml', text);
+  await box.run('rulecast-publisher --state ./publisher --resolve deb.debian.org=192.0.2.80');
+  return box;
+}
+
+/** A check of packets ends with 0 if each gets what it expects, and else with 1. */
+async function expectJudged(text: string, packet: string): Promise<void> {
+  const box = await fresh();
+  const document = readFileSync(join(ROOT, 'examples/firewall.yaml'), 'utf8').replaceAll('../', '');
+  box.write('firewall.yaml', document);
+  box.write('packets.ndjson', `${packet}\n`);
+  expect(await box.run(text)).toMatch(/: drop$|"action":"drop"/m);
+  box.write('packets.ndjson', `${packet.replace('"expect":"drop"', '"expect":"accept"')}\n`);
+  expect((await box.attempt(text.trim())).code).toBe(1);
+}
+
 /** What each block does, by its name. */
 const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
   'README.md#Use it': async (text) => {
@@ -144,28 +198,8 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     expect(await box.run('cat rulecast.prom')).toMatch(/^rulecast_head_version \d+$/m);
   },
 
-  // Without --state the publisher was another one than that of the trust line: wrong-lineage, for ever.
-  'README.md#Endpoints': async (text) => {
-    const box = await fresh();
-    await box.run('rulecast-publisher --state ./publisher --init > publisher.trust');
-    await box.run(text.replaceAll('192.0.2.1', '127.0.0.1')); // both hosts are this one
-    await box.run('rulectl push examples/firewall.yaml');
-    expect(box.errors()).toEqual([]);
-  },
-
-  'README.md#Whose name it is': async (text) => {
-    const box = await fresh();
-    const group = String(process.getgid?.()); // another one takes root
-    box.write('publisher.yaml', text.replaceAll('/run/rulecast', box.directory).replace('users', group));
-    await box.run('rulectl check publisher.yaml');
-    await box.run('rulecast-publisher --state ./publisher --init > publisher.trust');
-    await box.run(`rulecast-publisher --state ./publisher --config publisher.yaml &
-rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:${box.directory}/lab.sock &`);
-    const status = await box.run('rulectl status');
-    expect(status).toMatch(/^lab-firewall +socket +synced/m);
-    expect(status).toMatch(/^sys-firewall +qube +disconnected/m);
-    expect(box.errors()).toEqual([]);
-  },
+  'README.md#Endpoints': expectKeys,
+  'README.md#Whose name it is': expectBoundNames,
 
   'README.md#Lists that stay fresh': expectReleased,
 
@@ -177,36 +211,65 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
   },
 
   'README.md#Rules': async (text) => {
-    const box = await withDaemons();
-    box.stub('qvm-firewall', `[ "$*" = 'work list --raw' ] && cat <<'END'\n${qubesRules()}END\n`);
-    box.stub(
-      'qvm-ls',
-      `[ "$*" = '--raw-data --fields NAME,IP,IP6' ] && echo 'work|10.137.0.5|fd09:24ef:4179::a89:5'\n`,
-    );
-    await box.run(text);
+    await (await withRulesOfQubes()).run(text);
   },
 
   'README.md#Rule set documents': async (text) => {
-    const box = await fresh();
-    box.write('country-ru.netset', '5.3.0.0/16\n');
-    box.write('firewall.yaml', text);
+    const box = await withDocument(text);
     await box.run('rulectl check firewall.yaml');
-    await box.run('rulecast-publisher --state ./publisher --resolve deb.debian.org=192.0.2.80');
     await box.run('rulectl push firewall.yaml --no-wait');
   },
 
-  'README.md#Tests of your policies': async (text) => {
+  'README.md#Tests of your policies': (text) =>
+    expectJudged(text, /^judges packets such as\s+`(.*)`/m.exec(README)?.[1] ?? ''),
+
+  'docs/reference/rule-language.md#Check a rule': async (text) => {
     const box = await fresh();
-    box.write(
-      'firewall.yaml',
-      readFileSync(join(ROOT, 'examples/firewall.yaml'), 'utf8').replaceAll('../', ''),
-    );
-    const packet = /^judges packets such as `(.*)`/m.exec(README)?.[1] ?? '';
-    box.write('packets.ndjson', `${packet}\n`);
-    expect(await box.run(text)).toContain('"action":"drop"');
-    box.write('packets.ndjson', `${packet.replace('"expect":"drop"', '"expect":"accept"')}\n`);
-    expect((await box.attempt(text.trim())).code).toBe(1);
+    const printed = await box.run(text);
+    expect(printed).toContain('work.rules: egress rules, 1 rule');
+    expect(printed).toMatch(/^10\.137\.0\.5 > 192\.0\.2\.7 tcp\/443: accept$/m);
   },
+
+  'docs/reference/rule-language.md#Rules of Qubes': async (text) => {
+    await (await withRulesOfQubes()).run(text);
+  },
+
+  'docs/reference/rule-language.md#Rules of Qubes/2': async (text) => {
+    const box = await withRulesOfQubes();
+    await box.run(blockText('docs/reference/rule-language.md#Rules of Qubes'));
+    await box.run(text);
+    expect(await box.run('rulectl get policy work')).toContain('10.137.0.5');
+  },
+
+  'docs/reference/documents.md#Rule set documents': async (text) => {
+    const box = await withDocument(text);
+    expect(await box.run('rulectl check firewall.yaml')).toContain('firewall.yaml: a rule set document');
+  },
+
+  'docs/reference/documents.md#Rule set documents/2': async (text) => {
+    const box = await withDocument(blockText('docs/reference/documents.md#Rule set documents'));
+    await box.run('rulecast-publisher --state ./publisher --print-trust > publisher.trust');
+    await box.run('rulecast-subscriber --trust publisher.trust');
+    expect(await box.run(text)).toMatch(/^released version 1 /m);
+    expect(box.errors()).toEqual([]);
+  },
+
+  'docs/reference/documents.md#Test a document': (packet) =>
+    expectJudged(blockText('docs/reference/documents.md#Test a document/2'), packet.trim()),
+
+  'docs/reference/documents.md#Test a document/2': (text) =>
+    expectJudged(text, blockText('docs/reference/documents.md#Test a document').trim()),
+
+  'docs/reference/endpoints.md#ZeroMQ with keys': async (text) => {
+    const box = await fresh();
+    await box.run(text);
+    expect(await box.run('stat -c %a publisher.key firewall.key')).toBe('600\n600\n');
+  },
+
+  'docs/reference/endpoints.md#ZeroMQ with keys/2': (text) =>
+    expectKeys(`${blockText('docs/reference/endpoints.md#ZeroMQ with keys')}${text}`),
+
+  'docs/reference/endpoints.md#Bind a name to a firewall': expectBoundNames,
 
   // It used variables that nothing defined.
   'README.md#Embed it': async (text) => {
