@@ -36,7 +36,7 @@ export const PROBES: readonly Probe[] = [
 ];
 const ECHO_REQUEST = { 4: 8, 6: 128 } as const;
 
-/** What judges qubes, at a time. */
+/** The rule set and policy that judge some qubes, at one time. */
 export interface Judge {
   readonly ruleSet: RuleSet;
   /** Undefined: none does, `common` and then `unmatched` do; of ingress nobody does. */
@@ -45,35 +45,41 @@ export interface Judge {
   readonly at: Readonly<Record<Action, number>>;
 }
 
-/** What is looked at. */
+/** The addresses to look at: one direction, one family, one kind of packet. */
 export interface OpenView {
   readonly direction: Direction;
   readonly family: Family;
   readonly probe: Probe;
-  /** What is known of blocks that judge for many policies; begins empty. */
+  /** Results for blocks that judge for many policies; starts empty. */
   readonly known: Map<RuleSet, SharedBlocks>;
-  /** What is known of rules whatever is looked at; begins empty, and is of all views. */
+  /** Shares of forms, which do not depend on the view; starts empty, and all views share it. */
   readonly shares: Map<Runs, readonly FormShare[]>;
 }
 
-/** What may be spent: of entries that are laid over one another. Beyond, nothing is told exactly. */
+/**
+ * Budget: the number of entries that may still be laid over one another. When it is spent, no exact answer
+ * comes.
+ */
 export interface LayingBudget {
   left: number;
 }
 
-/** Of the last entry at or below an address: what is decided of it. The first entry is address 0. */
+/**
+ * Ranges of addresses: `states` holds the decision from each entry up to the next. The first entry is address
+ * 0.
+ */
 export interface Steps extends Pick<Prefixes, 'family' | 'words'> {
   readonly states: Uint8Array;
 }
 
-/** Of addresses in Steps. */
+/** The values of `Steps.states`. */
 export const StepState = { undecided: 0, accept: 1, drop: 2 } as const;
 const { undecided: UNDECIDED, accept: ACCEPT } = StepState;
 
 /** The rules of one block that fit, up to the first for all addresses. */
 interface Block {
   readonly layers: Layers;
-  /** What becomes of all others; undefined: the next block says. */
+  /** The action for all other addresses; undefined: the next block decides. */
   readonly rest: Action | undefined;
   /** At most so large a share of the family, or of the Internet in it, is accepted or dropped. */
   readonly parts: Readonly<Record<Action, number>>;
@@ -102,14 +108,14 @@ interface SharedBlocks {
 const NO_LAYERS: Layers = { count: 0, entryCount: 0, each: () => [] };
 
 const HALF = 0.5;
-/** Of a piece: some milliseconds. Our choice. */
+/** The length of one piece of work, some milliseconds. Our choice. */
 const PIECE_STEPS = 65_536;
 
 /**
- * Whether half of a family, or of the Internet in it, is accepted that was not, or is accepted now and was
- * not, so that many small steps count like one; or all of what a policy or `unmatched` judges, with no rule
- * that drops, and something was not.
- * True where the budget is spent before that is known.
+ * Whether a change opens half of the address space. True if half of a family, or of its part that the
+ * Internet uses, is accepted that was not; the present share counts, so that many small steps count like one
+ * big one. True also if a policy or `unmatched` now accepts everything with no rule that drops, and did not
+ * before. True if the budget is spent before the answer is known.
  */
 export function* opensHalf(
   before: Judge,
@@ -119,7 +125,7 @@ export function* opensHalf(
 ): Pieces<boolean> {
   const [earlier, later] = [blocksOf(before, view), blocksOf(after, view)];
   const [past, now] = [roughPart(earlier), roughPart(later)];
-  // What no policy judges passes but for `first`: without a drop that is nothing new.
+  // Packets that no policy judges pass, except those that `first` drops: accepting them all is nothing new.
   const isUnjudged = view.direction === 'ingress' && (before.policy ?? after.policy) === undefined;
   const isAll = now === 'all' && !isUnjudged;
   if (now === 'few' || past === 'all' || (past === 'most' && !isAll)) return false;
@@ -137,7 +143,7 @@ export function* opensHalf(
   return false;
 }
 
-/** What a judge decides of each address. */
+/** The decision of a judge for each address; undefined if the budget is spent. */
 export function* acceptedSteps(
   judge: Judge,
   view: OpenView,
@@ -235,14 +241,14 @@ interface AskedForm extends Pick<RuleForm, 'remote'> {
   readonly allAt: number;
 }
 
-/** What the runs of a form are together. */
+/** The total of the runs that share a form. */
 export interface FormShare {
   /** The first one; and the first with a prefix of no bits, or infinity. */
   first: number;
   whole: number;
   runCount: number;
   prefixCount: number;
-  /** Of its family, each prefix counted for itself. */
+  /** Share of the family's addresses; overlapping prefixes count twice. */
   part: number;
 }
 
@@ -358,7 +364,7 @@ function addBlock(words: Uint32Array, length: number): boolean {
   return false;
 }
 
-/** What both say together of each address. */
+/** Combines two sets of steps: `of` makes one state of the two states of each address. */
 function* combined(a: Steps, b: Steps, of: (one: number, other: number) => number): Pieces<Steps> {
   const stride = strideOf(a.family);
   const out = new PrefixBuilder(a.family, a.states.length + b.states.length);
@@ -382,7 +388,7 @@ function toSteps(builder: PrefixBuilder): Steps {
   return { family, words, states: lengths };
 }
 
-/** What share of the addresses is accepted, of those but `special` where that is given. */
+/** The share of the addresses that is accepted, not counting those in `special` if it is given. */
 function* share(steps: Steps, special: Steps | undefined): Pieces<number> {
   if (special === undefined) return sizeOf(steps);
   const inside = yield* combined(special, steps, (one, other) => (one === UNDECIDED ? other : UNDECIDED));
@@ -407,7 +413,7 @@ function specialOf(family: Family): Prefixes {
   return columnFor(specialPurposeSpace(), family);
 }
 
-/** Where no host of the Internet is: accepted, as it were. */
+/** The address space without hosts of the Internet, as steps that are accepted. */
 function specialSteps(family: Family): Steps {
   return stepsOf(specialOf(family), ACCEPT);
 }

@@ -4,7 +4,7 @@ import { columnFor, firstFrom, memberContaining, type PrefixSet } from './list.t
 import { containsAt, type Family, type Prefixes, strideOf } from './prefix.ts';
 import { specialPurposeSpace } from './special-purpose.ts';
 
-/** Of columns, which are immutable: each policy asks for those of the lists in its rules. */
+/** Cached by column, as columns are immutable: every policy asks for the lists in its rules. */
 const largestShares = new WeakMap<Prefixes, number>();
 
 /** The larger of the shares that a column holds of its family, and of the Internet in it. Linear once. */
@@ -30,7 +30,7 @@ function routablePart(column: Prefixes): number {
   return Math.min(1, Math.max(0, held / (1 - partOfSpace(special))));
 }
 
-/** Of its family, by the length of a prefix. */
+/** By length of a prefix: the share of its family that one prefix covers. */
 const SHARES = Float64Array.from({ length: 129 }, (_, length) => 2 ** -length);
 
 /** The share of its family that a column holds; members are disjoint, so that it is exact down to 2^-52. */

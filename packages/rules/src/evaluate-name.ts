@@ -1,6 +1,6 @@
 /**
- * The reference evaluator of names: what a qube gets that asks the firewall's DNS for one, rule by rule, slow
- * and obvious. Every fast path is tested against it. docs/explain/names.md.
+ * The reference evaluator of names: the answer of the firewall's DNS to a qube's question, judged rule by
+ * rule, slow and obvious. Every fast path is tested against it. docs/explain/names.md.
  *
  * It judges by the rules of egress that are about names, in the order in which packets are judged, and passes
  * over those about addresses. The first one that matches decides: an accept matches the name that is asked
@@ -27,12 +27,12 @@ import type { RuleSet } from './rule-set.ts';
 import { formAt, type RuleForm } from './runs.ts';
 
 /**
- * By what it gets for this name a browser knows whether the network filters names, and then asks no resolver
- * of its own (Mozilla's canary domain). Each list that a rule drops by has it, and it is answered NXDOMAIN.
+ * Mozilla's canary domain: a browser asks for this name to learn whether the network filters names, and if so
+ * uses no resolver of its own. Every list that a rule drops by contains it, and the answer is NXDOMAIN.
  */
 export const CANARY_NAME = 'use-application-dns.net';
 
-/** What somebody asks for. */
+/** A question for a name, and the qube that asks it. */
 export interface NameQuestion {
   /**
    * The qube that asks, or the policy that judges it; undefined: a qube that no policy names.
@@ -50,18 +50,18 @@ export interface NameVerdict {
    * judges this qube.
    */
   readonly action: 'accept' | 'drop' | 'none';
-  /** How it is answered. */
+  /** The kind of the answer. */
   readonly answer: 'answer' | BlockedAnswer;
   /** The policy that judges the qube, or `first`; undefined: `common` alone does, or nobody. */
   readonly policy: string | undefined;
-  /** Undefined: no rule matches, and what is said of unlisted names decides. */
+  /** Undefined: no rule matches, and the setting for unlisted names decides. */
   readonly rule: NameRuleOrigin | undefined;
 }
 
 export interface NameRuleOrigin {
   readonly policy: string;
   readonly block: RuleBlock;
-  /** Of the rule, within that policy, block and egress, from 0. */
+  /** The index of the rule within that policy, block and egress, from 0. */
   readonly index: number;
   /** The list that holds the name, for a rule with a list. */
   readonly list: string | undefined;
@@ -73,8 +73,8 @@ export interface NameRuleOrigin {
 export type Stands = (names: NameSet, name: string) => boolean;
 
 /**
- * What a name gets. Linear in the rules of the policies that judge it, and in their lists unless `stands` is
- * a faster one.
+ * Judges a question for a name. Linear in the rules of the policies that judge it, and in their lists unless
+ * `stands` is a faster lookup.
  */
 export function evaluateName(
   ruleSet: RuleSet,

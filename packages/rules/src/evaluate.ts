@@ -1,6 +1,6 @@
 /**
- * The reference evaluator: what a packet gets from a rule set in an environment, rule by rule, slow and
- * obvious. Every fast path is tested against it.
+ * The reference evaluator: the verdict of a rule set on a packet, rule by rule, slow and obvious. Every fast
+ * path is tested against it.
  */
 
 import { columnFor, memberContaining, namesOpenedBy, type PrefixSet } from './list.ts';
@@ -47,7 +47,7 @@ export interface Packet {
   readonly icmpType: number | undefined;
 }
 
-/** What the firewall itself adds. */
+/** What the firewall itself contributes to a verdict: its clocks and its DNS servers. */
 export interface Environment {
   /** Seconds since 1970, by the clock that shows the later time if there are two. */
   readonly now: number;
@@ -58,9 +58,12 @@ export interface Environment {
 }
 
 export interface Verdict {
-  /** `none`: nobody judges this packet, and other tables of the firewall do with it what they do. */
+  /** `none`: no policy judges this packet, and the other tables of the firewall decide. */
   readonly action: 'accept' | 'drop' | 'none';
-  /** Where the decision fell; undefined for `none`, and for what was dropped unasked (`FLOWLESS_VERDICT`). */
+  /**
+   * The rule or default that decided; undefined for `none`, and for packets dropped before any rule
+   * (`FLOWLESS_VERDICT`).
+   */
   readonly by: VerdictOrigin | undefined;
 }
 
@@ -92,8 +95,8 @@ const NO_VERDICT: Verdict = { action: 'none', by: undefined };
 const DNS_PORT = 53;
 
 /**
- * The time that the expiry of a rule is compared with, in seconds since 1970. Of two clocks one may be wrong,
- * and must not open anything: what accepts ends as soon as either says so, anything else when both do.
+ * The time that the expiry of a rule is compared with, in seconds since 1970. A wrong clock must not open
+ * anything: an accept rule ends as soon as either clock says so, any other rule when both do.
  */
 export function timeFor(action: Action, { now, earliest = now }: Omit<Environment, 'dns'>): number {
   return action === 'accept' ? now : earliest;
@@ -118,7 +121,7 @@ export function beginsFlow({ dst: { family }, proto, port, icmpType }: Packet): 
   return proto === (family === 4 ? IpProtocol.icmp : IpProtocol.icmp6) && types.includes(icmpType ?? -1);
 }
 
-/** Of what begins no flow and belongs to none: no rule was asked. */
+/** The verdict on a packet that neither begins a flow nor belongs to one: no rule was asked. */
 export const FLOWLESS_VERDICT: Verdict = { action: 'drop', by: undefined };
 
 /** Whether the qube was told the remote address for a name of a list, and may use it still. */
@@ -127,8 +130,8 @@ export type Told = (list: string) => boolean;
 const NOTHING_TOLD: Told = () => false;
 
 /**
- * What an enforcing firewall does with a packet that belongs to no flow yet: it judges flows, so what begins
- * none it drops, whatever the rules say. The rest of a flow gets what its first packet does.
+ * The verdict of an enforcing firewall on a packet that belongs to no flow yet. It judges flows, so it drops
+ * a packet that begins none, whatever the rules say. Later packets of a flow get the verdict of the first.
  */
 export function evaluateFlow(
   ruleSet: RuleSet,
@@ -140,7 +143,7 @@ export function evaluateFlow(
 }
 
 /**
- * What a packet gets, judged both ways unless its direction is one of the two. Linear in the rules of the
+ * The verdict on a packet, judged in both directions unless the packet names one. Linear in the rules of the
  * policies that judge it.
  */
 export function evaluate(
@@ -188,7 +191,7 @@ function judge(
   return { action, by: { direction, policy: policy?.name, rule: undefined } };
 }
 
-/** What is said of qubes that no policy judges; undefined: nobody judges them, `common` included. */
+/** The action for qubes that no policy judges; undefined: nothing judges them, not even `common`. */
 function unmatchedAction({ unmatched }: RuleSet, direction: Direction): Action | undefined {
   return direction === 'egress' ? unmatched : undefined;
 }
@@ -219,9 +222,9 @@ export function judgingPolicy(
 const NETWORKS_MAX = 64;
 
 /**
- * An address that a policy judges, for all of that family: what decides of a packet from it is the same for
- * each of them, but what it was told by name. Undefined: the policy has none, or others have the ends of all
- * its networks, or of the first NETWORKS_MAX.
+ * An address that stands for a policy in one family: the policy decides the same for all its addresses,
+ * except where names were resolved for a qube. Undefined if the policy has no prefix, or if other policies
+ * judge both ends of each of its first NETWORKS_MAX prefixes.
  */
 export function addressJudgedBy(ruleSet: RuleSet, policy: Policy, family: Family): Address | undefined {
   const prefixes = columnFor(policy.prefixes, family);
@@ -244,7 +247,10 @@ interface Decision {
   readonly rule: RuleOrigin;
 }
 
-/** What the first rule of a policy's block that matches, or might match and cannot be read, decides. */
+/**
+ * The decision of the first rule in a policy's block that matches. A rule that cannot be read counts if it
+ * might match.
+ */
 function firstMatch(
   ruleSet: RuleSet,
   environment: Environment,
@@ -280,7 +286,9 @@ function firstMatch(
   return undefined;
 }
 
-/** Whether all that a rule says besides its remote side fits; `unreadable`: all of it that can be read. */
+/**
+ * Whether everything in a rule except its remote side fits; `unreadable`: everything that can be read fits.
+ */
 type Fit = 'yes' | 'no' | 'unreadable';
 
 function fitOf(match: RuleMatch, environment: Environment, packet: Packet, remote: Address | undefined): Fit {
@@ -313,15 +321,15 @@ function isAmong(addresses: readonly Address[], address: Address): boolean {
   return addresses.some((other) => sameAddress(other, address));
 }
 
-/** Where the remote side of a run holds an address. */
+/** The match of an address with the remote side of a run. */
 interface RemoteHit {
-  /** Of the rule within the run. */
+  /** The rule's index within the run. */
   readonly offset: number;
   readonly list: string | undefined;
   readonly prefix: Prefix | undefined;
 }
 
-/** By a list of names: an accept of what the qube was told. */
+/** A match by a list of names: the rule accepts an address that DNS gave this qube for a name in the list. */
 function toldHit({ match, remote }: Run, address: Address | undefined, opens: Told): RemoteHit | undefined {
   if (match.action !== 'accept' || match.dns || remote.kind !== 'list') return undefined;
   if (address === undefined || !opens(remote.list)) return undefined;
@@ -354,9 +362,7 @@ function remoteHit(ruleSet: RuleSet, run: Run, address: Address | undefined): Re
   }
 }
 
-/**
- * The member of a list that holds an address. A list of names stands for the union of what they resolve to.
- */
+/** The member of a list that holds an address. A list of names stands for all addresses of its names. */
 function listMember(ruleSet: RuleSet, name: string, address: Address): Prefix | undefined {
   const list = ruleSet.lists.get(name);
   if (list === undefined) return undefined;

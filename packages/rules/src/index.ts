@@ -1,14 +1,8 @@
 /**
- * The rule language as values: prefixes, names, lists, rules, policies, rule sets, and the reference
- * evaluators, of packets and of questions of DNS, the slow ones that every fast path is tested against.
- *
- * Begin with rule-set.ts, what is released and enforced, and evaluate.ts, what it means. The files build on
- * one another in this order: pieces (work that may be long); prefix, name, names (columns of them), name-set
- * (entries and exceptions, and their algebra); list (sets of prefixes and of names, and the algebra of the
- * former), special-purpose (space where no host of the Internet is), private-address (what of it is of one's
- * own networks), coverage (how much of the rest a set holds); rule and rule-line (one line of the grammar),
- * runs (many rules as columns), policy, rule-set (what makes one sound); evaluate, accepted (what of all
- * addresses is let through), and longest-match (many rules as classes of addresses).
+ * The rule language as values: prefixes, names, lists, rules, policies and rule sets, and the two reference
+ * evaluators, of packets and of DNS questions. The evaluators are slow and obvious; every fast path is tested
+ * against them. Begin with rule-set.ts, which is what a publisher releases and a firewall enforces, and
+ * evaluate.ts, which says what it means.
  */
 
 export {

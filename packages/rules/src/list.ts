@@ -3,7 +3,7 @@
  *
  * A canonical set is sorted by address, has no duplicates and no member covered by another; so its members
  * are disjoint and every operation here is one merge of sorted columns. Adjacent members are not aggregated:
- * an entry stays the entry that somebody wrote.
+ * an entry stays as it was written.
  */
 
 import { RESOLVED_LIST } from './name.ts';
@@ -33,7 +33,7 @@ export interface PrefixList extends PrefixSet {
   readonly kind: 'prefixes';
 }
 
-/** A canonical set of host names: of such, of wildcards, and of what these do not stand for. */
+/** A canonical set of host names: entries, wildcards, and exceptions from them. */
 export interface NameList extends NameSet {
   readonly kind: 'names';
   /**
@@ -69,7 +69,7 @@ export function isOfPrivateNames(list: List | undefined): boolean {
 }
 
 /**
- * What turns one canonical column into another: indices into the old one, ascending, and the new members,
+ * The change from one canonical column to another: ascending indices into the old one, and the new members,
  * sorted.
  */
 export interface PrefixesDelta {
@@ -77,7 +77,7 @@ export interface PrefixesDelta {
   readonly added: Prefixes;
 }
 
-/** What turns one list into another, for both families, as whoever made the second knows. */
+/** The change from one list to another, for both families, known to the code that made the second list. */
 export interface ListChange {
   readonly before: PrefixList;
   readonly after: PrefixList;
@@ -93,19 +93,22 @@ export type ListChanges = ReadonlyMap<string, ListChange>;
 
 export const EMPTY_PREFIX_SET: PrefixSet = { v4: emptyPrefixes(4), v6: emptyPrefixes(6) };
 
-/** Who resolves two lists of names that become one; private addresses only where both may have them. */
+/**
+ * The resolver for the union of two lists of names. Private addresses are allowed only if both lists allow
+ * them.
+ */
 export function joinedResolve(a: NameList, b: NameList): NameList['resolve'] {
   const one = a.resolve || b.resolve;
   const other = b.resolve || a.resolve;
   return one === 'firewall-private' ? other : one;
 }
 
-/** How many entries a list has, without exceptions. */
+/** The number of entries in a list, not counting exceptions. */
 export function entryCount(list: List): number {
   return list.kind === 'names' ? list.names.count : prefixCount(list);
 }
 
-/** How many exceptions it has. */
+/** The number of exceptions in a list. */
 export function exceptionCount(list: List): number {
   return list.kind === 'names' ? list.exceptions.count : 0;
 }
@@ -338,7 +341,7 @@ export function aggregatePrefixes(prefixes: Prefixes): Prefixes {
   const { family } = prefixes;
   const stride = strideOf(family);
   const count = prefixes.lengths.length;
-  const words = new Uint32Array(count * stride); // a stack of what is merged so far
+  const words = new Uint32Array(count * stride); // a stack of the entries merged so far
   const lengths = new Uint8Array(count);
   let top = 0;
   for (let i = 0; i < count; i++) {
@@ -376,8 +379,8 @@ export function combineSets(
 const STREAK_ENTRIES = 8;
 
 /**
- * What turns `before` into `after`, both canonical. Linear; a long stretch that only one of them has costs no
- * more than a copy. Undefined where more than `most` entries went and came: it stops there.
+ * The change from `before` to `after`, both canonical. Linear; a long stretch that only one of them has costs
+ * no more than a copy. Stops and returns undefined after more than `most` removed and added entries.
  */
 export function diffPrefixes(before: Prefixes, after: Prefixes): PrefixesDelta;
 export function diffPrefixes(before: Prefixes, after: Prefixes, most: number): PrefixesDelta | undefined;
@@ -447,7 +450,10 @@ function sameBytes(
   return first.equals(new Uint8Array(b.buffer, b.byteOffset + atB, bytes));
 }
 
-/** How many entries from i of `a` on are those from j of `b` on. Most of a large list is what it was. */
+/**
+ * The number of equal entries in a row, from `i` in `a` and `j` in `b`. In a large list most entries do not
+ * change.
+ */
 function sameRun(a: Prefixes, i: number, b: Prefixes, j: number): number {
   const stride = strideOf(a.family);
   const most = Math.min(a.lengths.length - i, b.lengths.length - j);

@@ -1,7 +1,7 @@
 /**
- * Longest match: which rules of a block are asked by the class of the address (match-classes.ts), so that a
- * kernel that looks prefixes up by their length asks a few rules, however many there are. How much a firewall
- * has to load for that depends on the rule set alone, so that a publisher can tell before it releases one.
+ * Longest match: some rules of a block are looked up by the class of the address (match-classes.ts). A kernel
+ * finds the class by longest prefix, so that it checks a few rules, however many there are. The load on a
+ * firewall depends on the rule set alone, so a publisher can check it before release.
  */
 
 import { columnFor } from './list.ts';
@@ -28,9 +28,9 @@ export interface Segment {
   readonly family: Family;
   readonly first: number;
   readonly end: number;
-  /** How many of them may hold in the family. */
+  /** The number of these rules that may match in the family. */
   readonly count: number;
-  /** How many rules they stand for, in both families. */
+  /** The number of rules they stand for, in both families. */
   readonly rules: number;
   /** They are asked by the class of the address, else one after the other. */
   readonly gathered: boolean;
@@ -62,7 +62,7 @@ const GATHERED = 1;
 const IN_IPV4 = 2;
 const IN_IPV6 = 4;
 
-/** What segments depend on, by form. */
+/** The properties of a form that segments depend on, as bits. */
 function markOf(form: RuleForm): number {
   return (isGathered(form) ? GATHERED : 0) | (isOf(form, 4) ? IN_IPV4 : 0) | (isOf(form, 6) ? IN_IPV6 : 0);
 }
@@ -79,9 +79,9 @@ export function classesIn(runs: Runs, segment: Segment, before?: MatchClasses): 
 const BLOCK_RUNS = 128;
 
 /**
- * What a firewall loads of a rule set at most, besides sets and maps: counted in pieces of some milliseconds,
- * as there may be much to count. Throws RangeError where that cannot be done in good time. `known` has what
- * was counted of the rule set before, by place, and afterwards what was counted of this one.
+ * The most that a firewall loads for a rule set, besides sets and maps. Counted in pieces of some
+ * milliseconds, as a rule set may be large. Throws RangeError if counting takes too long. `known` holds the
+ * classes of an earlier count by place, and those of this rule set afterwards.
  */
 export function* firewallLoad(
   ruleSet: RuleSet,
@@ -144,7 +144,7 @@ function plainLoad(runs: Runs, { family, first, end }: Segment): FirewallLoad {
   return { chains: 0, rules };
 }
 
-/** What a gathered segment needs: a chain for each class, and one for what comes after it. */
+/** The load of a gathered segment: a chain for each class, and one for the rules after it. */
 function* gatheredLoad(
   runs: Runs,
   segment: Segment,
@@ -175,7 +175,7 @@ export function isUnconditional({ proto, dns, ports, icmpType }: RuleMatch): boo
   return proto === undefined && !dns && ports === undefined && icmpType === undefined;
 }
 
-/** What says nothing that changes without a release: no name, no list, no DNS addresses, no end. */
+/** Whether a rule changes only by a release: it has no name, no list, no DNS addresses and no expiry. */
 function isGathered({ match, remote }: RuleForm): boolean {
   if (match.expire !== undefined || match.dns) return false;
   return remote.kind === 'prefixes' || remote.kind === 'any';

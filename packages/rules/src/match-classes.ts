@@ -1,12 +1,13 @@
 /**
  * Classes: rules for prefixes, of which the first that matches decides, as longest match. The class of an
- * address is that of the longest prefix that holds it, and says which rules are left to be asked, by protocol
- * and port, until one without a condition.
+ * address is that of the longest prefix that holds it. It lists the rules to check, by protocol and port, up
+ * to one without a condition.
  *
  *   rules, in order ─▶ by prefix ─ a walk with a stack of the prefixes around ─▶ class of each prefix ─▶ where it differs from the one around
  *
- * Classes know nothing of the places of rules. So where some rules changed, only prefixes within theirs can
- * have another class, and the walk is made within those alone.
+ * Classes do not contain the places of rules. So when some rules change, only prefixes within theirs can get
+ * another class, and only those are walked again. So where some rules changed, only prefixes within theirs
+ * can have another class, and the walk is made within those alone.
  */
 
 import { atOnce, type Pieces } from './pieces.ts';
@@ -33,7 +34,7 @@ import {
   shortened,
 } from './rule-columns.ts';
 
-/** What a firewall loads at most: each chain and each rule is some hundred bytes of kernel memory. */
+/** The most that a firewall loads: each chain and each rule takes some hundred bytes of kernel memory. */
 export const FIREWALL_CHAINS_MAX = 65_536;
 export const FIREWALL_RULES_MAX = 262_144;
 /**
@@ -43,7 +44,7 @@ export const FIREWALL_RULES_MAX = 262_144;
 const LISTED_MAX = 4_194_304;
 /** Changes may leave so many unused classes, or kinds of rules, and as many again as there are in use. */
 const LEFT_MAX = 1024;
-/** Of a piece of the walk. */
+/** Rules in one piece of the walk. */
 const PIECE_RULES = 16_384;
 
 /** Immutable, but for `classes`, to which those of later changes may be added. */
@@ -56,18 +57,18 @@ export interface MatchClasses {
   /** By prefix: the class of the addresses for which it is the longest. */
   readonly classOf: Uint32Array;
   /**
-   * What is asked in which order. Only the last has no condition; where there is none, the rules after all of
-   * these decide.
+   * By class, the rules to check, in order. Only the last has no condition; if there is none, the rules after
+   * all of these decide.
    */
   readonly classes: readonly (readonly RuleMatch[])[];
 }
 
-/** With what it takes to tell those after a change. */
+/** Classes, with the data needed to update them after a change. */
 class KnownClasses implements MatchClasses {
   readonly prefixes: Prefixes;
   readonly classOf: Uint32Array;
   readonly columns: RuleColumns;
-  /** Of the rules, by prefix. */
+  /** The rules' indices, sorted by prefix. */
   readonly order: Uint32Array;
   readonly names: ClassNames;
   /** At least as many rules as were listed for these classes. */
@@ -129,14 +130,14 @@ export function classesAfter(
   const changed = outermost(before.columns.prefixes, change.removed, columns.prefixes, change.added);
   if (changed.lengths[0] === 0) return undefined; // what is for all addresses may change all classes
   const walk = new Walk(columns, orderAfter(before.order, change, columns), before.names, before.listed);
-  let from = 0; // of what was kept before
+  let from = 0; // the next class to copy from those before
   for (let at = 0; at < changed.lengths.length; at++) {
     const [keptFrom, keptTo] = rangeWithin(changed, at, before.prefixes, undefined);
     walk.copy(before, from, keptFrom);
     from = keptTo;
     const [ruleFrom, ruleTo] = rangeWithin(changed, at, columns.prefixes, walk.order);
     walk.within(ruleFrom, ruleTo, ruleTo, [walk.around(changed, at)]);
-    if (walk.listed > LISTED_MAX) return undefined; // much of it may be of rules that are gone
+    if (walk.listed > LISTED_MAX) return undefined; // many of these classes may belong to rules that are gone
   }
   walk.copy(before, from, before.classOf.length);
   return new KnownClasses(walk);
@@ -148,7 +149,8 @@ export function classFor({ prefixes, classOf }: MatchClasses, of: Prefixes, at: 
     const next = lowerBound(classOf.length, (place) => comparePrefixAt(prefixes, place, inner, i) <= 0);
     const before = Math.max(0, next - 1);
     if (containsAt(prefixes, before, inner.words, i)) return classOf[before]!; // a place; the first holds all
-    // All that holds the inner one holds this one too, and so is not longer than what they have in common.
+    // Every rule prefix around the inner one is around this one too, so it is not longer than the bits they
+    // share.
     inner = shortened(inner, i, commonBits(prefixes, before, inner, i));
     i = 0;
   }
@@ -191,7 +193,7 @@ class Walk {
   readonly names: ClassNames;
   /** Rules. Beyond LISTED_MAX, the walk has ended early. */
   listed: number;
-  // What was kept:
+  // The result so far:
   readonly #words: Uint32Array;
   readonly #lengths: Uint8Array;
   readonly #classOf: Uint32Array;
@@ -252,7 +254,10 @@ class Walk {
     return at;
   }
 
-  /** What holds for all of a prefix that is to be walked through, from the shorter ones around it. */
+  /**
+   * The rules that apply to the whole of a prefix before its own are walked, from the shorter prefixes around
+   * it.
+   */
   around(prefixes: Prefixes, at: number): Around {
     let list: readonly number[] = [];
     for (let length = 0; length < prefixes.lengths[at]!; length++) {
@@ -271,8 +276,8 @@ class Walk {
   }
 
   /**
-   * What holds for a prefix with rules [from, to) of its own, ascending, up to the first one without a
-   * condition; `outer` itself where they add nothing.
+   * Merges the rules around a prefix with its own rules [from, to), ascending, up to the first one without a
+   * condition. Returns `outer` itself if they add nothing.
    */
   #merged(outer: readonly number[], from: number, to: number): readonly number[] {
     const { columns, order, names } = this;
@@ -302,7 +307,7 @@ class Walk {
     this.#classOf[to] = own;
   }
 
-  /** Keeps [from, to) of what was kept before. */
+  /** Copies prefixes [from, to) with their classes from those before the change. */
   copy({ prefixes, classOf }: MatchClasses, from: number, to: number): void {
     const stride = strideOf(prefixes.family);
     this.#words.set(prefixes.words.subarray(from * stride, to * stride), this.#count * stride);
@@ -335,7 +340,7 @@ class ClassNames {
   readonly #alone: number[] = [];
   /** By kinds in their order. */
   readonly #known = new Map<string, number>();
-  /** Of further classes. */
+  /** The number of rules that further classes may still add. */
   rulesLeft = FIREWALL_RULES_MAX;
   #most = Number.POSITIVE_INFINITY;
 
@@ -343,9 +348,9 @@ class ClassNames {
     this.kinds = kinds;
   }
 
-  /** What is there now is needed; as much again may be added. */
+  /** Allows what there is now, and as much again for later changes. */
   settle(): void {
-    this.rulesLeft = Number.POSITIVE_INFINITY; // of what changes later, whoever asks counts
+    this.rulesLeft = Number.POSITIVE_INFINITY; // for later changes, the caller counts
     this.#most = 2 * (this.classes.length + this.kinds.matches.length) + LEFT_MAX;
   }
 
@@ -376,8 +381,8 @@ class ClassNames {
   }
 
   /**
-   * The kinds of a list, without what an earlier one has asked, and without those at the end that do what is
-   * done anyway.
+   * The kinds of a list of rules, without repeats, and without rules at the end whose action is the default's
+   * anyway.
    */
   #withoutVain(list: readonly number[], kindOf: Uint32Array): readonly number[] {
     const kinds = [...new Set(list.map((rule) => kindOf[rule]!))]; // a rule

@@ -1,6 +1,6 @@
 /**
- * Sets of names: entries, and exceptions of them. Of all that stands for a name the nearest decides: what is
- * said of the name itself, else of the names below the one next above it, and so on. An exception takes the
+ * Sets of names: entries, and exceptions of them. The nearest entry or exception decides about a name: one
+ * for the name itself, else one for all names below its parent, and so on upwards. An exception takes the
  * names that it stands for out of the set, and an entry below it brings some back.
  *
  *   entries      .cdn.example     ok.bad.cdn.example
@@ -8,8 +8,9 @@
  *   has          cdn.example   a.cdn.example   ok.bad.cdn.example
  *   has not      bad.cdn.example   x.bad.cdn.example
  *
- * So unions, intersections and differences of such sets are such sets, exactly. In a canonical one each
- * exception takes away all that it stands for, and no entry of the same name stands for any of that.
+ * So the union, the intersection and the difference of two such sets are again such sets, exactly. In a
+ * canonical set every exception removes all names that it stands for, and no entry of the same name contains
+ * any of them.
  */
 
 import {
@@ -35,7 +36,7 @@ import { atOnce, type Pieces } from './pieces.ts';
 
 /** A canonical set of names. */
 export interface NameSet {
-  /** Entries, of which one may be below another. */
+  /** Entries; one may lie below another. */
   readonly names: Names;
   readonly exceptions: Names;
 }
@@ -52,7 +53,7 @@ export function nameSetOfTexts(names: Iterable<string>, exceptions: Iterable<str
   return canonicalNames({ names: namesOf(names), exceptions: namesOf(exceptions) });
 }
 
-/** What an entry stands for, in bits, one more than its end. */
+/** An entry's scope as bits: the value of the key's end, plus one. */
 const SELF = KeyByte.self + 1;
 const BELOW = KeyByte.below + 1;
 const BOTH = SELF | BELOW;
@@ -68,15 +69,15 @@ export function namesStandFor({ names, exceptions }: NameSet, name: string): boo
   return false;
 }
 
-/** What a set says of a name. */
+/** What a set contains about a name. */
 export interface NameStanding {
   /** `below`: only names below it are in the set; `excepted`: by an exception it is not. */
   readonly how: 'all' | 'excepted' | 'below';
-  /** The nearest entry or exception that stands for it, or the first of those below it. */
+  /** The nearest entry or exception that applies to the name, or the first of those below it. */
   readonly entries: readonly string[];
 }
 
-/** What a set says of a name in normal form, with `most` entries; undefined: nothing. */
+/** What a set contains about a name in normal form, with at most `most` entries; undefined if nothing. */
 export function standingOf(
   { names, exceptions }: NameSet,
   name: string,
@@ -114,15 +115,15 @@ export function sameNameSet(a: NameSet, b: NameSet): boolean {
 
 /** A name of which one or both of two sets say something; the next one is in its place. */
 interface Meeting {
-  /** What the entries and exceptions of this very name stand for, in bits. */
+  /** The scope of the entries and exceptions of this very name, in bits. */
   a: number;
   b: number;
   exceptA: number;
   exceptB: number;
-  /** What would be in the sets if they said nothing of this name: BOTH or 0. */
+  /** The scope the sets would have here without an entry or exception for this name: BOTH or 0. */
   aboveA: number;
   aboveB: number;
-  /** What is in them. */
+  /** The scope the sets have here. */
   allA: number;
   allB: number;
   /** The key. */
@@ -131,14 +132,17 @@ interface Meeting {
   end: number;
 }
 
-/** Names above the one at hand of which the names below are in the sets, or not, unlike above: a path. */
+/**
+ * The path of names above the current one at which the state changes: below them, names are in a set that
+ * were not, or the reverse.
+ */
 class Above {
   /** A key that begins with the names of all levels. */
   #bytes: Uint8Array = NO_NAMES.bytes;
   #start = 0;
   readonly #lengths: number[] = [];
   readonly #states: number[] = [];
-  /** What is said below the last level: bits of `a`, and of `b` four times as high. */
+  /** The state below the last level: bits of `a`, and those of `b` shifted by two. */
   state = 0;
 
   /** Leaves the levels that the key at `start` is not below. */
@@ -152,7 +156,7 @@ class Above {
     this.state = this.#states[depth - 1] ?? 0;
   }
 
-  /** Of the names below a key of so many bytes, without its end, something else is said than above. */
+  /** Enters a name whose names below have another state; `length` bytes of its key, without the end. */
   enter(bytes: Uint8Array, start: number, length: number, state: number): void {
     if (state === this.state) return;
     this.#bytes = bytes;
@@ -163,7 +167,7 @@ class Above {
   }
 }
 
-/** What turns one set into another. */
+/** The change from one set to another. */
 export interface NameSetDelta {
   readonly names: NamesDelta;
   readonly exceptions: NamesDelta;
@@ -182,8 +186,8 @@ function isKeyBelow(
 }
 
 /**
- * Each name of which two sets say something, in order. Neither need be canonical: of what an entry and an
- * exception of one name both stand for, the exception decides.
+ * Visits each name that either set mentions, in order. Neither need be canonical: where an entry and an
+ * exception of one name overlap, the exception wins.
  */
 function* meetingPieces(a: NameSet, b: NameSet, visit: (meeting: Meeting) => void): Pieces<void> {
   const columns = [a.names.bytes, a.exceptions.bytes, b.names.bytes, b.exceptions.bytes] as const;
@@ -236,8 +240,8 @@ function* meetingPieces(a: NameSet, b: NameSet, visit: (meeting: Meeting) => voi
 type Operation = (a: number, b: number) => number;
 
 /**
- * The canonical set of the names of which an operation says so. Entries stay as they were written, also where
- * others stand for the same.
+ * The canonical set of the names for which `operation` returns a bit. Entries stay as they were written, even
+ * if others cover them.
  */
 function* combinedPieces(a: NameSet, b: NameSet, operation: Operation): Pieces<NameSet> {
   const names = new KeyWriter(a.names.bytes.length + b.names.bytes.length);
@@ -253,22 +257,25 @@ function* combinedPieces(a: NameSet, b: NameSet, operation: Operation): Pieces<N
   return { names: names.take(), exceptions: exceptions.take() };
 }
 
-/** What either set has. */
+/** The union of two sets. */
 export function unionNames(a: NameSet, b: NameSet): NameSet {
   return atOnce(combinedPieces(a, b, (inA, inB) => inA | inB));
 }
 
-/** What both sets have. */
+/** The intersection of two sets. */
 export function intersectNames(a: NameSet, b: NameSet): NameSet {
   return atOnce(combinedPieces(a, b, (inA, inB) => inA & inB));
 }
 
-/** What `a` has and `b` has not. */
+/** The names in `a` that are not in `b`. */
 export function subtractNames(a: NameSet, b: NameSet): NameSet {
   return atOnce(combinedPieces(a, b, (inA, inB) => inA & ~inB));
 }
 
-/** What entries and exceptions say that need not be canonical; of the same name exceptions win. */
+/**
+ * The canonical set with the same names; where an entry and an exception have the same name, the exception
+ * wins.
+ */
 export function canonicalNames(set: NameSet): NameSet {
   if (set.exceptions.count === 0) return set;
   return atOnce(combinedPieces(set, NO_NAME_SET, (inSet) => inSet));
@@ -329,7 +336,7 @@ function isKeyWithin(
   return bytes[at + length]! <= KeyByte.separator; // a column ends in the end of a key
 }
 
-/** Whether the exception whose key is at `at` takes away all that it stands for. */
+/** Whether the exception whose key starts at `at` removes every name in its scope. */
 function takesAll({ names, exceptions }: NameSet, at: number): boolean {
   const end = keyEnd(exceptions.bytes, at);
   const own = bitsIn(names, exceptions.bytes.subarray(at, end));

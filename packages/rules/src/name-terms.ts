@@ -1,5 +1,5 @@
 /**
- * What is said of names beside the rules: how the firewall's own DNS answers, and which rules about names it
+ * Settings for names beside the rules: how the firewall's own DNS answers, and which rules about names it
  * cannot follow.
  */
 
@@ -17,7 +17,10 @@ import { bitsOf, PrefixBuilder, type Prefixes, strideOf } from './prefix.ts';
 import { isNarrowed, type RuleMatch } from './rule.ts';
 import { NO_RULES, type Runs } from './runs.ts';
 
-/** What a policy says of names; what it does not say, `common` does, else they are answered and NXDOMAIN. */
+/**
+ * A policy's settings for names. `common` supplies those it lacks, and the defaults are to answer unlisted
+ * names and NXDOMAIN for blocked ones.
+ */
 export function nameTermsOf(
   policies: ReadonlyMap<string, Policy>,
   policy: Policy | undefined,
@@ -30,8 +33,8 @@ export function nameTermsOf(
 }
 
 /**
- * The lists that rules use and the firewall's own DNS knows, `resolved` among them, each with what is said of
- * it.
+ * The lists that rules use and the firewall's own DNS knows, `resolved` among them, each with the match of
+ * its rule.
  */
 function listed(
   blocks: readonly Runs[],
@@ -55,7 +58,7 @@ export const FIREWALL_NAME_ADDRESSES_MAX = 524_288;
 
 /** Qubes that may have addresses opened by a list. */
 export interface OpenedFor extends PrefixSet {
-  /** Of each policy that names one qube by one address of each family, and nothing else: these two. */
+  /** For each policy that is for one qube alone, by one address of each family: these two addresses. */
   readonly pairs: readonly PrefixSet[];
 }
 
@@ -86,7 +89,7 @@ export function openedLists({
       for (const family of [4, 6] as const) {
         const column = columns[`v${family}`];
         if (name === DEFAULT_POLICY || name === COMMON_POLICY)
-          column.push(new Uint32Array(strideOf(family)), 0, 0); // whoever asks
+          column.push(new Uint32Array(strideOf(family)), 0, 0); // every qube
         const own = columnFor(prefixes, family);
         for (let i = 0; i < own.lengths.length; i++) column.push(own.words, i, own.lengths[i]!); // i < length
       }
@@ -111,12 +114,12 @@ export function nameRoomOf({ family, lengths }: Prefixes): number {
   return Math.min(qubes, NAME_QUBES_MAX) * NAME_ADDRESSES_MAX;
 }
 
-/** What else there is to do about a rule that cannot be followed by name. */
+/** A hint on what else to do about a rule that cannot be followed by name. */
 function otherwise(list: string): string {
   return list === RESOLVED_LIST ? '' : ', or say resolve: publisher for the list';
 }
 
-/** What is wrong with the rules of a policy that would open addresses by name, and cannot. */
+/** The faults of a policy's rules that would open addresses by name, and cannot. */
 export function reasonsNotOpened(
   { name, exceptions, egress }: Policy,
   lists: ReadonlyMap<string, List>,
@@ -129,7 +132,7 @@ export function reasonsNotOpened(
     );
 }
 
-/** What is wrong with the rules of a policy that the firewall's DNS could not follow. */
+/** The faults of a policy's rules that the firewall's DNS could not follow. */
 export function reasonsNotOfDns(
   { name, exceptions, egress, ingress }: Policy,
   lists: ReadonlyMap<string, List>,
@@ -153,7 +156,7 @@ export function reasonsNotOfDns(
   return [...narrowed, ...sources];
 }
 
-/** Where DNS is asked, in the clear and by TLS or QUIC. */
+/** The ports of DNS, in the clear and by TLS or QUIC. */
 const DNS_PORTS = [
   ['udp', 53],
   ['tcp', 53],
@@ -162,8 +165,8 @@ const DNS_PORTS = [
 ] as const;
 
 /**
- * What a policy that blocks names leaves open: resolvers of somebody else, who block none. A resolver that a
- * rule names is meant.
+ * A warning if a policy blocks names but lets qubes reach other resolvers, which block none. A resolver that
+ * a rule names is intended.
  */
 export function reasonLeftOpen(
   policies: ReadonlyMap<string, Policy>,

@@ -28,7 +28,7 @@ export type NameResult =
 const DOT = 0x2e;
 const DASH = 0x2d;
 const UNDERSCORE = 0x5f;
-/** What rules call all that the firewall's own DNS told a qube; nobody's list may have its name. */
+/** The name that rules use for all addresses that the firewall's own DNS gave a qube; no list may take it. */
 export const RESOLVED_LIST = 'resolved';
 const NUMBER = /^(?:[0-9]+|0x[0-9a-f]*)$/;
 const PART_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;

@@ -1,6 +1,6 @@
 /**
- * What tells of a name that one set had whether the next one has it too, where neither is at hand: the names
- * that left, which are a set; or the next set as a whole, where the one before is not known.
+ * A small record that tells, for a name of the former set, whether the next set still has it, without either
+ * set. It is the set of names that left; or the whole next set if the former one is not known.
  */
 
 import { type NameSet, namesStandFor, subtractNames } from './name-set.ts';
@@ -17,8 +17,8 @@ export function isLeft({ isOfGone, names }: NamesLeft, name: string): boolean {
 }
 
 /**
- * What is left of `before` in `after`; `before` is undefined where it is not known. Undefined where that
- * takes more than so many bytes. Linear in both.
+ * The record between `before` and `after`; `before` is undefined if it is not known. Returns undefined if the
+ * record takes more than `mostBytes`. Linear in both.
  */
 export function leftBetween(
   before: NameSet | undefined,

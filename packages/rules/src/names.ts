@@ -4,7 +4,7 @@
  *
  *   text     mail.example.com     *.example.com     .example.com
  *   key      com · example · mail ⊥   com · example *   com · example +
- *            labels from the last to the first, 3 between them, and at the end what the entry stands for:
+ *            labels from the last to the first, 3 between them, and at the end the scope of the entry:
  *            0 the name itself, 1 all names below it, 2 both
  *
  * The ends are below the separator, and that is below every character of a label. So the order of bytes is
@@ -14,23 +14,23 @@
 import { HOST_NAME_MAX_BYTES, LABEL_MAX_BYTES } from './name.ts';
 import { atOnce, type Pieces } from './pieces.ts';
 
-/** What stands in a key beside the characters of labels. */
+/** The bytes in a key that are not characters of labels. */
 export const KeyByte = { self: 0, below: 1, both: 2, separator: 3 } as const;
-/** The end of a key: what an entry stands for. */
+/** The end of a key, which is the scope of the entry. */
 export type KeyEnd = (typeof KeyByte)['self' | 'below' | 'both'];
 
 /** Longest key: a name and its end. */
 const KEY_MAX_BYTES = HOST_NAME_MAX_BYTES + 1;
 
-/** A canonical column: keys that ascend, of which no two differ only in the end. Nobody writes to it. */
+/** A canonical column: ascending keys, no two of which differ only in the end. Immutable. */
 export interface Names {
   readonly count: number;
   readonly bytes: Uint8Array;
 }
 
 /**
- * What turns one column into another: indices into the old one, ascending, and entries of the new one. An
- * entry that stands for something else than before is both removed and added.
+ * The change from one column to another: ascending indices into the old one, and entries of the new one. An
+ * entry whose scope changes is both removed and added.
  */
 export interface NamesDelta {
   readonly removed: Uint32Array;
@@ -50,14 +50,14 @@ function isEnd(byte: number): boolean {
   return byte < KeyByte.separator;
 }
 
-/** Where the key that starts at `at` ends, its end included. */
+/** The position after the key that starts at `at`, its end included. */
 export function keyEnd(bytes: Uint8Array, at: number): number {
   let end = at;
   while (bytes[end]! >= KeyByte.separator) end++; // a column ends in the end of a key
   return end + 1;
 }
 
-/** Where the key starts that is `count` keys behind the one at `at`: there are so many. */
+/** The start of the key `count` keys after the one at `at`; the caller knows that there are so many. */
 function skipKeys(bytes: Uint8Array, at: number, count: number): number {
   let left = count;
   let end = at;
@@ -126,7 +126,7 @@ export function keyOf(name: string, end: KeyEnd): Uint8Array {
   return Buffer.from(labels + String.fromCharCode(end), 'latin1');
 }
 
-/** What the entry of a column stands for that has the name of a key; undefined: there is none. */
+/** The scope of the entry with the name of `key`, as the end of its key; undefined if there is none. */
 export function scopeIn({ bytes }: Names, key: Uint8Array): number | undefined {
   const at = placeOf(bytes, 0, key, 0);
   const isThere = at < bytes.length && compareKeys(bytes, at, key, 0) === 0;
@@ -138,7 +138,7 @@ export function sameNames(a: Names, b: Names): boolean {
   return a.count === b.count && Buffer.compare(a.bytes, b.bytes) === 0;
 }
 
-/** What turns `before` into `after`. Linear. */
+/** The change from `before` to `after`. Linear. */
 export function diffNames(before: Names, after: Names): NamesDelta {
   if (before.count === 0) return { removed: new Uint32Array(0), added: after };
   const removed: number[] = [];
@@ -178,7 +178,7 @@ export function diffNames(before: Names, after: Names): NamesDelta {
     }
   }
   while (ordinal < before.count) removed.push(ordinal++);
-  // What was neither removed nor added is kept, and the rest is new.
+  // The rest of `b` is new; before.count - removed.length entries were kept.
   added.pushMany(b, j, b.length, after.count - (before.count - removed.length) - added.count);
   return { removed: Uint32Array.from(removed), added: added.take() };
 }
@@ -200,8 +200,8 @@ export function namesAt({ bytes }: Names, indices: Uint32Array): Names {
 }
 
 /**
- * What a delta makes of a column; undefined where a name is added that is there. The indices ascend, and are
- * below the count. Costs what changes, and a copy.
+ * Applies a delta to a column; undefined if it adds a name that is there already. The indices ascend, and are
+ * below the count. Costs the size of the change, and a copy.
  */
 export function applyNamesDelta(before: Names, { removed, added }: NamesDelta): Names | undefined {
   const [old, a] = [before.bytes, added.bytes];
@@ -260,7 +260,7 @@ export function* editPieces(before: Names, removed: Names, added: Names): Pieces
     if (order <= 0) {
       from = keyEnd(before.bytes, at);
       i = keyEnd(r, i);
-      if (before.bytes[from - 1] !== r[i - 1]) return undefined; // it stands for something else
+      if (before.bytes[from - 1] !== r[i - 1]) return undefined; // the scopes differ
     }
     if (order >= 0) {
       const end = keyEnd(a, j);
@@ -272,7 +272,7 @@ export function* editPieces(before: Names, removed: Names, added: Names): Pieces
   return after.take();
 }
 
-/** Where the first key from `from` on starts that is not below another column's at `at`. */
+/** The start of the first key, from `from` on, that is not less than the key of another column at `at`. */
 export function placeOf(bytes: Uint8Array, from: number, other: Uint8Array, at: number): number {
   let low = from;
   let high = bytes.length;
@@ -292,8 +292,8 @@ const PIECE_EDITS = 512;
 const STRETCH_BYTES = 4096;
 
 /**
- * How many keys from `i` of `a` on are those from `j` of `b` on, by whole stretches: most of a large list is
- * what it was.
+ * The number of equal keys in a row, from `i` in `a` and `j` in `b`, compared by whole stretches: in a large
+ * list most keys do not change.
  */
 function sameKeys(
   a: Uint8Array,
@@ -328,7 +328,7 @@ export class KeyWriter {
     return this.#count;
   }
 
-  /** Where the next key goes. */
+  /** The position of the next key. */
   get length(): number {
     return this.#used;
   }
@@ -369,12 +369,12 @@ export class KeyWriter {
     this.#count += count;
   }
 
-  /** What was written so far. */
+  /** The bytes written so far. */
   written(): Uint8Array {
     return this.#bytes.subarray(0, this.#used);
   }
 
-  /** What was written; the caller's from now on. */
+  /** The column written; the caller owns it from now on. */
   take(): Names {
     const hasSlack = this.#bytes.length - this.#used > this.#used / 16; // less is not worth a copy
     const bytes = hasSlack ? this.#bytes.slice(0, this.#used) : this.written();
@@ -412,7 +412,7 @@ export function* namePieces(bytes: Uint8Array): Pieces<Names | ColumnFault> {
   return { count, bytes };
 }
 
-/** Where the key that starts at `at` ends; -1 if it is none. */
+/** The position after the key that starts at `at`; -1 if it is not a valid key. */
 function checkedKeyEnd(bytes: Uint8Array, at: number): number {
   let labelStart = at;
   for (let i = at; i < bytes.length && i - at < KEY_MAX_BYTES; i++) {
@@ -462,7 +462,7 @@ export class NamesBuilder {
     this.#starts = new Uint32Array(Math.max(16, expectedBytes >> 4));
   }
 
-  /** How many were added. */
+  /** The number of names added. */
   get count(): number {
     return this.#keys.count;
   }
@@ -485,9 +485,8 @@ export class NamesBuilder {
   }
 
   /**
-   * Adds the name that is written in `bytes[start, end)`, in any case and with or without a dot at its end,
-   * for what the end of a key says that it stands for. False, and nothing is added, if it is none:
-   * `parseHostName` says why.
+   * Adds the name written in `bytes[start, end)`, in any case, with or without a dot at its end, and with a
+   * scope. Returns false and adds nothing if it is not a valid name: `parseHostName` says why.
    */
   addWritten(bytes: Uint8Array, start: number, end: number, scope: KeyEnd = KeyByte.self): boolean {
     const last = bytes[end - 1] === DOT ? end - 1 : end;
@@ -515,7 +514,7 @@ export class NamesBuilder {
     return true;
   }
 
-  /** The text of what was added last. */
+  /** The text of the name added last. */
   last(): string {
     const start = this.#starts[this.#keys.count - 1];
     return start === undefined ? '' : entryTextAt(this.#keys.written(), start);
@@ -541,7 +540,10 @@ export class NamesBuilder {
   }
 }
 
-/** The column of keys that start in ascending order; what one name stands for more than once is one entry. */
+/**
+ * The column of the keys, whose starts are sorted by key; several entries of one name become one with all
+ * their scopes.
+ */
 function gathered(bytes: Uint8Array, starts: Uint32Array): Names {
   const sorted = new KeyWriter(bytes.length);
   const out = sorted.room(bytes.length);
@@ -557,7 +559,7 @@ function gathered(bytes: Uint8Array, starts: Uint32Array): Names {
       out[to++] = byte;
     }
     if (isSame && isEnd(out[before]!)) {
-      // An end is one less than the bits of what it stands for.
+      // The end of a key is the bits of the scope, less one.
       out[before] = ((out[before]! + 1) | (byte + 1)) - 1; // before < used
       continue;
     }
@@ -606,7 +608,9 @@ const IS_LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 const HIGH = IS_LITTLE_ENDIAN ? 1 : 0;
 const LOW = 1 - HIGH;
 
-/** Where keys start, and for each a word: the characters that decide now, and where it starts. */
+/**
+ * The starts of keys, and for each a word: the characters that the sort compares now, and where they begin.
+ */
 interface Sorting {
   readonly bytes: Uint8Array;
   readonly starts: Uint32Array;

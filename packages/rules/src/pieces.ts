@@ -1,6 +1,6 @@
 /**
- * Work that may be long, in pieces of some milliseconds: a generator that yields where an event loop may do
- * what waits.
+ * Long work in pieces of some milliseconds: a generator that yields so that the event loop can do what is
+ * waiting.
  */
 
 export type Pieces<T> = Generator<undefined, T>;

@@ -16,8 +16,8 @@ export const DEFAULT_POLICY = 'default';
  */
 export const COMMON_POLICY = 'common';
 /**
- * The policy whose rules come before everything else, for every qube, also for one that nobody judges. It has
- * drops alone: no prefixes, no exceptions, no default action, and neither `blocked` nor `unlisted`.
+ * The policy whose rules come before everything else, for every qube, even one without a policy. It has drops
+ * alone: no prefixes, no exceptions, no default action, and neither `blocked` nor `unlisted`.
  */
 export const FIRST_POLICY = 'first';
 
@@ -46,23 +46,25 @@ export interface Policy extends DirectedRuns {
   readonly name: string;
   /** The addresses of the qubes it is for. */
   readonly prefixes: PrefixSet;
-  /** What happens when no rule matches. */
+  /** The action when no rule matches. */
   readonly defaultAction: Action;
-  /** What is judged before `common`, which else has the first word. */
+  /** Rules judged before those of `common`, which come before the policy's own. */
   readonly exceptions: DirectedRuns;
-  /** How DNS answers names that are blocked, and those that no rule names; absent: see nameTermsOf. */
+  /**
+   * How DNS answers names that are blocked, and names in no rule; if absent, nameTermsOf has the defaults.
+   */
   readonly blocked?: BlockedAnswer;
   readonly unlisted?: UnlistedAnswer;
 }
 
-/** What is answered to a name that is blocked: that there is none, nothing, or the null address. */
+/** The answer to a blocked name: NXDOMAIN, REFUSED, or the null address. */
 export type BlockedAnswer = 'nxdomain' | 'refused' | 'null';
 export type UnlistedAnswer = 'answer' | 'nxdomain';
 
 /**
  * The blocks of rules that judge a qube after `first`, in their order; the judging policy's default action
  * comes after the last. `exceptions` and `own` are the judging policy's, `common` are the rules of the policy
- * of that name. Where `first` decides, it is the judging policy, and the rule is its own.
+ * of that name. If `first` decides, it counts as the judging policy, and the rule as its own.
  */
 export const RULE_BLOCKS = ['exceptions', 'common', 'own'] as const;
 export type RuleBlock = (typeof RULE_BLOCKS)[number];
@@ -90,7 +92,7 @@ export function* formsOf(policies: Iterable<Policy>): Generator<RuleForm> {
   for (const policy of policies) for (const { forms } of blocksOf(policy)) yield* forms;
 }
 
-/** How many rules a policy has, exceptions included. */
+/** The number of rules in a policy, exceptions included. */
 export function policyRuleCount(policy: Policy): number {
   return blocksOf(policy).reduce((sum, runs) => sum + ruleCount(runs), 0);
 }
@@ -101,8 +103,8 @@ export function judgesIngress({ exceptions, ingress }: Policy): boolean {
 }
 
 /**
- * The same policy, of the blocks of `before` wherever they have the same rules, so that what is known of them
- * need not be found out again; `before` where it says the same.
+ * `after`, but sharing each block of `before` that has the same rules, so that results cached for it stay
+ * valid; `before` itself if nothing differs.
  */
 export function policyOfSameRuns(before: Policy, after: Policy): Policy {
   const old = blocksOf(before);

@@ -39,7 +39,7 @@ export const PrefixFault = {
 } as const;
 export type PrefixFault = (typeof PrefixFault)[keyof typeof PrefixFault];
 
-/** Where the byte parsers leave their result; make one per parser and reuse it. */
+/** The result of the byte parsers; make one per parser and reuse it. */
 export interface PrefixScratch {
   family: Family;
   /** Four words; only the first is meaningful for IPv4. */
@@ -388,7 +388,7 @@ export class PrefixBuilder {
     this.#lengths = new Uint8Array(Math.max(1, capacity));
   }
 
-  /** How many prefixes it holds. */
+  /** The number of prefixes. */
   get count(): number {
     return this.#used;
   }

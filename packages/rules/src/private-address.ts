@@ -1,6 +1,7 @@
 /**
- * Addresses and names that are of this host or of networks beside it, and of nobody on the Internet. A name
- * of the Internet that stands for such an address reaches, through whoever asks, what it should not.
+ * Private addresses and names: those of this host and of the networks beside it, not of the Internet. A
+ * public name that resolves to such an address would let outsiders reach into the network through the qube
+ * that asks (DNS rebinding).
  */
 
 import { columnFor, memberContaining } from './list.ts';
@@ -24,7 +25,7 @@ const PRIVATE_ZONES = [
   'ipv4only.arpa',
 ];
 
-/** Where hosts of networks of one's own are. */
+/** Networks for private use. */
 const networkSpace = prefixSpace([
   '10.0.0.0/8',
   '100.64.0.0/10',
@@ -57,7 +58,7 @@ function embeddedIPv4(words: Uint32Array): number | undefined {
   return isOfIPv4 || isTranslated ? last : undefined;
 }
 
-/** Whether a host name is of a network of one's own by what it is called: `localhost`, `nas`, `nas.lan`. */
+/** Whether a host name looks private: `localhost`, `nas`, `nas.lan`. */
 export function isPrivateName(name: string): boolean {
   const lower = name.toLowerCase().replace(/\.$/, '');
   return !lower.includes('.') || PRIVATE_ZONES.some((zone) => lower === zone || lower.endsWith(`.${zone}`));

@@ -1,6 +1,7 @@
 /**
- * Rules of one family as columns, in the order in which they are asked; in the order of their prefixes; and
- * how two releases of them differ. Plain passes over typed arrays, each a millisecond or so at 2^18 rules.
+ * Rules of one family as columns: in the order in which they are checked, and in the order of their prefixes;
+ * and the difference between two releases. Plain passes over typed arrays, each a millisecond or so at 2^18
+ * rules.
  */
 
 import type { Pieces } from './pieces.ts';
@@ -16,9 +17,9 @@ export interface RuleColumns {
   readonly kinds: Uint32Array;
 }
 
-/** How some rules became others: all others keep their order. */
+/** The change from one column of rules to another: rules in neither list keep their order. */
 export interface RuleChange {
-  /** Places of what went, before; and of what came, after. Ascending. */
+  /** The places of removed rules in the old column; and of added rules in the new one. Ascending. */
   readonly removed: readonly number[];
   readonly added: readonly number[];
 }
@@ -26,11 +27,11 @@ export interface RuleChange {
 const GONE = -1;
 /** With more changed rules, all of them are taken anew. */
 const CHANGED_MAX = 4096;
-/** How far is looked for where two columns are the same again, in rules of both. */
+/** The distance, in rules of both columns, to search for the place where they agree again. */
 const RESYNC_MAX = 64;
 /** So many rules in a row have to be the same then. */
 const RESYNC_RULES = 3;
-/** Of a piece. */
+/** Runs in one piece of work. */
 export const PIECE_RUNS = 32_768;
 /** Shorter columns are sorted by comparison. */
 const RADIX_MIN = 256;
@@ -107,8 +108,8 @@ export function* columnPieces(
 // ── What changed ───────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * What turns some rules into others, which begin and end with the same ones: edits here and there, each found
- * by looking for where both are the same again. Undefined where that are many.
+ * The change between two columns that share their ends: edits here and there, each found by looking for the
+ * place where both agree again. Undefined if there are too many.
  */
 export function changeBetween(before: RuleColumns, after: RuleColumns): RuleChange | undefined {
   const [beforeCount, afterCount] = [before.kinds.length, after.kinds.length];
@@ -189,7 +190,10 @@ export function* orderPieces({ prefixes }: RuleColumns): Pieces<Uint32Array> {
   return order;
 }
 
-/** Sorts `order` into `out` by the digits of what it names; false where all are the same. */
+/**
+ * A stable counting sort of `order` into `out`, by one digit of each entry's key; false, and no sort, if all
+ * digits are equal.
+ */
 function sortByDigit(digits: Uint8Array, order: Uint32Array, out: Uint32Array): boolean {
   const starts = new Uint32Array(257);
   for (let i = 0; i < digits.length; i++) starts[digits[i]! + 1]!++; // a digit is below 256, here and below
@@ -221,7 +225,7 @@ export function orderAfter(order: Uint32Array, change: RuleChange, after: RuleCo
   }
   const compare = (a: number, b: number): number =>
     comparePrefixAt(after.prefixes, a, after.prefixes, b) || a - b;
-  // From the end on, in the same memory: what was kept is moved behind what comes before it.
+  // From the end backwards, in the same memory: moves each kept entry behind those that come before it.
   let to = kept.length;
   for (const place of [...added].sort(compare).reverse()) {
     const at = lowerBound(count, (i) => compare(kept[i]!, place) < 0); // i < count
@@ -249,7 +253,7 @@ function placesAfter(count: number, { removed, added }: RuleChange): Int32Array 
   return places;
 }
 
-/** How many of the first `count` are before something, by halving. */
+/** Binary search: the number of leading indices, of `count`, for which `isBefore` holds. */
 export function lowerBound(count: number, isBefore: (index: number) => boolean): number {
   let low = 0;
   let high = count;
@@ -262,8 +266,8 @@ export function lowerBound(count: number, isBefore: (index: number) => boolean):
 }
 
 /**
- * The places [from, to) in an order, or among sorted prefixes, of what lies within entry `at` of `outer`,
- * itself included.
+ * The range [from, to), in an order or among sorted prefixes, of those within entry `at` of `outer`, itself
+ * included.
  */
 export function rangeWithin(
   outer: Prefixes,
@@ -289,7 +293,7 @@ export function compareHead(a: Prefixes, i: number, b: Prefixes, j: number, bits
   return 0;
 }
 
-/** How many first bits two addresses have in common. */
+/** The number of leading bits that two addresses share. */
 export function commonBits(a: Prefixes, i: number, b: Prefixes, j: number): number {
   const stride = strideOf(a.family);
   for (let w = 0; w < stride; w++) {

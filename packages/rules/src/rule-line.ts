@@ -2,8 +2,8 @@
  * The parser of rule lines, which is strict where upstream guesses. docs/explain/design.md "Meaning of a rule
  * set".
  *
- * What upstream takes is written in qubes-core-admin, qubes/firewall.py; where we differ from it, and why,
- * stands in docs/contribute/adr/0001-where-we-differ-from-qubes.md.
+ * Upstream's grammar is in qubes-core-admin, qubes/firewall.py; where we differ from it, and why, stands in
+ * docs/contribute/adr/0001-where-we-differ-from-qubes.md.
  */
 
 import { domainToASCII } from 'node:url';
@@ -67,8 +67,8 @@ export const RuleFault = {
 export type RuleFault = (typeof RuleFault)[keyof typeof RuleFault] | PrefixFault | NameFault;
 
 /**
- * A line that is no rule. `column` counts characters of the text from 1; `reason` says what is wrong and what
- * to do.
+ * A line that is not a rule. `column` counts characters of the text from 1; `reason` says what is wrong and
+ * what to do.
  */
 export interface RuleLineFault {
   readonly kind: 'fault';
@@ -80,7 +80,7 @@ export interface RuleLineFault {
 /** A rule that parsed, or why it did not. */
 export type RuleResult = { readonly kind: 'rule'; readonly rule: Rule } | RuleLineFault;
 
-/** How the value of an option that names the remote side is written. */
+/** The form of the value that names the remote side. */
 type RemoteForm = 'v4' | 'v6' | 'host' | 'list';
 
 const REMOTE_OPTIONS: Readonly<Record<Direction, ReadonlyMap<string, RemoteForm>>> = {
@@ -106,7 +106,7 @@ const EQUALS = 0x3d;
 /** dom0's own set (class Comment of qubes/firewall.py), so that every export goes back. */
 const COMMENT_FOREIGN = /[^A-Za-z0-9:;,./\-_[\] ]/;
 
-/** A line being read: what it said so far, and at which index; an index of -1: not said. */
+/** A rule while its line is parsed: the options so far, and the index of each; -1 if absent. */
 interface Draft {
   readonly text: string;
   readonly direction: Direction;
@@ -486,7 +486,7 @@ function prefixReason(value: string, form: RemoteForm, fault: PrefixFault): stri
   }
 }
 
-/** What only the whole line can tell, and the rule. */
+/** The checks that need the whole line, and then the rule. */
 function finish(draft: Draft): RuleResult {
   const { action, proto, icmpType, expire, comment, remote } = draft;
   if (action === undefined) {

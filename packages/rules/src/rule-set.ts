@@ -1,5 +1,6 @@
 /**
- * Rule sets: all lists and all policies, with the addresses that names stand for; and what makes one sound.
+ * Rule sets: all lists and all policies, with the addresses that names resolve to; and the checks that make
+ * one valid.
  */
 
 import {
@@ -41,14 +42,13 @@ export interface RuleSet {
   /** By name; `default`, `common` and `first` are among them if given. */
   readonly policies: ReadonlyMap<string, Policy>;
   /**
-   * What each name used by a rule, or by a list with `resolve`, stands for now. A missing name stands for
-   * nothing.
+   * The addresses of each name that a rule, or a list with `resolve`, uses. A missing name has no addresses.
    */
   readonly resolutions: ReadonlyMap<string, PrefixSet>;
   /**
-   * What happens to egress of qubes that no policy's prefix holds, if there is no policy `default`, after
-   * `common`: `accept` leaves it to the other tables of the firewall (verdict none). Undefined: nothing is
-   * said, and nobody judges them, `common` included.
+   * The action for egress of qubes outside all policies' prefixes, after `common`, if there is no policy
+   * `default`. `accept` leaves it to the other tables of the firewall (verdict none). Undefined: such qubes
+   * are not judged at all, not even by `common`.
    */
   readonly unmatched: Action | undefined;
 }
@@ -60,27 +60,30 @@ export const EMPTY_RULE_SET: RuleSet = {
   unmatched: undefined,
 };
 
-/** How many policies a rule set has besides `first`, which says of nothing that it may pass. */
+/** The number of policies besides `first`, which lets nothing pass. */
 export function policyCount({ policies }: Pick<RuleSet, 'policies'>): number {
   return policies.size - (policies.has(FIRST_POLICY) ? 1 : 0);
 }
 
 /**
- * Whether a rule set says what passes: without policies and `unmatched`, what was before it holds, as boot
- * mode does, but for what `first` drops.
+ * Whether a rule set decides what passes. Without policies and `unmatched` it does not: what applied before
+ * stays in force, as in boot mode, except that `first` drops.
  */
 export function saysAnything(ruleSet: RuleSet): boolean {
   return policyCount(ruleSet) > 0 || ruleSet.unmatched !== undefined;
 }
 
-/** What decides in place of a rule set that does not say it: `boot`, behind what `first` of the one drops. */
+/**
+ * The rule set to enforce instead of one that decides nothing: `boot`, after the drops of the other's
+ * `first`.
+ */
 export function bootBehindFirst(boot: RuleSet, { lists, policies, resolutions }: RuleSet): RuleSet {
   const first = policies.get(FIRST_POLICY);
   if (first === undefined) return boot;
   return { ...boot, lists, resolutions, policies: new Map([[FIRST_POLICY, first], ...boot.policies]) };
 }
 
-/** Whether a rule set has policies, and does not say what happens to the qubes that none of them holds. */
+/** Whether a rule set has policies, but no action for the qubes outside all of them. */
 export function leavesUnmatchedOpen(ruleSet: RuleSet): boolean {
   const { policies, unmatched } = ruleSet;
   return policyCount(ruleSet) > 0 && !policies.has(DEFAULT_POLICY) && unmatched === undefined;
@@ -124,7 +127,7 @@ export function needsFirewallDns({ lists, policies }: Pick<RuleSet, 'lists' | 'p
   return areNamesAnswered || [...used].some((list) => namesOpenedBy(lists, list) !== undefined);
 }
 
-/** Whether there is anything for the firewall's own DNS: what needs it, and names that may be private. */
+/** Whether the firewall's own DNS needs this rule set: for its rules, or for names that may be private. */
 export function concernsFirewallDns(ruleSet: Pick<RuleSet, 'lists' | 'policies'>): boolean {
   return needsFirewallDns(ruleSet) || [...ruleSet.lists.values()].some(isOfPrivateNames);
 }
@@ -154,17 +157,17 @@ function dnsUseOf(policies: RuleSet['policies']): DnsUse {
   return use;
 }
 
-/** Whether it has rules that accept by such lists, so that addresses are opened before they are told. */
+/** Whether rules accept by lists of names, so that addresses must be opened before the answer is sent. */
 export function opensByName(ruleSet: Pick<RuleSet, 'lists' | 'policies'>): boolean {
   return needsFirewallDns(ruleSet) && openedLists(ruleSet).size > 0;
 }
 
-/** What a name stands for; nothing if it was never resolved. */
+/** The addresses of a name; none if it was never resolved. */
 export function resolutionOf(ruleSet: RuleSet, name: string): PrefixSet {
   return ruleSet.resolutions.get(name) ?? EMPTY_PREFIX_SET;
 }
 
-/** The names of which a rule of some policies says that they may stand for private addresses. */
+/** The names that some policy's rule allows to resolve to private addresses. */
 export function privateNames(policies: Iterable<Policy>): Set<string> {
   const names = new Set<string>();
   for (const { match, remote } of formsOf(policies))
@@ -231,15 +234,15 @@ interface NameUses {
   readonly owners: ReadonlyMap<string, string>;
 }
 
-/** What was found for policies, with the lists that it was found with: neither changes. */
+/** Name uses cached by policies, with the lists they were found with; both are immutable. */
 const namesKnown = new WeakMap<RuleSet['policies'], NameUses>();
 
-/** What was found wrong; rule sets are immutable. */
+/** Problems cached by rule set, which is immutable. */
 const problemsKnown = new WeakMap<RuleSet, readonly RuleSetProblem[]>();
 
 /**
- * Who is to use a rule set: a firewall, which must enforce all of it; or who asks what it means, and may use
- * forms that are to come.
+ * The purpose of a check: `enforce` for a firewall, which must support every form; `explain` for a tool that
+ * shows what a rule set means, and accepts forms not enforced yet.
  */
 export type RuleSetUse = 'enforce' | 'explain';
 
@@ -389,7 +392,7 @@ function* firstFaults(policy: Policy): Generator<string> {
 export const FIRST_ACCEPTS =
   'policy first has drops alone, for it comes before everything and for all qubes: accept in common, or in a policy of certain qubes';
 
-/** What happens to packets that no policy's prefixes hold, where that may surprise. */
+/** Warnings about packets outside all policies' prefixes, where the result may surprise. */
 function unmatchedProblems(ruleSet: RuleSet): readonly RuleSetProblem[] {
   const problems: RuleSetProblem[] = [];
   const otherwise = unmatchedText(ruleSet);
@@ -413,7 +416,7 @@ function unmatchedProblems(ruleSet: RuleSet): readonly RuleSetProblem[] {
 export const UNMATCHED_CHOICE =
   'write "unmatched: drop" at the top level of a rule set document, or "unmatched: accept" to leave them to the other tables of the firewall';
 
-/** What happens to egress that no policy's prefix holds; follows its subject. */
+/** A phrase on what happens to egress outside all policies' prefixes; it follows its subject. */
 function unmatchedText({ policies, unmatched }: RuleSet): string {
   if (policies.has(DEFAULT_POLICY)) return 'is judged by policies.default';
   const common = policies.has(COMMON_POLICY) ? 'is judged by common and then ' : 'is ';

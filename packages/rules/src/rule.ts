@@ -1,6 +1,6 @@
 /**
- * Rules: what one line of the Qubes firewall grammar, extended by `dst=@LIST`, says; and the printer, whose
- * lines parse back to the same rule. docs/explain/design.md "Meaning of a rule set"; the parser is
+ * Rules: the meaning of one line of the Qubes firewall grammar, extended by `dst=@LIST`; and the printer,
+ * whose lines parse back to the same rule. docs/explain/design.md "Meaning of a rule set"; the parser is
  * rule-line.ts.
  */
 
@@ -16,7 +16,7 @@ export interface PortRange {
   readonly last: number;
 }
 
-/** What a rule says besides its remote side. Rules of one run share it. */
+/** Everything in a rule except its remote side. Rules of one run share it. */
 export interface RuleMatch {
   readonly action: Action;
   readonly proto: Proto | undefined;
@@ -64,7 +64,7 @@ export function isNarrowed({ proto, dns, ports, icmpType }: RuleMatch): boolean 
   return proto !== undefined || dns || ports !== undefined || icmpType !== undefined;
 }
 
-/** How the options that name the remote side begin. */
+/** The first letters of the options that name the remote side. */
 export const REMOTE_STEM: Readonly<Record<Direction, 'dst' | 'src'>> = { egress: 'dst', ingress: 'src' };
 
 /** The canonical line of a rule: the options in the order of dom0's API, each in its normal form. */

@@ -15,7 +15,7 @@
 import { type Family, type Prefixes, prefixAt, strideOf } from './prefix.ts';
 import type { Remote, Rule, RuleMatch } from './rule.ts';
 
-/** What the rules of a run have in common. Only literal prefixes of one family gather in a run. */
+/** The common part of the rules of a run. Only literal prefixes of one family gather in a run. */
 export interface RuleForm {
   readonly match: RuleMatch;
   readonly remote:
@@ -30,7 +30,7 @@ export interface RuleForm {
  * that could be one run are one. Plain data, for other threads.
  */
 export interface Runs {
-  /** How many runs there are. */
+  /** The number of runs. */
   readonly count: number;
   readonly forms: readonly RuleForm[];
   readonly formOf: Uint32Array;
@@ -54,12 +54,12 @@ export type RunRemote =
   | { readonly kind: 'name'; readonly name: string }
   | { readonly kind: 'list'; readonly list: string };
 
-/** How many rules there are. */
+/** The number of rules. */
 export function ruleCount({ starts, count }: Runs): number {
   return starts[count]!; // one more than runs
 }
 
-/** What the rules of a run have in common. */
+/** The form of a run: the common part of its rules. */
 export function formAt({ forms, formOf }: Runs, run: number): RuleForm {
   return forms[formOf[run]!]!; // a run, and each has a form
 }
@@ -95,7 +95,7 @@ export function* eachRun(runs: Runs): Generator<Run> {
   for (let run = 0; run < runs.count; run++) yield runAt(runs, run);
 }
 
-/** How many rules a run stands for. */
+/** The number of rules in a run. */
 export function runRuleCount(run: Run): number {
   return run.remote.kind === 'prefixes' ? run.remote.prefixes.lengths.length : 1;
 }
@@ -137,7 +137,7 @@ export function* rulesIn(runs: Runs, from = 0, to = ruleCount(runs)): Generator<
   }
 }
 
-/** What a rule says besides its remote side, in an object of its own. */
+/** A copy of everything in a rule except its remote side. */
 function matchOf(rule: RuleMatch): RuleMatch {
   const { action, proto, dns, ports, icmpType, expire, comment, isPrivate } = rule;
   return { action, proto, dns, ports, icmpType, expire, comment, ...(isPrivate === true && { isPrivate }) };
@@ -160,7 +160,7 @@ export function formKey({ match, remote }: RuleForm): string {
   }
 }
 
-/** How many equal rules two blocks begin and end with, none of them counted twice. */
+/** The number of equal rules that two blocks begin and end with, none of them counted twice. */
 export interface CommonEnds {
   readonly head: number;
   readonly tail: number;
@@ -230,14 +230,14 @@ export class RuleNumbers {
     return this.#formNumbers[this.runs.formOf[this.#runOf[rule]!]!]!; // a rule, here and below
   }
 
-  /** Where the words of a rule begin. */
+  /** The index of a rule's first word. */
   wordAt(rule: number): number {
     const { starts, wordStarts } = this.runs;
     const run = this.#runOf[rule]!;
     return wordStarts[run]! + (rule - starts[run]!) * this.stride(rule);
   }
 
-  /** How many words a rule has: none without a prefix. */
+  /** The number of words of a rule's prefix: 0 without one. */
   stride(rule: number): number {
     const { starts, wordStarts } = this.runs;
     const run = this.#runOf[rule]!;
@@ -257,7 +257,7 @@ export class RuleNumbers {
 
 /** Matches recognised by identity: readers pass one object for all lines alike. Our choice. */
 const MATCHES_KNOWN_MAX = 64;
-/** Of a column, before it grows. */
+/** Initial room of a column. */
 const LEAST_ROOM = 8;
 
 /** Gathers rules, in their order. */
@@ -309,7 +309,7 @@ export class RunBuilder {
     return form;
   }
 
-  /** The place of a form of which a rule is about to be pushed. */
+  /** The place of the form of a rule that is about to be pushed; added if it is new. */
   form(form: RuleForm): number {
     const key = formKey(form);
     let place = this.#known.get(key);

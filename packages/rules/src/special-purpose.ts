@@ -1,5 +1,5 @@
 /**
- * Special-purpose address space: what IANA's registries set apart, so that no host of the Internet has an
+ * Special-purpose address space: what IANA's registries reserve, so that no host of the Internet has an
  * address in it. A list that holds it, as lists of bogons do, blocks nobody there; guards that ask how much
  * of the Internet a list covers leave it out.
  *
@@ -11,7 +11,7 @@
 import { columnFor, memberContaining, type PrefixSet, prefixSetOf } from './list.ts';
 import { type Family, type Prefix, parsePrefix } from './prefix.ts';
 
-/** Joined where they adjoin, so that each part of it lies within one of these. */
+/** Adjacent blocks are joined, so that each reserved block lies within one of these. */
 const SPECIAL_PURPOSE_PREFIXES = [
   '0.0.0.0/8', // RFC 791, this network
   '10.0.0.0/8', // RFC 1918, private
@@ -39,7 +39,7 @@ const SPECIAL_PURPOSE_PREFIXES = [
 /** The special-purpose address space of both families. */
 export const specialPurposeSpace = prefixSpace(SPECIAL_PURPOSE_PREFIXES);
 
-/** What some prefixes are, read when it is asked for. */
+/** A set of prefixes, parsed on first use. */
 export function prefixSpace(texts: readonly string[]): () => PrefixSet {
   let space: PrefixSet | undefined;
   const prefixOf = (text: string): Prefix => {

@@ -1,6 +1,4 @@
-/**
- * Suggestions: the known word that somebody probably meant.
- */
+/** Suggestions: the known word closest to a mistyped one. */
 
 /** Longest word that is compared: known words are short, and the cost is the product of the lengths. */
 const WORD_MAX_CHARS = 32;
