@@ -5,12 +5,13 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SECOND_USER, secondUser } from '../kit/second-user.ts';
+import { sceneOf } from '../recording.mjs';
 import { enforcementGap } from './namespaces.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -52,6 +53,7 @@ describe.skipIf(enforcementGap() !== undefined)('the demo', () => {
       'nothing is left behind',
     ]);
     expect(readdirSync(directory)).toEqual([]);
+    expect(shapeOf(sceneOf(text)), 'npm run recording renews the picture').toEqual(shapeOf(pictured()));
   });
 
   // In a chroot the kernel refuses user namespaces.
@@ -102,6 +104,23 @@ describe.skipIf(enforcementGap() !== undefined)('the demo', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 });
+
+/** The lines of README's picture. */
+function pictured(): readonly string[] {
+  const svg = readFileSync(join(ROOT, 'docs/images/demo-light.svg'), 'utf8');
+  const text = (markup: string): string =>
+    markup
+      .replace(/<[^>]+>/g, '')
+      .replaceAll('&lt;', '<')
+      .replaceAll('&gt;', '>')
+      .replaceAll('&amp;', '&');
+  return [...svg.matchAll(/<text [^>]*>(.*)<\/text>/g)].map(([, line = '']) => text(line));
+}
+
+/** Times and sizes differ from run to run. */
+function shapeOf(lines: readonly string[]): readonly string[] {
+  return lines.map((line) => line.replace(/ in [\d.]+ m?s\b|(?<=time=)[\d.]+|[\d.]+ k?B\b/g, '#'));
+}
 
 function inOrder(text: string, pieces: readonly string[]): void {
   let at = 0;
