@@ -50,7 +50,7 @@ import { StoreError } from './store/store.ts';
 
 /** EX_CONFIG of sysexits.h, as `--help` says. */
 const EXIT_CONFIG = 78;
-/** How long a publisher that is just starting may take to make its identity, and how often to look. */
+/** The time that a starting publisher gets to create its identity, and the interval of looks. */
 const IDENTITY_WAIT_MS = 10_000;
 const IDENTITY_LOOK_MS = 50;
 
@@ -137,7 +137,8 @@ async function main(out: Output): Promise<void> {
 }
 
 /**
- * Answers `rulectl` from the start: to load a million names takes seconds. `open` says what to answer from.
+ * Serves `rulectl` from the start, as loading a million names takes seconds. `open` hands over what requests
+ * are answered from.
  */
 async function listenForControl(
   { control: endpoints, controlCurve: curve, operators }: Settings,
@@ -151,7 +152,7 @@ async function listenForControl(
   return { control: await serveRequests(host, endpoints, house, { curve, operators }), open };
 }
 
-/** How many subscribers there is room for; fewer than could be served are warned of. */
+/** Places for subscribers; logs a warning if the limit of open files leaves too few. */
 function placesOf({ bindings }: Settings, logger: Logger): number {
   const places = placesFor(limitsOfProcess(), bindings.all.length);
   if (places < SUBSCRIBERS_MAX) {
@@ -182,7 +183,7 @@ async function identityOnceThere(file: string): Promise<Identity> {
   );
 }
 
-/** What a person can do something about, as the end of the program; anything else as it is. */
+/** An error that the user can mend, as a message that ends the program; any other error unchanged. */
 function endOf(error: unknown): unknown {
   if (error instanceof EndpointError && error.code === 'needs-curve') {
     return usageError(`${error.message} (--curve-key FILE with --curve-peer or --curve-control-peer)`);

@@ -1,7 +1,7 @@
 /**
- * What a publisher has of the machine that it runs on, beside disk and network: time, chance, and turns of
- * the event loop. Those of the process are here, for who hands in none; nothing else of the package takes
- * them from the air but the edges that edges.mjs names.
+ * The parts of the machine that a publisher uses besides disk and network: clock, randomness, and turns of
+ * the event loop. SYSTEM_HOST is the default. Nothing else in the package takes them from the process, except
+ * the edges that edges.mjs names.
  */
 
 import { systemTurn, type Turn } from '@rulecast/protocol';

@@ -1,7 +1,7 @@
 /**
- * The process that has the keys which sign releases, and nothing else: no network, no archive, no list is
- * read here. The publisher starts it, or a service manager for each connection of the publisher's; it answers
- * what comes on standard input, and ends with that.
+ * The process that has the keys which sign releases, and nothing else: it uses no network, no archive and no
+ * list. The publisher starts it, or a service manager does for each connection of the publisher's. It answers
+ * the requests on standard input, and ends with that.
  *
  *     signer-main IDENTITY        the identity file, which is made when the publisher asks for it
  */
@@ -24,7 +24,7 @@ const NAME = 'rulecast-signer';
 const USAGE = `${NAME} IDENTITY
 
 Signs what the publisher asks for on standard input, with the keys of an identity file. The publisher starts it.`;
-/** One that hung is ended within that, and this one takes its place. */
+/** A hung signer is ended within that time, and this one takes over its lock. */
 const LOCK_WAIT_MS = 12_000;
 const LOCK_LOOK_MS = 50;
 
@@ -33,7 +33,7 @@ await runProgram(NAME, async (out) => {
   if (file === '--help') return out.line(USAGE);
   if (file === undefined || others.length > 0)
     throw new ProgramError(EXIT_USAGE, 'it takes the identity file');
-  // They are for the publisher, whose last question may be open; this ends with its input.
+  // Signals are for the publisher, which may await an answer; this process ends with its input.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => undefined);
   const directory = recordDirectory(file);
   const answerTo = answering(file, directory);
@@ -49,7 +49,7 @@ await runProgram(NAME, async (out) => {
   }
 });
 
-/** Answers a line. What is refused is an answer too; what nobody but us can have caused is thrown. */
+/** Answers a line. A refusal is an answer too; only our own bugs throw. */
 function answering(file: string, directory: string): (line: string) => string {
   let desk: SignerDesk | undefined;
   const shared = (identity: Identity | undefined): string =>

@@ -1,7 +1,7 @@
 /**
- * Who may use `rulectl`, and for what. Whoever can open a control endpoint of the publisher's own, or has a
- * key that is admitted there, may do all; an operator of the configuration what its role says; whoever comes
- * by qrexec no more than the service that dom0 let them call; anybody else nothing. CONTROL.md "Operators".
+ * Who may use `rulectl`, and for what. The owner of the publisher's own control endpoint, and a key admitted
+ * there, may do everything. An operator of the configuration has a role; a caller by qrexec has the rights of
+ * the service that dom0 let it call. Nobody else is admitted. CONTROL.md "Operators".
  */
 
 import { OPERATOR_ROLES, type OperatorRole } from '@rulecast/formats';
@@ -9,12 +9,12 @@ import { boundText, ErrorCode, type Message, ProtocolError } from '@rulecast/pro
 import { type Binding, shownKey } from '@rulecast/sessions';
 import type { PeerIdentity } from '@rulecast/vchan';
 
-/** Who is known by a key, a qube or a socket of its own, with what it may do. */
+/** A caller known by a key, a qube or a socket of its own, with its role. */
 export interface Operator extends Binding {
   readonly role: OperatorRole;
 }
 
-/** Who makes a request. */
+/** The caller of a request, with its role. */
 export interface Caller {
   /** For people: the name of an operator, or how the caller came. */
   readonly by: string;
@@ -28,7 +28,7 @@ const SERVICES: ReadonlyMap<string, OperatorRole> = new Map([
   ['rulecast.Admin', 'admin'],
 ]);
 
-/** The least role that may make a request. What is not here is nobody's. */
+/** The least role that a request needs. A request that is not listed is refused. */
 const NEEDED: ReadonlyMap<Message['kind'], OperatorRole> = new Map([
   ['status', 'status'],
   ['test', 'status'],
@@ -49,7 +49,7 @@ const NEEDED: ReadonlyMap<Message['kind'], OperatorRole> = new Map([
   ['log', 'admin'],
 ]);
 
-/** Of a request: what goes beyond what guards allow, beside the fields that say so by their names. */
+/** Fields of a request that override guards, besides those named after a guard. */
 const OPENING_FIELDS: ReadonlySet<string> = new Set(['asNewEpoch', 'force', '+permit']);
 
 export class Operators {
@@ -71,8 +71,8 @@ export class Operators {
   }
 
   /**
-   * Who is at a channel, by its transport; `owner`: whose own socket it came by. Throws ProtocolError
-   * `not-permitted` for who may do nothing.
+   * The caller at a channel, by its transport; `owner` names the operator whose own socket it came by. Throws
+   * ProtocolError `not-permitted` for a caller without rights.
    */
   callerOf({ curveKey, qube, service, argument }: PeerIdentity, owner: string | undefined): Caller {
     if (owner !== undefined) return callerOf(this.#byName.get(owner), owner);

@@ -1,4 +1,4 @@
-/** What a request makes of the rows: one more, an end that moves, or rows that go. Pure. */
+/** Applies a request to the rows: adds one, moves an expiry, or removes some. Pure. */
 
 import type { IngestNote } from '@rulecast/formats';
 import { isPublicSuffix } from '@rulecast/formats/public-suffix';
@@ -41,7 +41,7 @@ export interface RowsChange {
   readonly notes: readonly IngestNote[];
 }
 
-/** What a request is made with: the rule set that was pushed, seconds since 1970, and who asks. */
+/** The context of a request: the pushed rule set, the time in seconds since 1970, and the caller. */
 export interface Asking {
   readonly base: RuleSet;
   readonly now: number;

@@ -1,6 +1,5 @@
 /**
- * Rows to rules, and back: what a rule set says with the rows that are active, and what of a rule set was
- * pushed. Pure.
+ * Rows to rules, and back: adds the active rows to a pushed rule set, and takes them out again. Pure. Pure.
  *
  *   for all qubes   drops, the first rules of `first`
  *   for one         the first exceptions of the policy of its address alone
@@ -9,7 +8,7 @@
  *
  *   base ─withRows─▶ what is released ─baseOf─▶ base
  *
- * Of rows that stand in one policy the newest decides, and a cut before all.
+ * If several rows stand in one policy, the newest comes first, and a cut before all.
  */
 
 import {
@@ -57,7 +56,7 @@ const FAULTS_SHOWN = 16;
 
 // ── Rows to rules ──────────────────────────────────────────────────────────────────────────────────────────
 
-/** What a rule set that was pushed says with some rows, all of them active. The same object without any. */
+/** The pushed rule set with the rules of some rows, all of them active. The same object if there are none. */
 export function withRows(base: RuleSet, rows: readonly Row[]): RuleSetWithRows {
   if (rows.length === 0) return { ruleSet: base };
   const lists = new Map(base.lists);
@@ -88,14 +87,14 @@ function cutsFirst(rows: readonly Row[]): readonly Row[] {
   return [...rows.filter(({ verb }) => verb === 'cut'), ...rows.filter(({ verb }) => verb !== 'cut')];
 }
 
-/** The policy that a row stands in; undefined: there is none. */
+/** The policy that gets a row's rule; undefined if there is none. */
 export function placeOf({ verb, qube }: Row, base: RuleSet): string | undefined {
   if (qube === undefined) return FIRST_POLICY;
   const own = ownPolicies(base).get(qube)?.name;
   return own ?? (verb === 'cut' ? cutPolicyName(qube) : undefined);
 }
 
-/** What a row has no place without; undefined: it has one. */
+/** What a row lacks before it can become a rule; undefined: nothing. */
 function needOf(row: Row, base: RuleSet): string | undefined {
   if (placeOf(row, base) === undefined) return 'stands in the policy of that address alone';
   const target = targetOf(row.target ?? '');
@@ -175,7 +174,9 @@ function rulesOf(
   return rules;
 }
 
-/** The comment of a rule: by it the rule is known, and what people read where a rule is shown. */
+/**
+ * The comment of a rule made from a row. It marks the rule as ours, and people read it where rules are shown.
+ */
 function markOf({ id, verb, comment }: Row, others: number, holder: string | undefined): string {
   const of = holder === undefined ? '' : ` of ${holder}`;
   const why = comment === undefined ? '' : `: ${comment}`;
@@ -203,7 +204,7 @@ function ahead(rules: readonly Rule[], runs: Runs): Runs {
 
 const ownersKnown = new WeakMap<RuleSet['policies'], ReadonlyMap<string, Policy>>();
 
-/** By address: the policy of one address, or one of each family, and of nothing else. */
+/** By address: the policy for that address alone, or for one address of each family. */
 export function ownPolicies({ policies }: Pick<RuleSet, 'policies'>): ReadonlyMap<string, Policy> {
   const known = ownersKnown.get(policies);
   if (known !== undefined) return known;
@@ -236,7 +237,7 @@ function holderOf(base: RuleSet, qube: Address): string | undefined {
 
 const basesKnown = new WeakMap<RuleSet, RuleSet>();
 
-/** A rule set without what rows made of it; the same object where that is nothing. */
+/** A rule set without the rules made from rows; the same object if there are none. */
 export function baseOf(ruleSet: RuleSet): RuleSet {
   const known = basesKnown.get(ruleSet);
   if (known !== undefined) return known;

@@ -1,6 +1,6 @@
 /**
- * How what rows become is known in a rule set: by the comments of their rules, and by names of parts. Nobody
- * else may use either, so that a rule set alone says what of it was pushed.
+ * Marks of what rows become in a rule set: comments of rules, and names of lists and policies. Pushed
+ * documents may use neither, so the pushed part can be told from the rule set alone.
  */
 
 import { parseAddress } from '@rulecast/rules';
@@ -19,7 +19,7 @@ export function isCutLine(line: string | undefined): boolean {
   return line !== undefined && / comment=rulectl cut \d/.test(line);
 }
 
-/** The policy of which a mark of `cut` says that it has the address else. */
+/** The policy that a `cut` overrides for the address, read from the mark's comment. */
 export function holderIn(comment: string | undefined): string | undefined {
   return comment === undefined ? undefined : COMMENT.exec(comment)?.[1];
 }
@@ -33,7 +33,7 @@ export function isCutPolicy(name: string): boolean {
   return CUT_POLICY.test(name);
 }
 
-/** Names in a rule are gathered by what it says and when it ends; 0: never. */
+/** The name of the list that gathers rows with the same verb, qube and expiry; 0: no expiry. */
 export function rowsListName(verb: string, qube?: string, until = 0): string {
   return ['rulectl', verb, ...(qube === undefined ? [] : [partNameOf(qube)]), until].join('.');
 }

@@ -1,6 +1,6 @@
 /**
- * Rows: what `rulectl block`, `allow` and `cut` asked for, kept in the store beside the releases. A row says
- * what is meant, not which rules that takes: these are made at each release (compile.ts). Pure.
+ * Rows: the requests of `rulectl block`, `allow` and `cut`, kept in the store beside the releases. A row
+ * records the intent; each release makes rules of it (compile.ts). Pure.
  */
 
 import { BLOCK_VERBS, type BlockVerb } from '@rulecast/protocol';
@@ -42,7 +42,7 @@ export interface Rows {
 
 export const NO_ROWS: Rows = { next: 1, rows: [] };
 
-/** What a row is about. */
+/** The address, prefix, name or list that a row is about. */
 export type Target = Exclude<Remote, { readonly kind: 'any' }>;
 
 /** Undefined for what is none. */

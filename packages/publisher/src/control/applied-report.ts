@@ -1,8 +1,8 @@
 /**
- * What became of a release at each subscriber that is expected or connected: told as they answer, until all
- * have or the time is over. Who is not connected is absent: at once, unless the request names it, or it may
- * be on its way: the publisher has just started, or its connection has just ended. Where nobody is expected
- * or connected, the first who comes within some seconds is whom the release is for.
+ * Reports the outcome of a release at each expected or connected subscriber, as answers come in, until all
+ * have answered or time is up. A subscriber that is not connected counts as absent at once. The exceptions
+ * are one that the request names, and one that may be on its way, as the publisher or its connection has just
+ * restarted. If no subscriber is expected or connected, the first to come within some seconds is awaited.
  */
 
 import { boundText, type ControlRecordOf } from '@rulecast/protocol';
@@ -11,7 +11,7 @@ import type { Publisher } from '../release/publisher.ts';
 import type { Release } from '../store/store.ts';
 import type { ControlExchange } from './exchange.ts';
 
-/** How long a request waits, and for whom, as its message says. */
+/** The fields of a request that say how long to wait, and for which subscribers. */
 export interface WaitFields {
   readonly wait: 'released' | 'applied';
   readonly timeoutMs: number;
@@ -27,11 +27,14 @@ export interface WaitFields {
  */
 const RETURN_MS = 10_000;
 /**
- * And so long those that were never seen: who is started together with the publisher tries a few times in its
- * first two seconds. Where nobody is known, it counts from the release.
+ * The wait for subscribers that were never connected: one started with the publisher retries a few times in
+ * its first two seconds. If none is known, it counts from the release.
  */
 const ARRIVE_MS = 3000;
-/** How often it is told how many have answered, and looked who has the release without having said so. */
+/**
+ * The interval at which progress is reported, and subscribers are found that have the release without a
+ * report.
+ */
 const TELL_EVERY_MS = 2000;
 
 type Applied = ControlRecordOf<'applied'>;
@@ -44,13 +47,13 @@ export class AppliedReport {
   #deadlineMs = 0;
   readonly #isNamed: boolean;
   readonly #expected: ReadonlySet<string>;
-  /** When the request came: of these it is told how they left. */
+  /** Connected when the request came: their disconnecting is reported. */
   readonly #connected: ReadonlySet<string>;
-  /** Names of which nothing was told yet. */
+  /** Names without a reported outcome. */
   readonly #waiting: Set<string>;
-  /** Until when those may be back whose connection has ended. */
+  /** Deadlines by which subscribers may reconnect, by name. */
   readonly #returning = new Map<string, number>();
-  /** Nobody is known for whom the release is: it is for the first who comes. */
+  /** No subscriber is known: the release is for the first that comes. */
   readonly #isForAnybody: boolean;
   /** Until then. */
   #newcomerUntilMs = 0;
@@ -121,12 +124,12 @@ export class AppliedReport {
       await tell(name, this.#isConnected(name) ? 'timeout' : this.#missingAs(name));
   }
 
-  /** How one is called that is not connected. */
+  /** The state reported for a subscriber that is not connected. */
   #missingAs(name: string): 'disconnected' | 'absent' {
     return this.#returning.has(name) ? 'disconnected' : 'absent';
   }
 
-  /** Whether it is who the release is for where nobody was known. */
+  /** Whether an outcome is from the first subscriber to come, when none was known before. */
   #isNewcomer({ state, epoch, version }: Outcome, { manifest }: Release): boolean {
     const isOfThis = epoch === manifest.epoch && version === manifest.version;
     return this.#newcomerUntilMs > 0 && isOfThis && state !== 'disconnected';
@@ -150,7 +153,7 @@ export class AppliedReport {
     await tell(subscriber, superseded ? 'superseded' : state, { version, bytes, code, text, persisted });
   }
 
-  /** Of a release that is the head already: who has it, or refused it, needs not say so again. */
+  /** Reports a subscriber that applied or refused the head already, and so will not report it again. */
   async #tellHeld(
     name: string,
     head: Release,
@@ -205,15 +208,15 @@ export class AppliedReport {
 }
 
 /**
- * Gathers outcomes from before the release on, so that none is missed between commit and waiting: of those
- * waited for only, and of each the last of a kind, so that who comes and goes while nobody reads the answers
- * fills nothing. Of anybody: the last of a kind.
+ * Gathers outcomes from before the release on, so that none is missed between commit and wait. It keeps the
+ * last outcome of a kind for each awaited subscriber, or for all together, so a subscriber that reconnects
+ * again and again fills no memory.
  */
 export class OutcomeLog {
   hasEnded = false;
   readonly #publisher: Publisher;
   readonly #awaited: ReadonlySet<string> | 'anybody';
-  /** By what each is the last of. */
+  /** By the subscriber, or kind, that each is the last of. */
   readonly #queue = new Map<string, Outcome>();
   #wake: (() => void) | undefined;
   readonly #listener = (outcome: Outcome): void => {

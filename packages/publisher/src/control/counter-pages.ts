@@ -1,10 +1,10 @@
-/** What one subscriber counted, page by page. WIRE.md "ANSWER". */
+/** The counters of one subscriber, fetched page by page. WIRE.md "ANSWER". */
 
 import { ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { AskTable } from '@rulecast/sessions';
 import { noAnswer } from './no-answer.ts';
 
-/** Of the counters of one subscriber: 32,768 at most, and ten questions a second. */
+/** Pages of one subscriber: 32,768 counters at most, at ten questions a second. */
 const PAGES_MAX = 512;
 
 /** Throws ProtocolError where the subscriber does not answer, or has more. */

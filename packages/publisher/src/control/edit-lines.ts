@@ -1,6 +1,6 @@
 /**
- * What a change takes away from a part and adds to it, as canonical text for people. Lines are made one at a
- * time: a million of them are never in memory at once.
+ * The lines that a change removes from a part and adds to it, as canonical text for people. Lines are made
+ * one at a time: a million of them are never in memory at once.
  */
 
 import { type EditAspect, type Part, type PartChange, PartKind, type Resolutions } from '@rulecast/protocol';
@@ -29,7 +29,7 @@ import {
 export interface EditBlock {
   readonly op: 'added' | 'removed';
   readonly aspect: EditAspect;
-  /** Of rules: the number of the first, from 0, in the release that has it. */
+  /** For rules: the number of the first, from 0, in the release that has it. */
   readonly index?: number;
   readonly lines: Iterable<string>;
 }
@@ -151,7 +151,7 @@ function resolveBlock(op: EditBlock['op'], resolve: NameList['resolve']): EditBl
   return { op, aspect: 'resolve', lines: [`resolve: ${said}`] };
 }
 
-/** What a policy says beside its prefixes and rules. */
+/** The settings of a policy besides its prefixes and rules. */
 function baseLines({ name, defaultAction, blocked, unlisted }: Policy): readonly string[] {
   return [
     ...(name === FIRST_POLICY ? [] : [defaultAction]),
@@ -170,7 +170,7 @@ function* headerBlocks(before: Policy, after: Policy): Generator<EditBlock> {
   yield* setBlocks('prefixes', before.prefixes, after.prefixes, '');
 }
 
-/** What one set has and the other has not, each line after `lead`. */
+/** The difference of two sets as lines, each after `lead`. */
 function* setBlocks(
   aspect: EditAspect,
   before: PrefixSet,

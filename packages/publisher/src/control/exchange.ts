@@ -1,6 +1,6 @@
 /**
- * A control connection as the request on it sees it: what comes, what is answered, and whether anybody still
- * listens. CONTROL.md "Control".
+ * A control connection as its request sees it: receives messages, sends answers, and tells when the client is
+ * gone. CONTROL.md "Control".
  */
 
 import {
@@ -36,14 +36,14 @@ export class ControlExchange {
     this.#turn = turn;
   }
 
-  /** What `rulectl` knows that not every one does. */
+  /** The capabilities that `rulectl` sent. */
   get capabilities(): readonly string[] {
     return this.#capabilities;
   }
 
   /**
-   * The request, or undefined where the connection ended without one. GREET before it is answered by ours;
-   * whoever sends none knows no more than every side does.
+   * The request, or undefined if the connection ended without one. A GREET before it is answered with ours; a
+   * client that sends none has no extra capabilities.
    */
   async request(): Promise<Message | undefined> {
     const first = await this.#receiveWithin(HANDSHAKE_TIMEOUT_MS);
@@ -73,7 +73,7 @@ export class ControlExchange {
     return message as MessageOf<K>; // its kind was compared
   }
 
-  /** Whoever says nothing for so long is told and sent away: there are few connections for all. */
+  /** Disconnects a client that is silent for so long: all clients share a few connections. */
   async #receiveWithin(timeoutMs: number): Promise<Message | undefined> {
     const cancel = this.#clock.after(timeoutMs, () => {
       this.#connection.bye(ErrorCode.timeout, `nothing came for ${timeoutMs / 1000} s`);
@@ -91,7 +91,7 @@ export class ControlExchange {
     await this.#send({ kind: 'record', record });
   }
 
-  /** Of DONE or FAIL, once that was sent. */
+  /** The code of the DONE or FAIL that was sent. */
   get endCode(): string | undefined {
     return this.#endCode;
   }

@@ -1,6 +1,6 @@
 /**
- * Names that report, as requests tell of them: how many are how, and a push that waits until enough of them
- * have what it released. CONTROL.md "record fleet".
+ * Reporting names, as requests show them: how many are in which state, and a push that waits until enough of
+ * them have its release. CONTROL.md "record fleet".
  */
 
 import {
@@ -18,7 +18,7 @@ import type { House } from './parts.ts';
 
 /** A push waits for names heard within it: one that was taken down keeps nobody waiting. */
 const HEARD_MS = 24 * 3600 * 1000;
-/** How often it looks, each time at all of them. */
+/** The interval between counts, each of which covers all names. */
 const LOOK_EVERY_MS = 2000;
 
 /** Throws ProtocolError `bad-input` where no names report. */

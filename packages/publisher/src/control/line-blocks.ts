@@ -1,12 +1,12 @@
-/** Lines in as few records as hold them: of a list's entries, and of what changed. CONTROL.md "RECORD". */
+/** Packs lines into as few records as possible: a list's entries, or a diff. CONTROL.md "RECORD". */
 
 import { EDIT_LINES_MAX } from '@rulecast/protocol';
 
-/** What one record holds, beside a bounded number of lines. */
+/** The size of one record, beside a bounded number of lines. */
 export interface LinesLimit {
-  /** Of all lines, with what each costs. */
+  /** All lines, with the overhead of each. */
   readonly bytes: number;
-  /** What a line costs besides its own bytes. */
+  /** Overhead of a line besides its own bytes. */
   readonly overheadBytes: number;
 }
 

@@ -1,6 +1,5 @@
 /**
- * Why a subscriber that was asked gave no answer, as an error and as a record. CONTROL.md "TEST" and
- * "STATUS".
+ * Why a subscriber gave no answer to a question, as an error and as a record. CONTROL.md "TEST" and "STATUS".
  */
 
 import {

@@ -1,4 +1,4 @@
-/** What requests are answered from: the publisher, and what is beside it. */
+/** The objects that requests work on: the publisher, and the services beside it. */
 
 import type { List } from '@rulecast/rules';
 import type { AskTable } from '@rulecast/sessions';
@@ -10,7 +10,7 @@ import type { Release } from '../store/store.ts';
 import type { PushMemory } from './push-memory.ts';
 
 export interface ControlParts extends House {
-  /** Who asks. */
+  /** The caller of this request. */
   readonly caller: Caller;
   readonly pushMemory: PushMemory;
 }
@@ -25,7 +25,7 @@ export interface House {
   readonly depot?: ReleaseDepot | undefined;
   /** Undefined where no names report. */
   readonly fleet?: FleetView | undefined;
-  /** Of this program. */
+  /** The version of this program. */
   readonly version?: string | undefined;
 }
 
@@ -44,6 +44,6 @@ export interface SourceLists {
   list(name: string): List | undefined;
   /** See Sources.refresh. */
   refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]>;
-  /** What does not work as it should, by what it is about, each a sentence. */
+  /** Troubles by topic, each a sentence. */
   readonly degraded: Readonly<Record<'configuration' | 'rules' | 'lists', readonly string[]>>;
 }

@@ -1,6 +1,6 @@
 /**
- * What all pushes under way hold in memory together. A push that finds no room is told so: one that waited
- * could wait for another that waits.
+ * A limit on the memory of all running pushes together. A push that finds no room is refused: if it waited,
+ * two could wait for each other.
  */
 
 import { ErrorCode, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
@@ -11,7 +11,7 @@ const ALL_PUSHES_MAX_BYTES = 2 * PUSH_MAX_BYTES;
 export class PushMemory {
   #heldBytes = 0;
 
-  /** What one push takes of it. */
+  /** The share of one push. */
   reserve(): Reservation {
     let ownBytes = 0;
     return {

@@ -1,6 +1,6 @@
 /**
- * What a request that makes a release tells: what changed, what the release is, and what became of it at each
- * subscriber. PUSH and ROLLBACK answer alike.
+ * The answer to a request that makes a release: the changes, the release, and its outcome at each subscriber.
+ * PUSH and ROLLBACK answer alike.
  */
 
 import {
@@ -25,12 +25,12 @@ import type { House } from './parts.ts';
 
 /** Our choice: most pushes are through by then. */
 const STAGE_EVERY_MS = 2000;
-/** Of a push of many lists; the rest is counted. */
+/** Refusals sent for one push; the rest is only counted. */
 const REFUSALS_TOLD_MAX = 32;
-/** Where nothing was ever released. */
+/** The hash sent when nothing was ever released. */
 const NO_HASH = new Uint8Array(HASH_BYTES);
 
-/** Runs what may make a release, tells what came of it, and ends the answer unless `tellOther` has. */
+/** Runs `make`, sends its result, and ends the answer unless `tellOther` has. */
 export async function answerWithRelease<Other extends { readonly kind: string }>(
   request: WaitFields,
   exchange: ControlExchange,
@@ -64,7 +64,7 @@ export async function answerWithRelease<Other extends { readonly kind: string }>
   }
 }
 
-/** Tells now and then what is being done: whoever waits sees that work goes on. */
+/** Sends the current stage now and then, so that the waiting client sees progress. */
 export async function tellingStages<T>(
   exchange: ControlExchange,
   clock: Clock,
@@ -105,7 +105,7 @@ function isGuarded(outcome: { readonly kind: string }): outcome is GuardOutcome 
   return outcome.kind === 'guarded';
 }
 
-/** What would change and what guards say against it; the end is the first of that. */
+/** Sends the changes and the refusals of guards; the first refusal ends the answer. */
 async function tellGuarded({ draft, refusals }: GuardOutcome, exchange: ControlExchange): Promise<void> {
   for (const change of draft.changes) await exchange.record(changeRecord(change));
   for (const refusal of refusals.slice(0, REFUSALS_TOLD_MAX)) {
@@ -180,7 +180,7 @@ export function changeRecord(change: PartChange): ControlRecordOf<'change'> {
   };
 }
 
-/** Entries of all lists, and rules of all policies. */
+/** The number of entries in all lists, and of rules in all policies. */
 export function totalsOf(ruleSet: RuleSet): { readonly entries: number; readonly rules: number } {
   let entries = 0;
   for (const list of ruleSet.lists.values()) entries += entryCount(list);

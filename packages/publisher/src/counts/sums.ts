@@ -1,6 +1,7 @@
 /**
- * Sums of what firewalls count, since this publisher started: they grow by what each counted between two
- * looks, so that one that begins anew lowers none of them. What lists and rules drop is kept by hours, too.
+ * Sums of the firewalls' counters since this publisher started. They grow by the difference between two
+ * reads, so that a firewall that restarts lowers none of them. Drops by lists and rules are also kept by
+ * hour.
  */
 
 import { boundText, RULE_TEXT_MAX_BYTES } from '@rulecast/protocol';
@@ -22,12 +23,12 @@ export interface RuleSum {
   readonly block: 'own' | 'exceptions';
   /** The canonical line of the first one; or `drop`: of all that are counted together, or `default`. */
   readonly rule: string;
-  /** That of the first one in the block, from 0. */
+  /** The index of the run's first rule in the block, from 0. */
   readonly ruleIndex: number | undefined;
   readonly packets: number;
 }
 
-/** What was dropped in some hours, most packets first. */
+/** Drops in some hours, most packets first. */
 export interface HourlySums {
   /** Milliseconds since 1970 from which on they count. */
   readonly fromMs: number;
@@ -45,34 +46,34 @@ export interface CounterSumsOptions {
 /** One look at what a firewall counted. */
 export interface CounterLook {
   readonly counters: ReadonlyMap<string, number>;
-  /** What is released: of its lists and policies sums are kept, whatever a firewall says. */
+  /** The released rule set: only sums of its lists and policies are kept, whatever a firewall sends. */
   readonly ruleSet: RuleSet;
   /** Whether that was in force there all the while, so that rules are known by their numbers. */
   readonly isInForce: boolean;
 }
 
 const HOUR_MS = 3_600_000;
-/** How far back sums go. Our choice. */
+/** Hours of history. Our choice. */
 export const HOURS_KEPT = 48;
 /** Rules that drop, of an hour: those beyond are in no hour. Our choice: 10 MB in all. */
 const RULES_MAX = 2048;
 /** Counters of all firewalls that are remembered from one look to the next. Our choice: 26 MB. */
 const REMEMBERED_MAX = 262_144;
-/** What became of names that were asked for. */
+/** Outcomes of DNS questions, as in the counters' names. */
 const OUTCOMES = ['Answered', 'Blocked', 'Private', 'OtherFamily', 'Failed', 'Full', 'Refused'];
 /** Counters of a firewall as a whole. */
 const WHOLE: ReadonlySet<string> = new Set([
   ...['nftDecided', 'nftDropped', 'nftRepairs', 'unmatched', 'refusedLost', 'dnsHeard', 'dnsHeardMs'],
   ...OUTCOMES.map((outcome) => `dns${outcome}`),
 ]);
-/** What a firewall says that is no sum. */
+/** Counters of firewalls that are states, not sums. */
 const STATES: ReadonlySet<string> = new Set(['stale', 'nftOpen', 'refusedKept', 'logOff']);
 const OF_PART = /^(?:accept|drop)\.(list|policy)\.(.+)$/;
 const OF_RULE = /^rule\.(.+)\.(in)?(x)?(accept|drop|default|[1-9]\d{0,6})$/;
 const DROPPED_BY_LIST = /^drop\.list\.(.+)$/;
 
 interface RememberedLook {
-  /** Of rules those of the last look at which their numbers were known. */
+  /** Counters of rules are from the last read at which their numbers were known. */
   readonly counters: ReadonlyMap<string, number>;
   /** Which look that was; 0: none. */
   readonly rulesAt: number;
@@ -93,9 +94,9 @@ export class CounterSums {
   #policies: RuleSet['policies'] = new Map();
   /** By policy: the look since which its rules have had the same numbers. */
   #numberedAt: ReadonlyMap<string, number> = new Map();
-  /** Of firewalls as a whole, by name of a counter. */
+  /** Sums of whole firewalls, by counter. */
   readonly #whole = new Map<string, Map<string, number>>();
-  /** Of all of them, those that are forgotten too; and of lists and policies. */
+  /** Sums over all firewalls, forgotten ones included; and by list and policy. */
   readonly #total = new Map<string, number>();
   /** The newest is the last. */
   readonly #hours: Hour[] = [];
@@ -121,7 +122,7 @@ export class CounterSums {
       counters: now,
       rulesAt: isInForce ? this.#lookCount : (before?.rulesAt ?? 0),
     });
-    // Of one that left some out a counter may be new to us and old to it.
+    // If the last read left counters out, one that is new to us may be old.
     const isWhole = before !== undefined && !counters.has('nftLeftOut');
     const hour = this.#hour(ruleSet);
     for (const [name, value] of now) {
@@ -162,7 +163,7 @@ export class CounterSums {
     for (const sums of [own, this.#total]) add(sums, name, gain);
   }
 
-  /** That of now. With each, sums go of what is not released any more. */
+  /** The current hour. A new hour drops the sums of parts that are no longer released. */
   #hour(ruleSet: RuleSet): Hour {
     const { nowMs, monotonicMs } = this.#options;
     const last = this.#hours.at(-1);
@@ -196,7 +197,7 @@ export class CounterSums {
     return this.#whole.get(subscriber) ?? new Map();
   }
 
-  /** What a firewall said last, by the names of its counters. */
+  /** The last counters of a firewall, by name. */
   last(subscriber: string): ReadonlyMap<string, number> {
     return this.#last.get(subscriber)?.counters ?? new Map();
   }
@@ -206,7 +207,7 @@ export class CounterSums {
     return this.#total.get(counter) ?? 0;
   }
 
-  /** Names that were asked for, of all firewalls, by what became of them: `dnsBlocked` as `blocked`. */
+  /** DNS questions of all firewalls by outcome: `dnsBlocked` as `blocked`. */
   questions(): ReadonlyMap<string, number> {
     const sums = new Map<string, number>();
     for (const outcome of OUTCOMES) {

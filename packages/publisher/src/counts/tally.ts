@@ -6,7 +6,7 @@ export interface TallyRow {
   readonly value: number;
 }
 
-/** What it is asked to count is ours, and so few. */
+/** The names it counts are our own, and so few. */
 export class Tally {
   readonly #rows = new Map<string, TallyRow>();
   readonly #monotonicMs: () => number;

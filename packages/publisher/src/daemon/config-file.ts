@@ -1,4 +1,4 @@
-/** The configuration file of the daemon: read, checked, or refused with what is wrong. */
+/** The configuration file of the daemon: read, and checked, or refused with its faults. */
 
 import { type DocumentReject, FORMAT_LIMITS, type PublisherConfig, parseConfig } from '@rulecast/formats';
 import { readSmallFile } from '@rulecast/program';

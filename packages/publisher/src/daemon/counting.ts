@@ -1,6 +1,6 @@
 /**
- * Adds up what each connected firewall counts. Each is asked about once a minute: one at a time, evenly over
- * the minute, so that no two hundred answer at once.
+ * Reads the counters of each connected firewall about once a minute: one at a time, evenly over the minute,
+ * so that two hundred do not answer at once.
  */
 
 import { Capability } from '@rulecast/protocol';
@@ -54,7 +54,7 @@ export function countFirewalls(publisher: Counting, ask: AskTable): { close(): v
       for await (const page of counterPages(name, ask))
         for (const [counter, value] of Object.entries(page)) counters.set(counter, value);
     } catch {
-      return; // it is gone, or silent, and its status says so; the next look has what it counted
+      return; // it is gone or silent, as its status shows; the next read has its counts
     }
     const isInForce = wasSettled && publisher.head === head && isSettled(name, head);
     if (!isClosed) sums.take(name, { counters, ruleSet: head.ruleSet, isInForce });

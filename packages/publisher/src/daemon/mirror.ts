@@ -1,4 +1,4 @@
-/** What a publisher has for those who fetch releases: a depot in a directory, and their reports. */
+/** The publisher's side of fetched releases: a depot in a directory, and a listener for reports. */
 
 import type { DepotConfig } from '@rulecast/formats';
 import { PacedLog } from '@rulecast/program';

@@ -1,4 +1,4 @@
-/** The command line of `rulecast-publisher`, and where things are by default. */
+/** The command line of `rulecast-publisher`, and the default paths. */
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { defaultEndpoints, programOptions, stateHome } from '@rulecast/program';
 import { strictYargs, versionIn } from '@rulecast/program/command-line';
 
 const owner = { uid: process.getuid?.() ?? 0, home: homedir() };
-/** Where things are where nothing says otherwise. */
+/** Paths and endpoints if none are given. */
 export const defaults = {
   ...defaultEndpoints(process.env),
   state: join(stateHome(process.env, owner), 'publisher'),
@@ -143,7 +143,7 @@ const cli = strictYargs('rulecast-publisher', packageFile)
       'written, 78 the configuration is refused.',
   );
 
-/** What the command line says; it was read when this was loaded, and a wrong one has ended the program. */
+/** The command line, parsed when this module loads; a wrong one ends the program. */
 export const argv = programOptions('rulecast-publisher', cli, {
   repeatable: [
     'listen',

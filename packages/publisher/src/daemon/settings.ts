@@ -1,4 +1,4 @@
-/** What the daemon runs with: its command line over its configuration file over its defaults. */
+/** The daemon's settings: the command line over the configuration file over the defaults. */
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,12 +21,12 @@ import {
 import { Operators } from '../admission/operators.ts';
 import { dnsResolver } from '../names/resolve.ts';
 
-/** What the command line says; undefined where it does not. */
+/** The options of the command line; undefined if absent. */
 export interface Flags {
   readonly state: string | undefined;
   readonly listen: readonly string[] | undefined;
   readonly control: readonly string[] | undefined;
-  /** Where who has the signing keys listens. */
+  /** The socket of the process that has the signing keys. */
   readonly signer: string | undefined;
   readonly name: string | undefined;
   readonly dnsServer: readonly string[] | undefined;
@@ -52,23 +52,23 @@ export interface Settings {
   readonly control: readonly Endpoint[];
   readonly controlTexts: readonly string[];
   readonly curve: CurveServerKeys | undefined;
-  /** What names of subscribers are bound to. */
+  /** The transport identities that names of subscribers are bound to. */
   readonly bindings: Bindings;
   /** The process that has the signing keys: to start, or where it listens. */
   readonly signer: Endpoint;
-  /** Who may use the control endpoints beside their owner. */
+  /** The operators of the control endpoints beside their owner. */
   readonly operators: Operators;
-  /** Of the control endpoints: whoever may subscribe may not therefore push. */
+  /** Keys of the control endpoints: a key that may subscribe may not therefore push. */
   readonly controlCurve: CurveServerKeys | undefined;
   readonly dnsServers: readonly string[] | undefined;
   readonly privateZones: readonly string[];
   readonly fixedNames: ReadonlyMap<string, PrefixSet>;
-  /** Of PublisherOptions. */
+  /** As in PublisherOptions. */
   readonly nameAgeMs: number | undefined;
   readonly mustReach: readonly MustReach[];
-  /** Of StoreOptions. */
+  /** As in StoreOptions. */
   readonly historyAgeMs: number | undefined;
-  /** Where reports come, and with whose tokens. */
+  /** The listener for reports, and the tokens of reporting names. */
   readonly fleet: FleetSettings | undefined;
   /** Addresses that subscribers reach this publisher by: no fetched list may block them. */
   readonly peers: PrefixSet;
@@ -78,7 +78,7 @@ export interface FleetSettings extends Omit<FleetConfig, 'reports'> {
   readonly reports: UnixEndpoint;
 }
 
-/** A setting cannot be used; the message says which, and what to write. */
+/** A setting that cannot be used; the message names it and says what to write. */
 export class SettingsError extends Error {
   readonly code = 'settings';
 }
@@ -229,7 +229,7 @@ function refuse(configFile: string, { line, column }: ConfigText, reason: string
   throw new SettingsError(`${configFile}:${line}:${column}: ${reason}`);
 }
 
-/** No socket of somebody's own is that of all, or of somebody else. */
+/** Checks that an operator's or subscriber's own socket is no shared endpoint, and has one owner. */
 function checkSockets(bound: readonly BindingConfig[], { configFile, listen, control }: Places): void {
   const owners = new Map(
     [...listen, ...control].flatMap((endpoint) =>
@@ -245,7 +245,7 @@ function checkSockets(bound: readonly BindingConfig[], { configFile, listen, con
   }
 }
 
-/** What can come about, by an endpoint of its key where it needs one; each fault with its place. */
+/** One configured binding, which must be reachable by an endpoint of its kind; each fault with its place. */
 function bindingOf(configured: BindingConfig, endpoints: 'listen' | 'control', places: Places): Binding {
   const { configFile, hasSecret } = places;
   const listens = (...kinds: readonly string[]): boolean =>

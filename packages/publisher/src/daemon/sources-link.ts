@@ -1,6 +1,6 @@
 /**
- * Sources and publisher, put together: lists that change become releases, releases that lose a list get it
- * back, the configuration is read again when it changes, and what is done against a guard is on record.
+ * Connects sources and publisher. Lists that change become releases, and a list missing from a release gets
+ * delivered again. The configuration is read again when it changes, and actions against a guard are recorded.
  */
 
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ export interface SourcesLinkOptions {
   /** Watched, and read again when it changes; undefined where there is no file. */
   readonly configFile: string | undefined;
   readonly stateDirectory: string;
-  /** Where it is on record that a guard was opened. */
+  /** The record of opened guards. */
   readonly audit: AuditLog;
   /** Addresses of peers that manage this host. */
   readonly peers?: PrefixSet;
@@ -39,8 +39,8 @@ export interface SourcesLinkOptions {
 const LISTS_SHOWN = 6;
 const DEGRADED_CHARS = 120;
 /**
- * Our choice: so long nobody must have written to the configuration, as to files of lists: half of it has
- * half of the lists.
+ * The configuration must be unchanged for so long before it is read: half a file has half of the lists. Our
+ * choice.
  */
 const CONFIG_QUIET_MS = 2000;
 const REFUSED = 'the configuration is refused';
@@ -52,7 +52,7 @@ export class SourcesLink implements ListOwner, SourceLists {
   readonly #sources: Sources;
   #config: PublisherConfig;
   #rules: WatchedRules | undefined;
-  /** Of the configuration that this was started with. */
+  /** The settings that only a restart can change, as they were at the start. */
   readonly #startTexts: PublisherConfig['startTexts'];
   /** Why the configuration file is not what is in force. */
   #configTrouble: string | undefined;

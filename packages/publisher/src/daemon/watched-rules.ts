@@ -1,6 +1,6 @@
 /**
- * Keeps what the rules file says in force: watches it and the files that it names, reads them when nobody
- * writes to them, and has them released, unless that was done already.
+ * Keeps the content of the rules file in force. Watches it and the files that it names, reads them once they
+ * are unchanged for a while, and releases them unless that was done already.
  *
  *   changed ─▶ read ─▶ taken already ─▶ rest
  *                ├─ cannot be read, refused ─▶ rest: the last content stays, and the status says why
@@ -80,13 +80,13 @@ export class WatchedRules {
     this.#rest = new FileRest(REST, publisher.clock);
   }
 
-  /** Begins to watch, and to take what the file says. The publisher has its name. */
+  /** Starts to watch the file and to release its content. The publisher has its name. */
   async start(): Promise<void> {
     await this.#watchAll([this.path]);
     void this.look();
   }
 
-  /** Why what the file says is not in force, a sentence; undefined: it is. */
+  /** Why the file's content is not in force, as a sentence; undefined: it is. */
   get trouble(): string | undefined {
     const { rules, head } = this.#options.publisher;
     const isTaken = rules.isTaken(); // or pushed with a permit
@@ -98,7 +98,9 @@ export class WatchedRules {
       : undefined;
   }
 
-  /** Reads the file, and takes what it says; resolves when that is done. Never rejects: trouble is logged. */
+  /**
+   * Reads the file and releases its content; resolves when that is done. Never rejects: trouble is logged.
+   */
   look(): Promise<void> {
     this.#next ??= this.#looking.then(async () => {
       this.#next = undefined;
@@ -108,7 +110,7 @@ export class WatchedRules {
     return this.#next;
   }
 
-  /** Something was released, or lists of sources wait for a release: one of them may be waited for here. */
+  /** Looks again if the file waits for a list that is now released, or came from a source. */
   listsChanged(hasList: (list: string) => boolean): void {
     const list = this.#trouble?.list;
     if (list !== undefined && hasList(list)) void this.look();
@@ -180,7 +182,7 @@ export class WatchedRules {
     }
   }
 
-  /** What it said before stays. */
+  /** The trouble of a refused file; its last released content stays. */
   #refused(reason: string, takenBy = ''): Trouble {
     return { text: `${this.#name} is refused${takenBy}: ${reason}` };
   }
@@ -199,7 +201,7 @@ export class WatchedRules {
     return { text: `${this.#name} cannot be released now: ${text}`, retryMs: RETRY_MS };
   }
 
-  /** Says what is new about it, once. */
+  /** Logs a change of the trouble, once. */
   #tell(trouble: Trouble | undefined): void {
     const before = this.#trouble?.text;
     this.#trouble = trouble;
@@ -250,7 +252,7 @@ function guardText({ refusals }: GuardOutcome): string {
   return `${first?.part ?? ''}: ${first?.reason ?? ''}${more}`;
 }
 
-/** What takes the file all the same, if anything does. */
+/** The command that pushes the file in spite of the guards, if there is one. */
 function permitText({ refusals }: GuardOutcome): string {
   const codes = [...new Set(refusals.map(({ guard }) => guard))];
   return codes.every(isPermitCode) ? ` (rulectl push --permit ${codes.join(',')} takes it)` : '';

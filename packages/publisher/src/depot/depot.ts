@@ -1,5 +1,5 @@
 /**
- * The writer of a depot: what the head needs as objects, then the head, signed anew each minute.
+ * The writer of a depot: the objects that the head names, then the head, signed anew each minute.
  *
  *   release ─▶ snapshot, delta of the last step ─▶ page ─▶ head ─▶ deltas of older steps ─▶ page ─▶ head
  *                                                            └─ a newer release ends it here
@@ -38,14 +38,14 @@ const SHOWN_MAX_MS = 5_000;
 export interface DepotOptions extends StreamMakers {
   readonly files: DepotFiles;
   readonly identity: Pick<Identity, 'lineage' | 'roots' | 'root' | 'rootHash' | 'freshnessKeys'>;
-  /** What is newest; undefined where there is nothing, or the publisher may not say what is. */
+  /** The newest release; undefined if there is none, or if the publisher is behind and must not name one. */
   readonly newest: () => Release | undefined;
   readonly clock: SteadyClock;
   readonly nowMs: () => number;
   readonly logger: Logger;
   readonly signEveryMs: number;
   readonly expiresMs: number;
-  /** How long what no head names any more is kept. */
+  /** How long objects stay after the last head that named them. */
   readonly keepMs: number;
   /** Once nothing is written any more. */
   readonly onClosed?: () => void;
@@ -65,7 +65,7 @@ export class Depot {
   /** When each object was last named by a head, by the steady clock. */
   readonly #namedAt = new Map<string, number>();
   #written: Written | undefined;
-  /** What its head says, the release that it names, and the objects by which that is reached. */
+  /** The head in place, the release that it names, and the paths of the objects it needs. */
   #head:
     | { readonly bytes: Uint8Array; readonly release: Release; readonly paths: readonly string[] }
     | undefined;
@@ -123,7 +123,7 @@ export class Depot {
     return isAwaited() ? (this.#trouble ?? 'the depot does not have it yet') : undefined;
   }
 
-  /** Takes up what is there, and writes what is newest. */
+  /** Reads what a previous process left, then writes the newest release. */
   async start(): Promise<void> {
     const { files, clock } = this.#options;
     try {
@@ -156,7 +156,7 @@ export class Depot {
         waitMs = signEveryMs;
       } catch (error) {
         this.#fail(error);
-        await this.#prune().catch(() => undefined); // what is old may be what fills the disk
+        await this.#prune().catch(() => undefined); // old objects may be what fills the disk
         waitMs = Math.min(RETRY_MS, signEveryMs);
       }
     }
@@ -176,7 +176,7 @@ export class Depot {
     await this.#prune();
   }
 
-  /** Whether somebody took nothing away; what is gone is written again. */
+  /** Whether all files are still there; missing ones are written again. */
   async #isThere({ paths }: Written): Promise<boolean> {
     const there = new Set(await this.#options.files.objects());
     for (const path of this.#namedAt.keys()) if (!there.has(path)) this.#namedAt.delete(path);
@@ -251,7 +251,10 @@ export class Depot {
     this.#tell();
   }
 
-  /** Leaves all where no head of this process says what the one in place needs. */
+  /**
+   * Removes old objects; none until this process has written a head, as only then it knows what the head
+   * needs.
+   */
   async #prune(): Promise<void> {
     const { files, clock, keepMs } = this.#options;
     if (this.#head === undefined) return;
@@ -288,8 +291,8 @@ function deltaOf(base: string, reference: ObjectReference): DepotDelta {
 }
 
 /**
- * 0 of what is no head of this root: whoever put it there, the next one is above by the time. The largest
- * sequence there is would else be signed here, and no reader would believe a later head.
+ * The sequence of a head signed by this root, else 0: any other head is replaced by one with a higher number,
+ * from the clock. Continuing a forged head at the largest sequence would leave no number for a later one.
  */
 function sequenceOf(bytes: Uint8Array, { root }: DepotOptions['identity']): number {
   try {

@@ -1,6 +1,6 @@
 /**
- * A depot in a directory that a web server shows: folders of mode 0755, files of 0644, each written beside
- * its place, flushed and renamed. One publisher at a time.
+ * A depot in a directory for a web server: folders of mode 0755, files of 0644, each written beside its
+ * place, flushed and renamed. One publisher at a time.
  */
 
 import { constants, existsSync, type Stats } from 'node:fs';
@@ -13,10 +13,10 @@ import { DepotError, type DepotFiles } from './files.ts';
 const FILE_MODE = 0o644;
 const FOLDER_MODE = 0o755;
 const OBJECTS = 'o';
-/** Of a file that is being written; what a killed publisher left goes with the next start. */
+/** Suffix of a file that is being written; leftovers of a killed publisher are removed at the next start. */
 const UNFINISHED = '.new';
 const FOLDER = /^[0-9a-f]{2}$/;
-/** What else lies there is not ours to remove. */
+/** Names of our objects; other files there are left alone. */
 const OBJECT = /^[0-9a-f]{64}$/;
 
 export class DepotDirectory implements DepotFiles {
@@ -142,7 +142,7 @@ async function flushFolder(folder: string): Promise<void> {
   }
 }
 
-/** What `work` gives; with a third argument, that where there is no such file. Throws DepotError. */
+/** The result of `work`; with a third argument, that one if the file does not exist. Throws DepotError. */
 async function attempt<T>(
   path: string,
   work: () => Promise<T>,

@@ -1,4 +1,4 @@
-/** Where a depot lies: files that are written whole, each by its path. DEPOT.md "Files". */
+/** The storage of a depot: files written whole, each at its path. DEPOT.md "Files". */
 
 /** A file cannot be written or read: the disk is full, or somebody took the directory away. */
 export class DepotError extends Error {
@@ -8,7 +8,7 @@ export class DepotError extends Error {
 export interface DepotFiles {
   /** The bytes of a file; undefined where there is none. Throws DepotError. */
   read(path: string): Promise<Uint8Array | undefined>;
-  /** Whole and flushed when it resolves: nobody ever reads a part of it. Throws DepotError. */
+  /** Resolves when the file is whole and flushed: readers never see a part. Throws DepotError. */
   write(path: string, bytes: Uint8Array): Promise<void>;
   /** Paths of all objects. Throws DepotError. */
   objects(): Promise<readonly string[]>;

@@ -1,6 +1,6 @@
 /**
- * Which streams a page names: the snapshot as pieces, of which the first is one that the store has, and
- * deltas from releases of before. What travels by sessions and by a depot is the same bytes.
+ * The streams that a page names: a snapshot in pieces, the first of which is one that the store has, and
+ * deltas from older releases. Sessions and depots send the same bytes.
  */
 
 import { encodeChain, hexOf, isBeyond, stepMost } from '@rulecast/protocol';

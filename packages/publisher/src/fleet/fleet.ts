@@ -1,6 +1,6 @@
 /**
- * Reports of names that fetch releases: each is judged by its code, counted, kept, and answered with what is
- * newest. DEPOT.md "Reports".
+ * Reports of names that fetch releases. Each is checked by its code, counted, stored, and answered with the
+ * newest release. DEPOT.md "Reports".
  *
  *   report ─code─▶ members ─claim─▶ attest ─▶ answer           wrong code, or another lineage: no bytes
  *                    └─ written with others, 200 ms later      strange claim: to be proved first
@@ -26,7 +26,7 @@ import type { Store } from '../store/store.ts';
 import { Members, type MembersOptions } from './members.ts';
 import type { FleetRow, FleetView } from './view.ts';
 
-/** Reports gather for so long: what a crash loses of them, firewalls say again. */
+/** Reports gather for so long before a write: firewalls repeat what a crash loses. */
 const WRITE_AFTER_MS = 200;
 /** Rows read in a turn. */
 const ROWS_A_TURN = 500;
@@ -45,7 +45,7 @@ export class Fleet implements FleetView {
   readonly #options: FleetOptions;
   readonly #members: Members;
   readonly #listeners = new Set<() => void>();
-  /** What is to be written by name; undefined: forgotten. */
+  /** Rows to write, by name; undefined: to delete. */
   #changed = new Map<string, Uint8Array | undefined>();
   #cancel: (() => void) | undefined;
   #writing: Promise<void> = Promise.resolve();
@@ -77,7 +77,7 @@ export class Fleet implements FleetView {
     return fleet;
   }
 
-  /** False for what nobody wrote. */
+  /** Restores a stored row; false if it cannot be read. */
   #resume(name: string, row: Uint8Array): boolean {
     try {
       const reader = new ByteReader(row, ErrorCode.badReport);
@@ -140,7 +140,10 @@ export class Fleet implements FleetView {
     return this.#token.bytes;
   };
 
-  /** Whether what is in force there is known here, or is proved, and taken up, now. WIRE.md "Epochs". */
+  /**
+   * Whether the release in force there is known here, or is proved by the report, and recorded, now. WIRE.md
+   * "Epochs".
+   */
   async #isProved({ name, held, proof }: Report): Promise<boolean> {
     const { view, publisher } = this.#options;
     if (held === undefined || !isStrange(held, view)) return true;
@@ -210,7 +213,7 @@ export class Fleet implements FleetView {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Writes what is left. */
+  /** Writes the pending rows. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancel?.();
@@ -219,7 +222,7 @@ export class Fleet implements FleetView {
   }
 }
 
-/** What is kept of a report: when it came, and the highest sequence of the name itself, before it. */
+/** The stored form of a report: its time, the highest sequence of the name itself, and the report. */
 function rowOf(report: Uint8Array, ownSequence: number, heardAtMs: number): Uint8Array {
   const writer = new ByteWriter(16 + report.length);
   writer.u64(Math.max(0, Math.floor(heardAtMs)));

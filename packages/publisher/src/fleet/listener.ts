@@ -1,5 +1,5 @@
 /**
- * Where reports come by HTTP: a Unix socket, to which a web server passes them that has TLS and strangers.
+ * Receives reports by HTTP on a Unix socket, behind a web server that has TLS and faces strangers.
  * Connections, heads, bodies and times are bounded. DEPOT.md "Reports".
  */
 
@@ -74,7 +74,7 @@ async function answer(
   }
 }
 
-/** A body of the length that is said, before one byte of it is read. */
+/** Reads a body, whose announced length is checked before its first byte. */
 async function bodyOf(request: IncomingMessage): Promise<Uint8Array> {
   const { method, url = '', headers } = request;
   if (!/^[^?]*\/report$/.test(url)) throw new Unfit(404, 'reports are posted to /report');

@@ -1,18 +1,18 @@
 /**
- * What each name reported last, in memory: a row a name, which is counted when somebody asks. 100,000 rows
- * are counted in some milliseconds; sums beside them would have to be kept right.
+ * The last report of each name, in memory: a row a name, counted on demand. 100,000 rows are counted in some
+ * milliseconds; running sums would have to be kept right.
  */
 
 import { type FleetState, hexOf, type Report, type SteadyClock, type Turn } from '@rulecast/protocol';
 import type { FleetCounts, FleetRow } from './view.ts';
 
-/** Our choice: 0.3 GB. Whoever has a relay's token may report any name. */
+/** A limit of 0.3 GB, as a relay's token may report any name. Our choice. */
 const MEMBERS_MAX = 1_000_000;
 /** Rows looked at in a turn. */
 const ROWS_A_TURN = 2_000;
 /** Releases that rows share. */
 const SHARED_MAX = 256;
-/** Who is odd, the one to look at first first. */
+/** States that need attention, the most urgent first. */
 const ODD = ['refused', 'unknown', 'silent', 'behind'] as const;
 
 export interface MembersOptions {
@@ -27,7 +27,7 @@ export interface MembersOptions {
 }
 
 interface Member extends Pick<FleetRow, 'via' | 'held' | 'applyMs' | 'isPersisted' | 'refused'> {
-  /** Of the last report, which `via` counts, or the name itself. */
+  /** The sequence of the last report, counted by the relay `via`, or by the name itself. */
   readonly sequence: number;
   /** The highest that the name itself reported. */
   readonly ownSequence: number;
@@ -41,7 +41,10 @@ interface Now {
   readonly head: string | undefined;
 }
 
-/** What became of a report: it is not above `last`, or it counts, or somebody else speaks for the name. */
+/**
+ * The outcome of a report: it is a replay (not above `last`), it is taken, or another reporter speaks for the
+ * name.
+ */
 export type Taken =
   | { readonly kind: 'replayed'; readonly last: number }
   | { readonly kind: 'taken'; readonly ownSequence: number }
@@ -109,7 +112,7 @@ export class Members {
     return held;
   }
 
-  /** Of the state of each: who was heard before is silent, and who has another release is behind. */
+  /** The limits for states: a name not heard since is silent, one with another head is behind. */
   #now(): Now {
     const { clock, everyMs, headHash } = this.#options;
     const hash = headHash();

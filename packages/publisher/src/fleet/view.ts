@@ -1,6 +1,6 @@
 /**
- * The names that report what they have in force, as requests of `rulectl` see them. DEPOT.md "Reports",
- * CONTROL.md "record fleet".
+ * The names that report the release they have in force, as requests of `rulectl` see them. DEPOT.md
+ * "Reports", CONTROL.md "record fleet".
  */
 
 import type { FleetState } from '@rulecast/protocol';
@@ -11,12 +11,12 @@ export interface FleetRow {
   readonly state: FleetState;
   /** The relay that passed on its last report. */
   readonly via: string | undefined;
-  /** What it reported in force; `hash` in hex. */
+  /** The release that it reported in force; `hash` in hex. */
   readonly held: { readonly epoch: number; readonly version: number; readonly hash: string } | undefined;
-  /** How long that took, in milliseconds; undefined with `held`. */
+  /** How long applying took, in milliseconds; undefined with `held`. */
   readonly applyMs: number | undefined;
   readonly isPersisted: boolean;
-  /** What it will not take, `hash` in hex, and why. */
+  /** The release that it refuses, `hash` in hex, and why. */
   readonly refused: { readonly hash: string; readonly code: string } | undefined;
   /** Milliseconds since 1970 of its last report; undefined: never heard. */
   readonly heardAtMs: number | undefined;
@@ -30,7 +30,7 @@ export interface FleetCounts extends Readonly<Record<FleetState, number>> {
 export interface FleetView {
   /** A sentence, where reports are not kept, or not counted. */
   readonly trouble: string | undefined;
-  /** How often a firewall reports, in milliseconds. */
+  /** The interval of a firewall's reports, in milliseconds. */
   readonly everyMs: number;
   /**
    * With `sinceMs` only names heard since then (milliseconds since 1970), and `unknown` is 0. One scan of all
@@ -44,6 +44,8 @@ export interface FleetView {
   find(name: string): FleetRow | undefined;
   /** False: nothing was known of it. */
   forget(name: string): boolean;
-  /** Called after reports changed what `counts` says, at most each 200 ms. Returns how to stop. */
+  /**
+   * Calls `listener` after reports changed `counts`, at most every 200 ms. Returns a function that stops it.
+   */
   onChange(listener: () => void): () => void;
 }

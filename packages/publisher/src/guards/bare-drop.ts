@@ -1,7 +1,7 @@
 /**
- * Drop rules that match nothing, for the names that they are about have no address. Whoever pushed one takes
- * something to be stopped that is not; so a release that would bring one is told apart from one that has it
- * already. Pure.
+ * Drop rules that match nothing, as their names have no address. The author of such a rule believes that
+ * something is stopped that is not, so a release that adds one is told apart from one that has it already.
+ * Pure.
  */
 
 import {
@@ -23,7 +23,7 @@ export interface BareDrop {
   readonly policy: string;
   /** As in the rule: `dsthost=a.example`, `dst=@hosts`. */
   readonly remote: string;
-  /** Where it is about the names of a list. */
+  /** The list, if the rule is about the names of one. */
   readonly list: string | undefined;
   /** Why the first of its names has no address. */
   readonly reason: string;

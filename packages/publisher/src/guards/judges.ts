@@ -1,7 +1,7 @@
 /**
- * Who judges qubes, before and after: for each policy itself, and for each prefix that comes or goes the
- * policy with the longest prefix around it. So a policy that takes qubes of another's network, and one whose
- * qubes go to another, are compared with what judged those qubes. Pure.
+ * The policies that judge qubes, before and after a release. A pair is made for each policy itself, and for
+ * each added or removed prefix with the policy of the longest prefix around it. So a policy that takes over
+ * some qubes is compared with the one that judged them before. Pure.
  */
 
 import {
@@ -23,14 +23,14 @@ import {
   samePrefixes,
 } from '@rulecast/rules';
 
-/** Who judges some qubes. Undefined: no policy does. */
+/** The policy that judges some qubes, before and after. Undefined: none does. */
 export interface JudgePair {
   readonly family: Family;
   readonly before: Policy | undefined;
   readonly after: Policy | undefined;
 }
 
-/** Who judges whom, each pair once. In pieces. */
+/** All pairs of policies, each once. In pieces. */
 export function* judgePairs(
   before: RuleSet,
   after: RuleSet,

@@ -1,8 +1,7 @@
 /**
- * Packets that must get through whatever is released: those by which the firewalls, this host or its users
- * are managed. A release in which a drop for one of them would come into force is refused. What the reference
- * evaluator says of a packet decides; the DNS servers of the firewalls are not known here, so
- * `specialtarget=dns` matches nothing.
+ * Packets that must pass in every release: those that manage the firewalls, this host or its users. A release
+ * that would newly drop one of them is refused. The reference evaluator decides. The DNS servers of the
+ * firewalls are not known here, so `specialtarget=dns` matches nothing.
  */
 
 import type { MustReach } from '@rulecast/formats';
@@ -34,8 +33,8 @@ interface Judging {
 }
 
 /**
- * What of `packets` would be dropped and is not now. `before`: what is in force; undefined before the first
- * release.
+ * Refusals for those of `packets` that would be dropped and pass now. `before`: the release in force;
+ * undefined before the first.
  */
 export async function unreachable(
   before: RuleSet | undefined,
@@ -61,7 +60,7 @@ export async function unreachable(
   return refusals;
 }
 
-/** Of a packet without a sender: a qube of every prefix that a policy names, and one that none names. */
+/** Senders to try for a packet without one: a qube of every prefix in a policy, and one outside all. */
 function sendersOf(packet: Packet, { policies }: RuleSet): readonly (Address | undefined)[] {
   if (packet.src !== undefined) return [packet.src];
   const { family } = packet.dst;

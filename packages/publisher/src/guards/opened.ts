@@ -1,6 +1,7 @@
 /**
- * Whether half of a family, or of the Internet in it, comes to be accepted for some qubes, by whatever: their
- * policy, `first`, `common`, a list, an end of a rule, another policy in its place, or none. Pure.
+ * Whether a release newly accepts half of a family, or of its Internet part, for some qubes. The cause does
+ * not matter: their policy, `first`, `common`, a list, an expiring rule, another policy in its place, or
+ * none. Pure.
  */
 
 import {
@@ -32,9 +33,9 @@ import { asks } from './table.ts';
 
 /** Stable. */
 export const OPENED = 'accept-all';
-/** How refusals name what a rule set says of qubes that no policy names. */
+/** The part named in refusals about qubes outside all policies. */
 const UNMATCHED = 'unmatched';
-/** Of what comes to qubes where no policy judges that: `first` alone may drop some of it. */
+/** Pairs for ingress that no policy judges: only `first` may drop some of it. */
 const UNJUDGED: readonly JudgePair[] = [
   { family: 4, before: undefined, after: undefined },
   { family: 6, before: undefined, after: undefined },
@@ -45,12 +46,12 @@ const UNJUDGED: readonly JudgePair[] = [
  */
 const MOMENTS_MAX = 8;
 /**
- * Entries laid over one another for one release, some seconds; beyond, what is not known to be closed is
- * open.
+ * Entries laid over one another for one release, some seconds; beyond it, anything not known to be closed
+ * counts as open.
  */
 const LAID_MAX = 2 ** 26;
 
-/** Nothing is accepted, to or from any qube. */
+/** A rule set that accepts nothing, in either direction. */
 const CLOSED_RULES: RuleSet = { ...EMPTY_RULE_SET, unmatched: 'drop' };
 const CLOSED: Policy = {
   ...emptyPolicy('none'),
@@ -104,7 +105,7 @@ function* viewsOf(
     for (const probe of PROBES) for (const times of moments) yield { family, probe, times };
 }
 
-/** A pair of which something may be judged otherwise, and that is asked for. */
+/** Selects the pairs whose verdicts may have changed, and that this guard covers. */
 function changed(
   { before, after, way, role }: GuardedPush,
   direction: Direction,
@@ -120,7 +121,8 @@ function changed(
   const asksNew = asks('newPolicies', way, role);
   return (pair) => {
     const isNew = pair.after !== undefined && !before.policies.has(pair.after.name);
-    if (isNew && !asksNew && !isForEverybody(pair.after)) return false; // who writes it says what it is for
+    // a new policy is written for its qubes on purpose
+    if (isNew && !asksNew && !isForEverybody(pair.after)) return false;
     if (direction === 'ingress' && pair.after === undefined)
       return pair.before === undefined ? isFirstOther : asksNew; // other tables judge it from now on
     if (isFirstOther || isCommonOther || pair.before !== pair.after || uses(pair.after)) return true;
@@ -129,7 +131,8 @@ function changed(
 }
 
 /**
- * A list that goes is used by nobody. Nobody who judges ingress accepts none of it: it is asked for first.
+ * The judge before: a removed list is used by no rule. Ingress without a policy counts as closed, if one
+ * judges it afterwards.
  */
 function judgeBefore(ruleSet: RuleSet, pair: JudgePair, direction: Direction, { before: at }: Times): Judge {
   if (direction === 'ingress' && pair.before === undefined && pair.after !== undefined)
@@ -137,7 +140,7 @@ function judgeBefore(ruleSet: RuleSet, pair: JudgePair, direction: Direction, { 
   return { ruleSet, policy: pair.before, at };
 }
 
-/** Now, and whenever a rule of what changed ends. */
+/** The moments to compare: now, and each expiry of a rule in the changed policies. */
 function* momentsOf(
   pairs: readonly JudgePair[],
   { before, after, now }: GuardedPush,
@@ -164,7 +167,7 @@ function* momentsOf(
   return [{ before: { accept: never, drop: now }, after: { accept: now, drop: never } }];
 }
 
-/** Of what comes to qubes, where no policy judges that: neither before nor after. */
+/** Whether no policy judges ingress, neither before nor after. */
 function isUnjudged({ before, after }: JudgePair, direction: Direction): boolean {
   return direction === 'ingress' && before === undefined && after === undefined;
 }

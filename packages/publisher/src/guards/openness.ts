@@ -1,4 +1,4 @@
-/** Which policies accept any packet at all, found in their rules alone. */
+/** Finds policies that accept every packet, from their rules alone. */
 
 import {
   COMMON_POLICY,
@@ -54,7 +54,7 @@ function blocksFor(ruleSet: RuleSet, policy: Policy, direction: Direction): read
   ];
 }
 
-/** Whether `first` drops every packet that qubes send, whoever judges them. */
+/** Whether `first` drops every packet from qubes, whichever policy judges them. */
 export function firstDropsAll({ policies }: RuleSet, now: number): boolean {
   const runs = policies.get(FIRST_POLICY)?.egress;
   if (runs === undefined) return false;

@@ -1,7 +1,7 @@
 /**
- * The refusals of guards that a request may permit, by code: `rulectl push --permit CODE,…`. A code opens the
- * refusal of that code and no other. Help and messages are made of this table, and docs/reference/guards.md
- * repeats it.
+ * The refusals of guards that a request may permit, by code: `rulectl push --permit CODE,…`. A code overrides
+ * the refusals of that code and no other. Help and messages are made from this table, and
+ * docs/reference/guards.md repeats it.
  */
 
 /** The requests that can permit a refusal. A rollback counts as a push. */
@@ -9,7 +9,7 @@ export type Permitting = 'push' | 'refresh';
 
 interface Permit {
   readonly by: Permitting | 'both';
-  /** What a mistake does; `either`: a list may block or admit; `holds`: a firewall stays behind. */
+  /** The effect of a mistake; `either`: a list may block or admit; `holds`: a firewall stays behind. */
   readonly severity: 'opens' | 'closes' | 'either' | 'holds';
   /** For help: what is released all the same. */
   readonly takes: string;

@@ -1,10 +1,11 @@
 /**
- * Guards of pushes. They refuse changes that a mistake or a failed download makes and a person seldom wants.
- * They run in the publisher for each way to a release, and only the code of a refusal permits it. Their
+ * Guards of pushes. They refuse changes that are rarely wanted, and that a mistake or a failed download
+ * makes. They refuse changes that a mistake or a failed download makes and a person seldom wants. They run in
+ * the publisher for every way to a release, and only a permit with the refusal's code overrides one. Their
  * thresholds are those of the feeds (docs/reference/guards.md). Pure.
  *
- * A list may block or admit, so both ways are guarded: to empty a block list opens, and to fill a list of
- * what is accepted does too.
+ * A list may block or admit, so both directions are guarded: emptying a block list opens, and so does filling
+ * a list that rules accept.
  */
 
 import { LIST_DEFAULTS } from '@rulecast/formats';
@@ -119,7 +120,7 @@ function listFindings(before: List | undefined, after: List): readonly (Finding 
   return [kind, size, whole, coverageFinding(before, after, LIMITS)];
 }
 
-/** What a policy drops is as a block list: most of it does not go unasked. */
+/** Treats the drops of a policy like a block list: removing most of them is refused. */
 function dropFindings(before: Policy, after: Policy): readonly (Finding | undefined)[] {
   const found = (['egress', 'ingress'] as const).map((direction) => {
     const [earlier, later] = [dropCount(before, direction), dropCount(after, direction)];

@@ -26,7 +26,7 @@ export interface GuardedPush {
   readonly before: RuleSet;
   readonly after: RuleSet;
   readonly way: Way;
-  /** Of the caller. */
+  /** The caller's role. */
   readonly role: OperatorRole;
   /** Whether a source owns a list, and guards it. */
   readonly isOfSource: (list: string) => boolean;

@@ -1,18 +1,16 @@
 /**
- * Which guard asks whom, by the way to a release: whoever makes another way says it here. A guard that asks
+ * Which guards apply to whom, for each way to a release: a new way needs a row here. A guard that applies
  * refuses until its code is permitted (permits.ts), which takes the role `admin` (operators.ts).
  */
 
 import type { OperatorRole } from '@rulecast/formats';
 
-/** Of whom a guard asks: nobody, those who may not permit it themselves, everybody. */
+/** The callers a guard applies to: none, those with role `push` only, everybody. */
 export type Asked = 'nobody' | 'push' | 'everybody';
 
-/** What each guard is about. */
+/** The guards, each with its subject. */
 export const GUARDS = [
-  /**
-   * Lists that nobody keeps but who pushes them: emptied, shrunk, grown, covering too much, of another kind.
-   */
+  /** Pushed lists, which no source refreshes: emptied, shrunk, grown, covering too much, of another kind. */
   'lists',
   /** Likewise, those of sources. */
   'sourceLists',
@@ -20,7 +18,7 @@ export const GUARDS = [
   'wider',
   /** Policies that lose most of their drop rules. */
   'drops',
-  /** What is said of qubes that no policy names, and whether any policy is left. */
+  /** The action for qubes outside all policies, and whether any policy remains. */
   'unmatched',
   /** Qubes of which half of a family is accepted that was not. */
   'opened',
@@ -71,20 +69,20 @@ export const GUARD_TABLE = {
   rules: { ...BY_A_PERSON, firstPolicies: 'nobody' },
   /** The content of the head once more, whatever its names stand for now. */
   epoch: BY_ITSELF,
-  /** Its other guards ask before it is delivered, and what waits for names is held back list by list. */
+  /** Its other guards run before delivery, and lists that wait for names are held back one by one. */
   source: BY_ITSELF,
   names: BY_ITSELF,
   renew: BY_ITSELF,
   /**
    * `rulectl block`, `allow`, `cut` and `blocks --remove`. Only `allow` opens, and for one qube. A cut is for
-   * an emergency: nothing stands in its way. What is under the rows was judged when it was pushed, so that
-   * `admin` is not asked again when they go.
+   * an emergency, so no guard stops it. The pushed rules under the rows were judged at their push, so
+   * removing rows needs no `admin`.
    */
   block: { ...BY_ITSELF, dropAll: 'everybody', unresolved: 'everybody' },
   allow: { ...BY_ITSELF, opened: 'everybody' },
   cut: NOTHING,
   unblock: { ...BY_ITSELF, opened: 'push', newPolicies: 'push', dropAll: 'everybody' },
-  /** What ends by itself was to end. */
+  /** An expiry was intended. */
   ended: NOTHING,
 } as const satisfies Readonly<Record<string, Readonly<Record<Guard, Asked>>>>;
 export type Way = keyof typeof GUARD_TABLE;

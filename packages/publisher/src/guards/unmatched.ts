@@ -1,7 +1,7 @@
 /**
- * Guards of what happens to qubes that no policy names. A first release of policies that says nothing of them
- * would open every one of them, and the other family of those it names; so would withdrawing the last policy.
- * That is refused until the rule set says it; no permit takes its place. Pure.
+ * Guards of qubes outside all policies. A first release of policies without an action for them would open
+ * every one of them, and the other family of the qubes it names; withdrawing the last policy would too. That
+ * is refused until the rule set has `unmatched` or a default policy; no permit overrides it. Pure.
  */
 
 import { leavesUnmatchedOpen, policyCount, saysAnything, UNMATCHED_CHOICE } from '@rulecast/rules';
@@ -13,12 +13,12 @@ export const UnmatchedGuardCode = {
   noPolicy: 'no-policy',
 } as const;
 
-/** How refusals name what a rule set says of those qubes. */
+/** The part named in refusals about those qubes. */
 const PART = 'unmatched';
 
 /**
- * What a push would do to qubes that no policy names. A rule set in force that says nothing of them keeps its
- * meaning.
+ * Refusals of a push that changes the action for qubes outside all policies. A rule set already in force
+ * without one keeps its meaning.
  */
 export function unmatchedRefusals({ before, after }: GuardedPush): readonly GuardRefusal[] {
   const counts = { part: PART, before: policyCount(before), after: policyCount(after) };

@@ -1,7 +1,7 @@
 /**
- * Firewalls that cannot take a release, by what they said in HELLO: those whose DNS or whose version lacks
- * what it needs. They keep the release before, and every later one that needs the same passes by them. A
- * firewall that never connected has said nothing, and is not counted. Pure.
+ * Firewalls that cannot enforce a release, by their HELLO: their DNS or their version lacks something it
+ * needs. They keep the release before, and skip every later one that needs the same. A firewall that never
+ * connected is not counted. Pure.
  */
 
 import { capabilitiesFor } from '@rulecast/protocol';

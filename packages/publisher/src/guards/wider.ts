@@ -1,8 +1,7 @@
 /**
- * Lists of names of which entries come to stand for more than before: `n` that becomes `.n` or `*.n`, or an
- * exception that is gone, as where a file is written anew, or a format is read better than by the version
- * before. Blocked, that is told; but where rules accept the list it opens names that nobody has looked at, so
- * somebody has to say that it is meant. Pure.
+ * Finds lists whose entries grow wider: `n` becomes `.n` or `*.n`, or an exception is gone. A rewritten file
+ * or a better reader of a format can cause it. For a block list that is a warning. A list that rules accept
+ * would open names that nobody has reviewed, so it needs a permit. Pure.
  */
 
 import {

@@ -1,7 +1,6 @@
 /**
- * What the names of the rules stand for, over time: asked for again when their time to live ends, and, where
- * no answer comes, what they stood for last. What they stand for now is known at any time, without waiting
- * for anybody.
+ * The addresses of the names in rules, over time: resolved again when their time to live ends; without an
+ * answer they keep their last addresses. The current addresses are always available without a wait.
  *
  *   unknown ─ask─▶ good ──ttl──▶ (ask) ─answer─▶ good
  *      │ no answer   ▲             │ no answer
@@ -40,9 +39,7 @@ export const NAME_LIMITS = {
   queries: 32,
   /** At most so many are refreshes, or belong to one list or policy: dead names do not hold up a push. */
   someQueries: 24,
-  /**
-   * How long a push waits for the names that it brings: two tries of a query that is lost, and its answer.
-   */
+  /** How long a push waits for its new names: two tries of a lost query, and the answer. */
   bringMs: 5000,
   /**
    * A name that changes again within this time keeps the addresses of its answers for as long: servers that
@@ -65,7 +62,7 @@ export const NAME_LIMITS = {
   retryMaxMs: 300_000,
   /** Names due within this are asked for together: their changes are one release. */
   batchMs: 5000,
-  /** How long accept rules keep the addresses of a name that fails. */
+  /** How long accept rules keep the addresses of a name that fails to resolve. */
   acceptAgeMs: 24 * 3_600_000,
 } as const;
 
@@ -75,12 +72,12 @@ export interface FailedName {
   readonly reason: string;
   /** The first failure since it was good, by the monotonic clock. */
   readonly sinceMs: number;
-  /** What that means for its rules, for people. */
+  /** The consequence for its rules, for people. */
   readonly meaning: string;
 }
 
 export interface NameResolutions {
-  /** What each name stands for; the same map as before if nothing changed. */
+  /** The addresses by name; the same map as before if nothing changed. */
   readonly resolutions: ReadonlyMap<string, PrefixSet>;
   /** Sorted by name. */
   readonly failed: readonly FailedName[];
@@ -102,7 +99,7 @@ interface Answer {
 }
 
 interface Entry {
-  /** What it said before this process asked, until there is an answer. */
+  /** The addresses from before this process started, until an answer comes. */
   readonly before: PrefixSet | undefined;
   /**
    * The last good addresses of each family, the last answer last; those that count in the grace time before
@@ -113,7 +110,7 @@ interface Entry {
   changedAtMs: number;
   /** While it changes again and again, all its answers count. */
   unionUntilMs: number;
-  /** What they are together, once somebody asked. */
+  /** The union of the answers, cached on first use. */
   union: { readonly answers: readonly Answer[]; readonly set: PrefixSet } | undefined;
   readonly goodAtMs: { v4: number; v6: number };
   /** When a release asks for it again. */
@@ -138,7 +135,7 @@ export class Names {
   readonly #random: () => number;
   readonly #acceptAgeMs: number;
   readonly #entries = new Map<string, Entry>();
-  /** Names of which a rule says that they may stand for private addresses. */
+  /** Names that a rule allows to resolve to private addresses. */
   #privateNames: ReadonlySet<string> = new Set();
   readonly #questions: Questions;
   readonly #closing = new AbortController();
@@ -153,8 +150,8 @@ export class Names {
   }
 
   /**
-   * What the names of a rule set stand for, once those were asked for that are new or whose time has come, of
-   * those that `isBrought`; waits at most `NAME_LIMITS.bringMs` for them. Never throws.
+   * Resolves the names of a rule set that are new or due and for which `isBrought` holds, and returns the
+   * addresses of all its names. Waits at most `NAME_LIMITS.bringMs`. Never throws.
    */
   async settle(
     ruleSet: RuleSet,
@@ -164,7 +161,7 @@ export class Names {
     return this.resolved(ruleSet);
   }
 
-  /** Likewise, without what comes of it. */
+  /** Like `settle`, without the result. */
   async bring(ruleSet: RuleSet, isBrought: (name: string) => boolean): Promise<void> {
     this.#learn(ruleSet);
     const nowMs = this.#clock.monotonicMs();
@@ -190,7 +187,9 @@ export class Names {
     await this.#askFor(due, ruleSet, 'back');
   }
 
-  /** A name of which another thing is said than before is asked for anew. */
+  /**
+   * Drops the answers of a name whose permission for private addresses changed, so that it is resolved again.
+   */
   #learn({ policies }: RuleSet): void {
     const before = this.#privateNames;
     this.#privateNames = privateNames(policies.values());
@@ -198,7 +197,10 @@ export class Names {
       if (before.has(name) !== this.#privateNames.has(name)) this.#entries.delete(name);
   }
 
-  /** How long until a name of a rule set is due that is not being asked for; undefined where none ever is. */
+  /**
+   * How long until the next name of a rule set is due, leaving out questions under way; undefined if none
+   * ever is.
+   */
   dueInMs(ruleSet: RuleSet): number | undefined {
     const nowMs = this.#clock.monotonicMs();
     let nextMs: number | undefined;
@@ -269,8 +271,8 @@ export class Names {
   }
 
   /**
-   * What the names of a rule set stand for now; one that was not answered for yet, for what the rule set
-   * says. Asks nobody.
+   * The current addresses of a rule set's names; the rule set's own for names without an answer yet. Sends no
+   * question.
    */
   resolved(ruleSet: RuleSet): NameResolutions {
     const names = usedNames(ruleSet);
@@ -301,7 +303,7 @@ export class Names {
     return { resolutions: isSame ? ruleSet.resolutions : resolutions, failed };
   }
 
-  /** What is left of a name's addresses where only accept rules use it. */
+  /** The addresses that a failing name keeps, if only accept rules use it. */
   #unaged(entry: Entry, held: PrefixSet, failure: Failure): PrefixSet {
     const nowMs = this.#clock.monotonicMs();
     const isOld = (family: 'v4' | 'v6'): boolean => {
@@ -313,7 +315,7 @@ export class Names {
     };
   }
 
-  /** Of a name that nobody has answered for yet, and that stands for nothing. */
+  /** The failure of a name that was never answered. */
   #unanswered(entry: Entry | undefined): Failure {
     const reason =
       entry === undefined ? 'not asked for yet' : `no answer within ${NAME_LIMITS.bringMs / 1000} s`;
@@ -335,7 +337,8 @@ export class Names {
       const answer = await this.#resolve(name, mayBePrivate);
       const entry = this.#entries.get(name);
       if (entry === undefined) return; // nobody uses it any more
-      if (this.#privateNames.has(name) !== mayBePrivate) return; // what it may be is said otherwise by now
+      // its permission for private addresses changed while we waited
+      if (this.#privateNames.has(name) !== mayBePrivate) return;
       const { failed, ttlMs } = answer;
       this.#take(entry, addressesOf(answer, entry.answers.at(-1)?.set ?? entry.before));
       this.#good(entry, failed?.family, ttlMs);
@@ -423,7 +426,7 @@ export function changedNames(
   return [...names].filter((name) => before.get(name) !== after.get(name)).sort();
 }
 
-/** Nothing for less than a minute. */
+/** Empty below a minute. */
 function ageText(ageMs: number): string {
   const minutes = Math.floor(ageMs / 60_000);
   if (minutes < 1) return '';

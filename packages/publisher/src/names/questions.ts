@@ -1,8 +1,8 @@
 /**
- * The questions about names that are under way or wait: each name once, a bounded number at a time, and those
- * that somebody waits for before those that are asked again for their own sake. Of either those that have
- * failed come last, and of the others the next is one of the list or policy with the fewest under way. Dead
- * names cost the others nothing: some places are never theirs.
+ * The DNS questions that are under way or queued: each name once, and a bounded number at a time. Questions
+ * that a caller waits for come before refreshes; in either queue, names that failed come last. Among the
+ * others, the list or policy with the fewest questions under way is next. Dead names do not hold up the
+ * others: they never get all places.
  *
  *   asked ─▶ front, then front that failed ─┐ room for `most`, of one owner for `mostOfSome`
  *                                           ├────────────────▶ under way ─▶ answered
@@ -12,7 +12,7 @@
 export interface QuestionLimits {
   /** Under way at once. */
   readonly most: number;
-  /** At most so many that nobody waits for, and at most so many of one owner. */
+  /** The limit for refreshes together, and for one owner. */
   readonly mostOfSome: number;
 }
 
@@ -28,7 +28,7 @@ interface Question extends Omit<NameRequest, 'hasFailed'> {
   /** The next one is of the lowest. */
   rank: number;
   isBegun: boolean;
-  /** How many wait for it. */
+  /** The number of callers that wait for it. */
   waiting: number;
   readonly ended: Promise<void>;
   readonly end: () => void;
@@ -82,8 +82,7 @@ export class Questions {
   }
 
   /**
-   * Asks for names; resolves when all of them were answered for, or taken back. Whoever gives up waiting
-   * calls `leave`.
+   * Resolves names; settles when all are answered or withdrawn. A caller that gives up waiting calls `leave`.
    */
   async askAll(requests: readonly NameRequest[], place: 'front' | 'back'): Promise<void> {
     const questions = requests.map((request) => this.#add(request, place === 'front' ? 0 : BACK));
@@ -91,7 +90,7 @@ export class Questions {
     await Promise.all(questions.map(({ ended }) => ended));
   }
 
-  /** Nobody waits for these any more: those that were not begun are taken back. */
+  /** A caller stops waiting for these names: questions not sent yet are withdrawn if nobody else waits. */
   leave(names: readonly string[]): void {
     for (const name of names) {
       const question = this.#open.get(name);
@@ -100,7 +99,7 @@ export class Questions {
     }
   }
 
-  /** Takes back what was not begun; what is under way is not waited for. */
+  /** Withdraws the questions not sent yet; does not wait for those under way. */
   close(): void {
     for (const question of [...this.#open.values()]) this.#remove(question);
   }
@@ -158,7 +157,7 @@ export class Questions {
     return undefined;
   }
 
-  /** Who has the fewest under way, of those that may have more. */
+  /** The owner with the fewest questions under way, below its limit. */
   #fairest(queues: ReadonlyMap<string, Queue>): string | undefined {
     let [fairest, fewest]: [string | undefined, number] = [undefined, this.#limits.mostOfSome];
     for (const owner of queues.keys()) {

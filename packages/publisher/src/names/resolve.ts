@@ -1,7 +1,7 @@
 /**
- * Names in rules become addresses here, in the publisher: how DNS is asked, and what its answers mean. Which
- * names are asked for, when, and what stands in for an answer that does not come, is in names.ts.
- * docs/explain/design.md "Meaning of a rule set".
+ * Resolves the names in rules to addresses: how DNS is asked, and how answers are read. Which names are
+ * resolved, when, and what replaces a missing answer is in names.ts. docs/explain/design.md "Meaning of a
+ * rule set".
  */
 
 import { Resolver } from 'node:dns/promises';
@@ -20,8 +20,8 @@ import { isPrivateText } from '@rulecast/sources';
 /** The addresses of a name, in both families, and for how long. */
 export interface NameAnswer extends PrefixSet {
   /**
-   * How long they hold: the shortest time to live on the way to them, aliases (CNAME) included. Undefined
-   * where the answer is not of DNS: then it is asked for anew with each release, and never for its own sake.
+   * The shortest time to live of the answer, aliases (CNAME) included. Undefined if the answer is not from
+   * DNS: then the name is resolved with each release, and never refreshed.
    */
   readonly ttlMs?: number;
   /** A family that did not answer, and has no addresses here for that reason. */
@@ -29,8 +29,7 @@ export interface NameAnswer extends PrefixSet {
 }
 
 /**
- * Finds the addresses of one name, which may be private where that is said; an empty set is an answer, a
- * failure throws.
+ * Resolves one name, to private addresses too if `mayBePrivate`. An empty set is an answer; a failure throws.
  */
 export type ResolveName = (name: string, mayBePrivate?: boolean) => Promise<NameAnswer>;
 
@@ -39,18 +38,18 @@ const TIMEOUT_MS = 2000;
 const TRIES = 2;
 
 export interface DnsOptions {
-  /** Of one query, before it is sent again; default 2,000. */
+  /** Timeout of one query before it is sent again; default 2,000. */
   readonly timeoutMs?: number;
-  /** How often a query is sent; default 2. */
+  /** The number of times a query is sent; default 2. */
   readonly tries?: number;
   /**
-   * Names of these zones may stand for private addresses, beside those that nobody on the Internet has;
+   * Zones whose names may resolve to private addresses, beside the zones that do not exist on the Internet;
    * default none.
    */
   readonly privateZones?: readonly string[];
 }
 
-/** What one family says. */
+/** The answer for one family. */
 type FamilyAnswer =
   | { readonly kind: 'addresses'; readonly prefixes: readonly Prefix[]; readonly ttlMs: number }
   /** The name has none, or is none. */
@@ -65,9 +64,8 @@ type FamilyAnswer =
  */
 export function dnsResolver(servers?: readonly string[], options: DnsOptions = {}): ResolveName {
   const { timeoutMs = TIMEOUT_MS, tries = TRIES, privateZones = [] } = options;
-  // Where Node is built with the c-ares of the system, as Debian's is, a resolver keeps answers until their
-  // time to live has passed on a clock of its own. Names are asked for when ours says so, and a push hears
-  // what holds now; so nothing is kept beyond one name.
+  // A new resolver for each name. If Node uses the system's c-ares, as Debian's does, a resolver caches
+  // answers by its own clock; but our clock decides when to ask, and a push must see the current answer.
   const newResolver = (): Resolver => {
     const resolver = new Resolver({ timeout: timeoutMs, tries });
     if (servers !== undefined) resolver.setServers(servers);
@@ -99,7 +97,7 @@ function bothFamilies(v4: FamilyAnswer, v6: FamilyAnswer): NameAnswer {
   return { ...set, ttlMs };
 }
 
-/** A failure says more than that there is nothing. */
+/** The reason to report: a failure before an empty answer. */
 function failureOf(v4: FamilyAnswer, v6: FamilyAnswer): string {
   for (const kind of ['failed', 'none'] as const) {
     for (const answer of [v4, v6]) if (answer.kind === kind) return answer.reason;

@@ -1,19 +1,18 @@
 /**
- * Says of a release that it is the newest, to whoever asked with a nonce: the one place where the keys of
- * freshness sign. They lie with the publisher, for what they sign is true at one moment only. WIRE.md
- * "Freshness".
+ * Signs that a release is the newest, for a nonce: the only place that signs with the freshness keys. The
+ * publisher holds them, as such a signature is true for one moment only. WIRE.md "Freshness".
  */
 
 import type { Identity } from '@rulecast/program/identity';
 import { encodeStatement, HASH_BYTES, publicBytes, type Signed, signBytes } from '@rulecast/protocol';
 import type { SessionRelease } from '@rulecast/sessions';
 
-/** Whose keys sign, and under which root. */
+/** The freshness keys, and their root. */
 export type Attester = Pick<Identity, 'lineage' | 'rootHash' | 'root' | 'freshnessKeys'>;
 
 /**
- * `head` undefined: that there is none. Undefined where too few of the keys are here. It is not verified: a
- * fleet asks some hundred times a second, and whoever asked verifies it.
+ * `head` undefined: nothing is released yet. Returns undefined if too few of the keys are here. The result is
+ * not verified: a fleet asks some hundred times a second, and the receiver verifies it.
  */
 export function attested(
   attester: Attester,

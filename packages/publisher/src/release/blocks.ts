@@ -1,6 +1,6 @@
 /**
- * What `rulectl block`, `allow`, `cut` and `blocks --remove` ask for: the rows change, and become rules with
- * the release that this makes. A row that ends is released away here, as a cut holds until then.
+ * Executes `rulectl block`, `allow`, `cut` and `blocks --remove`: changes the rows, and releases the rules
+ * made from them. A row that expires is removed by a release, as a cut holds until then.
  */
 
 import type { Turn } from '@rulecast/protocol';
@@ -20,10 +20,13 @@ import { movedFrom } from './pushes.ts';
 import type { PushOptions } from './request.ts';
 import type { Turns } from './turns.ts';
 
-/** How often is looked whether a row has ended, at least: clocks are set. And after a release that failed. */
+/**
+ * The longest interval between looks for expired rows, as clocks are set; also the wait after a failed
+ * release.
+ */
 const LOOK_MS = 60_000;
 const ADVICE = 'rulectl blocks shows what is blocked, allowed and cut off';
-/** Who asks, where nobody says. */
+/** The caller if none is given. */
 const NOBODY = '(library)';
 
 export interface BlocksOptions {
@@ -64,8 +67,8 @@ export class Blocks {
   }
 
   /**
-   * Releases one row more. Throws ProtocolError `bad-input`, `no-such-part` and `over-limit`, and what a push
-   * throws.
+   * Adds a row and releases. Throws ProtocolError `bad-input`, `no-such-part` and `over-limit`, and what a
+   * push throws.
    */
   add(request: RowRequest, options: PushOptions = {}): Promise<BlockOutcome> {
     const { by = NOBODY } = options;
@@ -74,7 +77,7 @@ export class Blocks {
     return this.#release(request.verb, change, options);
   }
 
-  /** Releases rows away, by their numbers. Throws ProtocolError `no-such-part`, and what a push throws. */
+  /** Removes rows by number and releases. Throws ProtocolError `no-such-part`, and what a push throws. */
   remove(ids: readonly number[] | 'all', options: PushOptions = {}): Promise<BlockOutcome> {
     return this.#release('unblock', () => rowsWithout(this.#options.store.rows, ids), options);
   }
@@ -119,7 +122,7 @@ export class Blocks {
     });
   }
 
-  /** Releases away what has ended. Where that cannot be, it is tried again. */
+  /** Removes expired rows and releases; tries again later if that fails. */
   async #end(): Promise<void> {
     const { store, ends, committer, desk, guards, logger } = this.#options;
     const over = store.rows.rows.filter((row) => ends.leftMs(row) <= 0);

@@ -1,6 +1,6 @@
 /**
- * From a rule set to the next release: diff by content with the head, guards, digests, signature, store.
- * Nobody hears of a release before it is on disk.
+ * From a rule set to the next release: diff by content with the head, guards, digests, signature, store. A
+ * release is on disk before anything announces it.
  */
 
 import type { UsePlace } from '@rulecast/formats';
@@ -67,22 +67,22 @@ import {
   withSigners,
 } from './numbers.ts';
 
-/** What made a release. */
+/** The cause of a release. */
 export interface Origin {
   readonly cause: ReleaseCause;
   /** More about it, for people; cut at 512 bytes. */
   readonly detail: string;
-  /** Who asked for it; undefined: nobody did. */
+  /** The caller; undefined if none. */
   readonly by?: string | undefined;
   /** Why, in their words; at most MESSAGE_MAX_BYTES. */
   readonly message?: string | undefined;
-  /** What it takes of the rules file. */
+  /** The rules file's content, if the release takes it. */
   readonly taken?: TakenRules | undefined;
   /** The rows that it is made with, where they change. */
   readonly rows?: Rows | undefined;
 }
 
-/** What would become of a rule set, before anything is written. */
+/** The release that a rule set would make, before anything is written. */
 export interface ReleaseDraft {
   readonly ruleSet: RuleSet;
   readonly changes: readonly PartChange[];
@@ -99,7 +99,7 @@ export class GuardError extends Error {
   readonly part: string;
   /** The list that a rule uses and nobody has. */
   readonly missingList: string | undefined;
-  /** Where in the pushed files. */
+  /** The place in the pushed files. */
   readonly place: UsePlace | undefined;
 
   constructor(problem: Pick<RuleSetProblem, 'part' | 'reason' | 'missingList'>, place?: UsePlace) {
@@ -110,7 +110,7 @@ export class GuardError extends Error {
   }
 }
 
-/** What encodes; a worker does it off the event loop. Both throw ProtocolError `over-limit`. */
+/** Encodes content; a worker does it off the event loop. Both throw ProtocolError `over-limit`. */
 export interface Encoder {
   encodeDelta(delta: RuleSetDelta): Promise<Uint8Array>;
   /** With nothing deflated in it if it is plain. */
@@ -153,7 +153,7 @@ export class Committer {
   #numbers: Numbers;
   readonly #options: CommitterOptions;
   readonly #signer: Signer;
-  /** What of the last draft was counted for its load, by place: the next one counts what it changes. */
+  /** The load classes of the last draft, by place: the next draft counts only its changes. */
   readonly #counted = new Map<string, MatchClasses>();
 
   /** Throws StoreError. */
@@ -184,9 +184,9 @@ export class Committer {
   }
 
   /**
-   * What committing a rule set would do. Throws GuardError where it may not be released, and ProtocolError
-   * `over-limit` where no manifest or no subscriber can hold it. Each step takes milliseconds at a million
-   * entries, and has a turn of the event loop of its own.
+   * The draft of a release. Throws GuardError if the rule set is not releasable, and ProtocolError
+   * `over-limit` if it does not fit in a manifest or a subscriber. Each step takes milliseconds at a million
+   * entries, and has its own turn of the event loop.
    */
   async draft(asked: RuleSet): Promise<ReleaseDraft> {
     const { turn, encoder } = this.#options;
@@ -268,7 +268,7 @@ export class Committer {
 
   async #commit(numbers: Numbers, draft: ReleaseDraft, origin: Origin): Promise<Release> {
     const { store, encoder, turn } = this.#options;
-    await turn(); // of thousands of parts, what is written takes as long as what went before
+    await turn(); // with thousands of parts, writing takes as long as the steps before
     const release = await this.#signed(numbers, draft.ruleSet);
     const delta = draft.changed ? draft.deltaBytes : encodeDelta({ changes: [] });
     const snapshot = async () => (await encoder.encodeSnapshot(draft.ruleSet)).bytes;

@@ -1,6 +1,6 @@
 /**
  * Deltas from older releases to the head, each made once out of both contents, in a thread of its own, and
- * kept by bytes. A chain says all that came and went between; one composed delta says what is left of it.
+ * kept by bytes. A chain has every step in between; a composed delta has only the net change.
  */
 
 import { encodeChain } from '@rulecast/protocol';
@@ -8,12 +8,12 @@ import type { RuleSet } from '@rulecast/rules';
 import type { Release, ReleaseRecipe } from '../store/store.ts';
 import { KeptStreams, keyOf } from './kept-streams.ts';
 
-/** What makes composed deltas. Rejects where a release is damaged, or it takes too long. */
+/** Composes deltas. Rejects if a release is damaged, or if it takes too long. */
 export interface Composer {
   compose(recipe: ReleaseRecipe, ruleSet: RuleSet): Promise<Uint8Array>;
 }
 
-/** Made or waiting to be: whoever may connect may claim any older release, and each takes a thread. */
+/** Deltas being made or queued: any client may claim any older release, and each takes a thread. */
 const PENDING_MAX = 16;
 
 export class ComposedDeltas {
@@ -27,9 +27,8 @@ export class ComposedDeltas {
   }
 
   /**
-   * The stream of one delta from `base` (hex) to a release, the same for all who hold that; undefined where
-   * there is none to be had, so that something else is sent. `recipe` is asked for only where it has to be
-   * made.
+   * The composed delta from `base` (hex) to a release, shared by all who hold `base`; undefined if there is
+   * none, so that something else is sent. `recipe` is called only if the delta has to be made.
    */
   async from(
     base: string,
@@ -59,7 +58,8 @@ export class ComposedDeltas {
       this.#kept.keep(key, stream);
       return stream;
     } catch {
-      return undefined; // a chain or a snapshot does as well; what is damaged is told when it is gone back to
+      // a chain or a snapshot does as well; damage is reported when somebody rolls back to it
+      return undefined;
     }
   }
 }

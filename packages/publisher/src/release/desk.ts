@@ -1,5 +1,5 @@
 /**
- * The release desk: a rule set becomes the next release, or everything stays as it was. Call it in turn.
+ * The release desk: a rule set becomes the next release, or nothing changes. One call at a time.
  *
  *   behind ─▶ BehindError
  *   else   ─▶ draft ─▶ guards ─┬─▶ store ─▶ released

@@ -28,7 +28,7 @@ import type { PushOptions, ReleaseRequest } from './request.ts';
 
 /** The sources, as owner of lists that nobody may push. */
 export interface ListOwner {
-  /** Whether nobody else may change this list. */
+  /** Whether this list belongs to a source or a file, so that pushes may not change it. */
   owns(list: string): boolean;
   /** Whether another list is made of this one: then it has a use without a rule. */
   isOperand(list: string): boolean;
@@ -39,7 +39,7 @@ const PUSH_ADVICE = 'look at what you push';
 /** The guard of drop rules without an address. */
 const UNRESOLVED = 'unresolved';
 
-/** Those that change rows alone: what is pushed stays as it is behind them. */
+/** Ways that change rows only, and leave the pushed rules alone. */
 const WAYS_OF_ROWS: ReadonlySet<Way> = new Set(['block', 'allow', 'cut', 'unblock', 'ended']);
 
 /**
@@ -169,7 +169,7 @@ export class DraftGuards {
     }));
   }
 
-  /** What is odd about the rule set in force. */
+  /** Warnings about the rule set in force. */
   warnings(): readonly RuleSetProblem[] {
     return checkRuleSet(this.#options.committer.ruleSet).filter((problem) => this.#isOdd(problem));
   }
@@ -180,7 +180,8 @@ export class DraftGuards {
   }
 
   #isOdd({ code, part }: RuleSetProblem): boolean {
-    if (code === RuleSetProblemCode.oneFamily && isCutPolicy(part)) return false; // whoever cut it was told
+    // the operator who cut it was told
+    if (code === RuleSetProblemCode.oneFamily && isCutPolicy(part)) return false;
     return code !== RuleSetProblemCode.unusedList || this.owner?.isOperand(part) !== true;
   }
 

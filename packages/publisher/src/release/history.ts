@@ -1,7 +1,6 @@
 /**
  * Earlier releases: rebuilt from the store off the event loop, verified against their manifests, and compared
- * or taken up again. What is beyond the archive's limits is an UnknownReleaseError that names the oldest
- * release still there.
+ * or restored. A release that is no longer kept gives an UnknownReleaseError that names the oldest one there.
  */
 
 import { type Manifest, ProtocolError } from '@rulecast/protocol';
@@ -48,8 +47,8 @@ export class History {
   }
 
   /**
-   * The rule set of a version. Throws UnknownReleaseError, and StoreError where what is stored is not what
-   * was signed.
+   * The rule set of a version. Throws UnknownReleaseError; throws StoreError if the stored bytes are not
+   * those that were signed.
    */
   async ruleSetOf(version: number): Promise<RuleSet> {
     const content = this.#contentOf(version);
@@ -58,9 +57,9 @@ export class History {
   }
 
   /**
-   * The changes from one version to another, either of which may be the older, of what `only` says. Version 0
-   * is before the first release, and has nothing; a rule set may stand for a later one. Throws as `ruleSetOf`
-   * does.
+   * The changes from one version to another, either of which may be the older, in the parts that `only`
+   * selects. Version 0 is before the first release, and empty; a rule set may take the place of the later
+   * version. Throws as `ruleSetOf` does.
    */
   async changes(from: number, to: number | RuleSet, only: PartFilter): Promise<Comparison> {
     const [before, after] = [from, to].map((one): PastContent => {

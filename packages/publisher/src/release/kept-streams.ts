@@ -1,4 +1,6 @@
-/** Streams that were made for one subscriber and are sent to all others who hold the same, kept by bytes. */
+/**
+ * A cache of streams made for one subscriber and sent to all that hold the same release, bounded in bytes.
+ */
 
 import { hexOf } from '@rulecast/protocol';
 import type { Release } from '../store/store.ts';
@@ -25,7 +27,7 @@ export class KeptStreams {
     return stream;
   }
 
-  /** Nobody may write to it from now on. */
+  /** Caches a stream, which must not be written to from now on. */
   keep(key: string, stream: Uint8Array): void {
     if (costOf(stream) > KEPT_MAX_BYTES || this.#kept.has(key)) return;
     this.#kept.set(key, stream);
@@ -42,7 +44,7 @@ function costOf(stream: Uint8Array): number {
   return ENTRY_COST_BYTES + stream.byteLength;
 }
 
-/** Of what leads from a release (its hash in hex) to another. */
+/** The key of the step from a release (its hash in hex) to another. */
 export function keyOf(base: string, { hash }: Release): string {
   return `${base} ${hexOf(hash)}`;
 }

@@ -1,6 +1,6 @@
 /**
- * What a batch of lists from sources makes of the rule set. A list that would make the rule set unfit for
- * release is left as it was and named, so that one bad feed does not hold up the others. Pure.
+ * Applies a batch of lists from sources to the rule set. A list that would make it unfit for release is left
+ * out and reported, so that one bad feed does not hold up the others. Pure.
  */
 
 import { ENTRIES_MAX, ErrorCode, PARTS_MAX, type PartChange, PartKind } from '@rulecast/protocol';
@@ -26,9 +26,9 @@ export interface ListUpdate {
 /** A list that a rule needs outlives its source. */
 const IN_USE = 'in-use';
 
-/** What a release may hold at most. */
+/** The limits of a release. */
 export interface ReleaseLimits {
-  /** Of all lists and policies: entries and rules. */
+  /** Entries and rules of all lists and policies. */
   readonly entries: number;
   /** Lists, policies, and one for the resolutions. */
   readonly parts: number;
@@ -90,13 +90,13 @@ class Capacity {
     for (const policy of policies.values()) this.#entries += policyRuleCount(policy);
   }
 
-  /** How many entries a list has more than the one of its name. */
+  /** How many entries a list adds over the present one of its name. */
   gain(name: string, list: List): number {
     const before = this.#lists.get(name);
     return weightOf(list) - (before === undefined ? 0 : weightOf(before));
   }
 
-  /** Counts a list in, or says why there is no room. What only shrinks always has room. */
+  /** Counts a list in, or refuses it for lack of room. A list that shrinks always fits. */
   take(name: string, list: List): DeliveryRefusal | undefined {
     const gain = this.gain(name, list);
     const isNew = !this.#lists.has(name);

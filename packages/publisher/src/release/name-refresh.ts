@@ -1,6 +1,6 @@
 /**
- * What names stand for becomes releases by itself: names are asked for again when their time to live ends,
- * and what they stand for now is released, in batches, and less often where names change again and again.
+ * Refreshes names: resolves them again when their time to live ends, and releases changed addresses in
+ * batches; less often for names that change again and again.
  *
  *   due ─▶ asked again ─▶ answered ─▶ a batch ─▶ damped ─▶ a release, or nothing changed
  */
@@ -34,7 +34,7 @@ const DAMPED_MS = 60_000;
  * together.
  */
 const PAUSE_MS = 1000;
-/** How many failed names the status lists by name. */
+/** Failed names that the status lists; the rest is counted. */
 const FAILED_SHOWN = 8;
 const FAILED_CHARS = 128;
 const TROUBLE_CHARS = 120;
@@ -61,7 +61,7 @@ export class NameRefresh {
     return this.#failed;
   }
 
-  /** What does not work as it should, each a sentence. */
+  /** Troubles with names, each a sentence. */
   get troubles(): readonly string[] {
     const nowMs = this.#options.clock.monotonicMs();
     const shown = this.#failed.slice(0, FAILED_SHOWN).map((failed) => {
@@ -91,7 +91,7 @@ export class NameRefresh {
     await this.#release();
   }
 
-  /** What names stand for now becomes a release, or waits for its time where they change again and again. */
+  /** Releases the changed addresses, or waits if names change too often. */
   #release(): Promise<void> {
     this.#cancelRelease?.();
     this.#cancelRelease = undefined;
@@ -153,7 +153,7 @@ export class NameRefresh {
     });
   }
 
-  /** Nothing is asked for or released from now on. */
+  /** Stops all questions and releases. */
   close(): void {
     this.#isClosed = true;
     this.#unschedule?.();

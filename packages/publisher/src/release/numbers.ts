@@ -1,6 +1,6 @@
 /**
- * Which number the next release gets, and whether it gets one: numbers are given once, and only go up.
- * WIRE.md "Epochs". Pure: the store keeps what is said here, and what could not be kept was not said.
+ * The number of the next release, and whether there may be one: numbers are used once, and only go up.
+ * WIRE.md "Epochs". Pure: the caller stores each result before it acts on it.
  *
  *   head 1/7 ──▶ 1/8 ──▶ 1/9       a subscriber proves 1/12 ──▶ behind: none ──▶ in a new epoch: 2/10
  */
@@ -10,11 +10,11 @@ import type { ReleaseNumber } from '@rulecast/sessions';
 import type { SignedNumber } from '../signer/signer.ts';
 
 export interface Numbers {
-  /** Of the newest release, or of the last one in a store that was set aside; undefined before the first. */
+  /** The newest release, or the last one in a store that was set aside; undefined before the first. */
   readonly head: ReleaseNumber | undefined;
-  /** Of the last release in a store that was set aside: what is not above it was in there. */
+  /** The last release in a store that was set aside: anything not above it was in there. */
   readonly after?: ReleaseNumber | undefined;
-  /** Of the next release. */
+  /** The epoch of the next release. */
   readonly epoch: number;
   /** The newest release that was proved and was not here then. */
   readonly proved: ProvedRelease | undefined;
@@ -31,7 +31,7 @@ const PASSED_OVER_MAX = 1_000_000;
 /** A release that somebody proved to have been made. */
 export interface ProvedRelease extends ReleaseNumber, Pick<SignedNumber, 'keys'> {}
 
-/** What a release says of its place. */
+/** The numbers that a release carries. */
 export interface NextNumber extends ReleaseNumber {
   /** 0: it is the first of its epoch. */
   readonly previousVersion: number;
@@ -52,7 +52,9 @@ export function withProof(numbers: Numbers, { epoch, version, keys }: ProvedRele
   return epoch < numbers.epoch || isKnown ? undefined : { ...numbers, proved: { epoch, version, keys } };
 }
 
-/** What is proved was proved once more, and may have other signatures then: each of both counts. */
+/**
+ * Adds the signers of a release that was proved already: it may come with other signatures, and each counts.
+ */
 export function withSigners(numbers: Numbers, { epoch, version, keys }: ProvedRelease): Numbers {
   const { proved } = numbers;
   if (proved === undefined || compareRelease(proved, { epoch, version }) !== 0) return numbers;
@@ -61,8 +63,8 @@ export function withSigners(numbers: Numbers, { epoch, version, keys }: ProvedRe
 }
 
 /**
- * The signer has signed another release under a number that was wanted. What came upon this head and was
- * never stored is passed over; anything else came upon a release that is not here.
+ * Records that the signer used a wanted number for another release. If that one followed our head and was
+ * never stored, the number is skipped; otherwise it is evidence of releases that we lack.
  */
 export function withSigned(
   numbers: Numbers,
@@ -81,8 +83,8 @@ export function inNewEpoch(numbers: Numbers): Numbers {
 }
 
 /**
- * Of the next release; undefined while the publisher is behind, for any number may have been given before,
- * and where no number is left.
+ * The number of the next release. Undefined while the publisher is behind, as any number may be taken, and
+ * when no number is left.
  */
 export function nextNumber(numbers: Numbers): NextNumber | undefined {
   if (behindOf(numbers) !== undefined) return undefined;

@@ -9,13 +9,13 @@ import type { FailedName } from '../names/names.ts';
 import type { Release } from '../store/store.ts';
 import type { Origin, ReleaseDraft } from './commit.ts';
 
-/** Warnings about what a release touches, which are shown, and about what it does not. */
+/** Warnings about the parts that a release changes, which are shown, and the number of others. */
 export interface TouchedWarnings {
   readonly shown: readonly RuleSetProblem[];
   readonly otherCount: number;
 }
 
-/** A rule set that could be released, and was unless it was a dry run or says what the head says. */
+/** A releasable rule set: released, unless it was a dry run or equals the head. */
 export interface ReleaseOutcome {
   readonly kind: 'planned' | 'released' | 'unchanged';
   /** True if a release is made, or would be. A new epoch makes one even if the content is the same. */
@@ -49,7 +49,7 @@ export function firstRefusal({ refusals }: GuardOutcome): DeliveryRefusal {
   return { code: first?.guard ?? ErrorCode.guardRefused, reason: first?.reason ?? '' };
 }
 
-/** What became of a push. */
+/** The outcome of a push. */
 export type PushOutcome =
   | Extract<IngestResult, { kind: 'rejects' }>
   | VersionConflict
@@ -64,7 +64,7 @@ export interface ReleaseAudit {
   readonly epoch: number;
   readonly version: number;
   readonly part: string;
-  /** Of the guard; `released`: of the release itself. */
+  /** A guard's code, or `released` for the release itself. */
   readonly code: string;
   readonly reason: string;
   readonly before: number;

@@ -1,4 +1,4 @@
-/** One part of a rule set, or all of it: taken out, or put back into another. Pure. */
+/** Selects one part of a rule set, or all; extracts it, or restores it into another. Pure. */
 
 import { type PartId, PartKind } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type List, type Policy, type RuleSet } from '@rulecast/rules';
@@ -12,7 +12,7 @@ export interface PartFilter {
   readonly pushed?: boolean | undefined;
 }
 
-/** Of a rule set what a filter says; resolutions belong to everything only. */
+/** The selected parts of a rule set; resolutions only come with the whole. */
 export function filtered(all: RuleSet, { list, policy, pushed }: PartFilter): RuleSet {
   const ruleSet = pushed === true ? baseOf(all) : all;
   if (list === undefined && policy === undefined) return ruleSet;
@@ -36,9 +36,9 @@ function picked<T>(parts: ReadonlyMap<string, T>, name: string | undefined): Rea
 }
 
 /**
- * The rule set `now` with what a filter says as it was in `past`; a part that was not there is removed.
- * Undefined where the part is neither there nor was. Resolutions are the old ones, the present ones going
- * first: that is what names stand for until they were asked for again.
+ * The rule set `now` with the selected parts as in `past`; a part that `past` lacks is removed. Undefined if
+ * neither has the part. Resolutions are those of `past`, overridden by the present ones, until names are
+ * resolved again.
  */
 export function restored(now: RuleSet, past: RuleSet, { list, policy }: PartFilter): RuleSet | undefined {
   const resolutions = new Map([...past.resolutions, ...now.resolutions]);

@@ -34,7 +34,7 @@ export class PendingNames {
     }
   }
 
-  /** Forgets all names but those of this rule set and of those that wait. */
+  /** Forgets all names except those of this rule set and of waiting ones. */
   keepOnly(ruleSet: RuleSet): void {
     this.#names.keepOnly(ruleSet, ...this.#waiting);
   }

@@ -1,7 +1,7 @@
 /**
- * Releases that a subscriber proves and the store lacks: the state of this publisher is older than what it
- * released, or another publisher has its key. From then on nothing is offered or numbered, until a push or a
- * rollback opens an epoch above it.
+ * Releases that a subscriber proves and the store lacks: this publisher was restored from an older state, or
+ * another publisher has its key. From then on nothing is offered or released, until a push or a rollback
+ * opens a higher epoch.
  */
 
 import type { IngestNote } from '@rulecast/formats';
@@ -46,7 +46,7 @@ export class Proofs {
     this.#options = options;
   }
 
-  /** Two releases of one number, of which one is here, until an epoch above is open. */
+  /** A fork: two releases with one number, one of them ours; cleared by a higher epoch. */
   get fork(): Fork | undefined {
     return this.#options.committer.behind === undefined ? undefined : this.#fork;
   }
@@ -81,7 +81,7 @@ export class Proofs {
     }
   }
 
-  /** Two releases of one number: somebody else has the key, or this publisher went on from an old state. */
+  /** Records a fork: another publisher has the key, or this one was restored from an old state. */
   #noteFork({ epoch, version, hash }: HeldRelease, subscriber: string): boolean {
     const { store, committer, subscribers, logger } = this.#options;
     const own = store.index.hashOf({ epoch, version });

@@ -1,6 +1,6 @@
 /**
- * The publisher as a library: one lineage, its store, its subscribers. What it is made of is put together
- * here: pushes, batches of sources and names go through the release desk, one after the other.
+ * The publisher as a library: one lineage, its store, its subscribers. This file puts its parts together:
+ * pushes, source batches and names go through the release desk, one after the other.
  */
 
 import { EventEmitter } from 'node:events';
@@ -74,20 +74,17 @@ export interface PublisherOptions extends StateOptions, Partial<Host> {
   readonly logger: Logger;
   /** Milliseconds since 1970; default that of the clock. */
   readonly nowMs?: () => number;
-  /** How long accept rules keep the addresses of a name that does not resolve; default 24 hours. */
+  /** How long accept rules keep the addresses of a name that fails to resolve; default 24 hours. */
   readonly nameAgeMs?: number | undefined;
   /** Packets that no release may drop. */
   readonly mustReach?: readonly MustReach[] | undefined;
   /** Opened already; default: opens or makes it. */
   readonly state?: State | undefined;
-  /** What signs releases; default: the keys of the identity. */
+  /** Signs releases; default: the keys of the identity. */
   readonly signer?: Signer | undefined;
-  /** Where long work is done; default a thread. */
+  /** Runs long work; default a thread. */
   readonly workHost?: WorkHost | undefined;
-  /**
-   * Called after each release that somebody asked for, and with each guard that it went against, for somebody
-   * permitted it.
-   */
+  /** Called after each release that a caller requested, and for each guard that a permit overrode. */
   readonly audit?: (entry: ReleaseAudit) => void;
 }
 
@@ -101,7 +98,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly startedAtMs: number;
   readonly store: Store;
   readonly subscribers: Subscribers;
-  /** Of what they count; whoever serves them has it grow. */
+  /** Sums of the subscribers' counters; the daemon that serves them adds to it. */
   readonly sums = new CounterSums({
     nowMs: () => this.nowMs(),
     monotonicMs: () => this.clock.monotonicMs(),
@@ -111,13 +108,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly history: History;
   /** The rules file, as the daemon names it. */
   readonly rules: RulesFile;
-  /** What is blocked, allowed and cut off beside what is pushed. */
+  /** Blocks, allows and cuts by `rulectl`, beside the pushed rules. */
   readonly blocks: Blocks;
-  /** Of the event loop. */
+  /** Yields to the event loop. */
   readonly turn: Turn;
-  /** Of what sessions want of it. */
+  /** Paces the work of sessions. */
   readonly pace: Pace;
-  /** What ages, waits and deadlines are measured by. */
+  /** The clock for ages, waits and deadlines. */
   readonly clock: Clock;
   /** By the clock. */
   readonly #begunMs: number;
@@ -244,7 +241,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     }
   }
 
-  /** How long it runs, in milliseconds, whatever the wall clock is set to. */
+  /** Time since the start in milliseconds, by the monotonic clock. */
   get uptimeMs(): number {
     return this.clock.monotonicMs() - this.#begunMs;
   }
@@ -263,8 +260,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Nothing was released since `startOver` or `setAside`, and firewalls may have policies in force: a release
-   * without any, which would leave them to their boot mode, is not made.
+   * Whether nothing was released since `startOver` or `setAside`. Firewalls may then have policies in force,
+   * so a release without policies, which would put them in boot mode, is refused.
    */
   get isStartedOver(): boolean {
     return this.store.isStartedOver;
@@ -284,7 +281,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#committer.isDisowned;
   }
 
-  /** Two releases of one number, of which one is here, until an epoch above is open; hashes in hex. */
+  /** A fork: two releases with one number, one of them ours, until a higher epoch; hashes in hex. */
   get fork(): Fork | undefined {
     return this.#proofs.fork;
   }
@@ -294,12 +291,12 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#rootWatch.trouble;
   }
 
-  /** What does not work as it should about names, each a sentence. */
+  /** Troubles with names, each a sentence. */
   get nameTroubles(): readonly string[] {
     return this.#nameRefresh.troubles;
   }
 
-  /** What is odd about the rule set in force. */
+  /** Warnings about the rule set in force. */
   get warnings(): readonly RuleSetProblem[] {
     return this.#guards.warnings();
   }
@@ -351,10 +348,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Releases the content of an earlier version, or one part of it, above the head. Rows stay as they are. A
-   * part that was not there then is removed. Of its names one that the head has not stands for what it stood
-   * for then, until it is asked for, at once. Throws UnknownReleaseError, ProtocolError `no-such-part`, and
-   * what `push` throws.
+   * Releases the content of an earlier version, or one part of it, above the head. Rows stay. Rows stay as
+   * they are. A part that it lacked is removed. A name that the head does not use keeps its addresses of then
+   * until it is resolved again, at once. Throws UnknownReleaseError, ProtocolError `no-such-part`, and what
+   * `push` throws.
    */
   rollback(
     version: number,
@@ -380,7 +377,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     });
   }
 
-  /** Somebody had sources read, and what they brought since `before` is the head. */
+  /** Records who had sources refreshed, if that changed the head. */
   recordRefresh(before: Release | undefined, by: string, lists: readonly string[]): void {
     if (this.head === undefined || this.head === before) return;
     this.#record.add(this.head, { cause: 'source', by, detail: `refresh ${lists.join(', ')}` }, []);
@@ -411,9 +408,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Releases what the head says once more, where a root has taken the keys away that signed it: subscribers
-   * take nothing else. Not while the publisher is behind. Where it cannot be, that is logged, and changes
-   * nothing: a publisher starts all the same, for whoever is to mend it needs it.
+   * Releases the head's content once more if a new root removed the keys that signed it, as subscribers
+   * accept nothing else. Not while the publisher is behind. A failure is logged and changes nothing: the
+   * publisher must start so that an operator can mend it.
    */
   renew(): Promise<void> {
     return this.#turns.take(async () => {
@@ -472,7 +469,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 }
 
-/** What keeps a release from being made, and is no fault of ours. */
+/** Whether an error is a refusal of a release, and not a bug of ours. */
 function isRefusal(error: unknown): boolean {
   return (
     error instanceof BehindError ||

@@ -47,17 +47,20 @@ export interface PushesOptions {
   readonly nowMs: () => number;
 }
 
-/** The code of a reject of what rows make. */
+/** The code of a reject of marks that belong to rows. */
 const OF_ROWS = 'rows-of-rulectl';
 
 type Ingested = Extract<IngestResult, { kind: 'rule-set' }>;
 
-/** What is to be released, and how. */
+/** A push, with the way it came. */
 interface Work {
   readonly way: 'push' | 'rules';
   readonly input: PushInput;
   readonly options: PushOptions;
-  /** Of the rules file, if this is its content; the file may change while names are asked for. */
+  /**
+   * The present digest of the rules file, if this is its content; the file may change while names are
+   * resolved.
+   */
   readonly digestNow: () => string | undefined;
 }
 
@@ -150,7 +153,7 @@ export class Pushes {
     return rejects.length === 0 ? result : { kind: 'rejects', rejects, rejectCount: rejects.length };
   }
 
-  /** Why there is nothing to withdraw: a part is not there, or all that is there stays. */
+  /** Rejects for a withdrawal without effect: a part does not exist, or everything stays. */
   async #absentFrom({ ruleSet, notes }: Ingested): Promise<readonly DocumentReject[]> {
     const { batches, turn } = this.#options;
     const place = { line: 1, column: 1, code: NOTHING_TO_WITHDRAW };

@@ -17,7 +17,7 @@ export interface PushOptions {
   /** Refuse unless the head has this version (0: no release yet). */
   readonly ifVersion?: number | undefined;
   readonly dryRun?: boolean;
-  /** Of the caller, for guards that depend on it; default `admin`. */
+  /** The caller's role, for guards that depend on it; default `admin`. */
   readonly role?: OperatorRole | undefined;
   /** Codes of refusals that are permitted. */
   readonly permits?: Permits;
@@ -27,11 +27,11 @@ export interface PushOptions {
   readonly require?: readonly string[] | undefined;
   /** Called as each stage begins. */
   readonly onStage?: ((stage: ReleaseStage) => void) | undefined;
-  /** True: a withdrawal of what is not there succeeds. */
+  /** True: withdrawing a missing part succeeds. */
   readonly ifPresent?: boolean | undefined;
 }
 
-/** How a release is made. */
+/** The options of one release. */
 export interface ReleaseRequest extends Pick<PushOptions, 'onStage' | 'dryRun' | 'asNewEpoch' | 'permits'> {
   readonly notes?: readonly IngestNote[];
   /** The refusals of a draft over what is in force, permitted or not. */

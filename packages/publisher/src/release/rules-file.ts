@@ -1,6 +1,6 @@
 /**
- * The rules file, as pushes and releases see it: which parts are its own, whether a push is its very content,
- * and what it makes of the rule set. The daemon reads it (daemon/watched-rules.ts).
+ * The rules file, as pushes and releases see it: which parts it owns, whether a push equals its content, and
+ * the rule set it makes. The daemon reads it (daemon/watched-rules.ts).
  */
 
 import { createHash } from 'node:crypto';
@@ -21,7 +21,7 @@ import { EMPTY_RULE_SET, type List, type Pieces, type RuleSet, usedLists } from 
 import type { Store } from '../store/store.ts';
 import type { TakenRules } from '../store/taken-rules.ts';
 
-/** The code of a reject of what belongs to the rules file. */
+/** The code of a reject of parts that belong to the rules file. */
 const OWNED = 'rules-of-a-file';
 /** The code of a note of a list that left the file and stays. */
 const IN_USE = 'in-use';
@@ -34,7 +34,7 @@ export interface RulesContent {
 
 export class RulesFile {
   readonly #store: Store;
-  /** Undefined: the configuration names none, and nobody owns what one gave before. */
+  /** Undefined: the configuration names no file, and parts of a former one have no owner. */
   #path: string | undefined;
   #content: RulesContent | undefined;
 
@@ -68,17 +68,17 @@ export class RulesFile {
     this.#store.noteRules({ ...taken, digest: '', parts: { ...taken.parts, lists } });
   }
 
-  /** Whether this is what was taken last; without a digest, what the file has now. */
+  /** Whether this content was released last; without a digest, the file's present content. */
   isTaken(digest = this.#content?.digest): boolean {
     return digest !== undefined && this.#taken?.digest === digest;
   }
 
-  /** Whether somebody went back from what it says, by a rollback. */
+  /** Whether a rollback undid its content. */
   get isLeft(): boolean {
     return this.#path !== undefined && !this.#store.hasTakenParts;
   }
 
-  /** The parts that it gave when it was taken last, which nobody else may change. */
+  /** The parts of its content released last, which only the file may change. */
   get parts(): OwnedParts {
     return this.#taken?.parts ?? NO_OWNED_PARTS;
   }
@@ -87,7 +87,7 @@ export class RulesFile {
     return this.#path === undefined ? undefined : this.#store.takenRules;
   }
 
-  /** What is noted when its content is taken. */
+  /** The note to store when its content is released. */
   takenWith(digest: string, { lists, policies, unmatched }: PushedParts): TakenRules {
     const before = this.#taken;
     const parts: OwnedParts = {
@@ -99,7 +99,7 @@ export class RulesFile {
     return { digest, parts, former: without(ever, parts) };
   }
 
-  /** What is noted when others push parts that were its own; undefined: none of these was. */
+  /** The note to store when a push has parts that the file owned before; undefined if none. */
   takenDespite({ lists, policies, unmatched }: PushedParts): TakenRules | undefined {
     const taken = this.#taken;
     if (taken === undefined) return undefined;
@@ -133,8 +133,8 @@ export class RulesFile {
   }
 
   /**
-   * What the content of the file makes of the rule set: its parts are what it says now, and those that it
-   * says no more are withdrawn, but for lists that rules use.
+   * Applies the file's content to the rule set: its parts are replaced, and parts that it no longer has are
+   * withdrawn, except lists that rules use.
    */
   ingested(current: RuleSet, pushed: PushedParts): IngestResult {
     const { parts, former } = this.#taken ?? { parts: NO_OWNED_PARTS, former: NO_OWNED_PARTS };
@@ -184,7 +184,7 @@ export function contentOf(files: readonly PushedFile[]): RulesContent {
   return { digest: digestOf(files), bytes: bytesOf(files) };
 }
 
-/** Of the bytes of a document, whatever its name, and of the files that it names, with their names. */
+/** The digest of a document's bytes, whatever its name, and of the files it names, with their names. */
 function digestOf(files: readonly PushedFile[]): string {
   const rows = files.map(({ name, role, bytes }) => {
     const digest = createHash('sha256').update(bytes).digest('hex');

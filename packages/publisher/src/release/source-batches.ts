@@ -55,7 +55,7 @@ export class SourceBatches {
     this.#options = options;
   }
 
-  /** What was pushed of the head, with the lists that wait for the first push. */
+  /** The pushed part of the head, with the lists that wait for the first push. */
   async baseOfPush(): Promise<RuleSet> {
     const { store, committer } = this.#options;
     const ruleSet = baseOf(committer.ruleSet);

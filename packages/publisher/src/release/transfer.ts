@@ -1,7 +1,7 @@
 /**
- * What a subscriber is sent: a short chain of deltas from what it holds, or one that is there before one
- * composed delta is; else the composed delta, or a snapshot, whichever is smaller. A snapshot is encoded once
- * per release and shared by all who need it.
+ * Chooses the transfer for a subscriber: a short chain of deltas from the release it holds, or any chain
+ * while no composed delta is ready; otherwise the composed delta or a snapshot, whichever is smaller. A
+ * snapshot is encoded once per release and shared by all who need it.
  */
 
 import {
@@ -23,27 +23,26 @@ export interface Transfer {
   /** The release that the first delta starts from; undefined for a snapshot. */
   readonly base: Uint8Array | undefined;
   readonly stream: Uint8Array;
-  /** What names these bytes, of a snapshot that is large enough to be resumed. */
+  /** The id of a snapshot that is large enough to be resumed. */
   readonly id: Uint8Array | undefined;
-  /** How many of them the receiver has. */
+  /** Bytes that the receiver has already. */
   readonly from: number;
 }
 
-/** From what a subscriber holds. */
+/** A transfer from the release that a subscriber holds. */
 interface Deltas extends Transfer {
   /** No longer than one delta between both releases. */
   readonly isDirect: boolean;
 }
 
-/** How much of which snapshot somebody has whose transfer was cut. */
+/** The part of a snapshot that a subscriber kept when its transfer was cut. */
 export type Kept = MessageOf<'want'>['has'];
 
 /**
- * What is smaller is sent without asking how large a snapshot would be: encoding one costs more than it
- * saves.
+ * A smaller transfer is sent without encoding a snapshot for comparison, which would cost more than it saves.
  */
 const SNAPSHOT_UNASKED_BYTES = 64 * 1024;
-/** So small a chain goes at once: nobody notices what a composed delta would save. Our choice. */
+/** A smaller chain is sent at once: a composed delta would save too little. Our choice. */
 const CHAIN_UNASKED_BYTES = 16 * 1024;
 /** After which a chain goes, while the composed delta is made all the same, for the next. Our choice. */
 const COMPOSING_MS = 50;
@@ -71,8 +70,8 @@ export class Transfers {
   }
 
   /**
-   * The transfer that brings `release` to somebody who holds `base`; a snapshot for somebody who inflates
-   * nothing: deltas are kept as they were encoded once.
+   * The transfer that brings `release` to a subscriber that holds `base`. One that does not inflate gets a
+   * snapshot, as deltas are stored compressed.
    */
   async for(
     release: Release,
@@ -91,7 +90,7 @@ export class Transfers {
     return this.#composed.from(base, release, () => this.#store.recipeOf(base));
   }
 
-  /** The chain from a release (hex) to the head, of what the store has. */
+  /** The chain from a release (hex) to the head, as far as the store has it. */
   chainTo(release: Release, base: string): Uint8Array | undefined {
     return this.#chain(release, Buffer.from(base, 'hex'), CHAIN_MAX_BYTES)?.stream;
   }
@@ -150,7 +149,8 @@ export class Transfers {
     const snapshot = { release, transfer: this.#encoded(release, isPlain) };
     this.#snapshots.set(isPlain, snapshot);
     snapshot.transfer.catch(() => {
-      if (this.#snapshots.get(isPlain) === snapshot) this.#snapshots.delete(isPlain); // the next who asks tries again
+      // the next caller tries again
+      if (this.#snapshots.get(isPlain) === snapshot) this.#snapshots.delete(isPlain);
     });
     return snapshot.transfer;
   }
@@ -168,14 +168,14 @@ function isSentUnasked({ stream, isDirect }: Deltas, has: Kept): boolean {
   return stream.length <= SNAPSHOT_UNASKED_BYTES || (isDirect && has === undefined);
 }
 
-/** Where the same bytes were cut, they go on there. */
+/** Continues the same snapshot where it was cut. */
 function resumed(snapshot: Transfer, has: Kept): Transfer {
   const { id, stream } = snapshot;
   if (has === undefined || id === undefined || Buffer.compare(has.stream, id) !== 0) return snapshot;
   return has.bytes <= stream.length ? { ...snapshot, from: has.bytes } : snapshot;
 }
 
-/** By what is to be sent; of two equal ones the second: it is one delta. */
+/** The smaller of two by bytes to send; the second if equal, as it is a single delta. */
 function smaller(one: Transfer | undefined, other: Transfer): Transfer {
   return one !== undefined && one.stream.length < other.stream.length - other.from ? one : other;
 }

@@ -1,13 +1,13 @@
 /**
- * Releases are made one after the other. What goes before a turn, reading files and asking for names, goes on
- * beside the turns of others; closing waits for both.
+ * Releases are made one at a time. The work before a turn, reading files and resolving names, runs beside
+ * other turns; closing waits for both.
  */
 export class Turns {
-  /** What has not come to its turn yet, or is not through with it. */
+  /** Work that waits for its turn or has not finished it. */
   readonly #underWay = new Set<Promise<unknown>>();
   #last: Promise<unknown> = Promise.resolve();
 
-  /** What goes before a turn, and the turn. */
+  /** Tracks work that precedes a turn, and the turn. */
   async ahead<T>(work: () => Promise<T>): Promise<T> {
     const working = work();
     this.#underWay.add(working);

@@ -1,6 +1,6 @@
 /**
- * The thread of worker.ts: one piece of work a message. Of an answer with many parts it says some at a time,
- * and the next when it is asked for more. Runs from the built package.
+ * The thread of worker.ts: one piece of work a message. An answer with many parts is sent some at a time, the
+ * next when the caller wants more. Runs from the built package.
  */
 
 import { parentPort } from 'node:worker_threads';
@@ -15,7 +15,7 @@ interface Portion {
 }
 
 let saying: Iterator<Portion, undefined> | undefined;
-/** Of what a release is made of, nothing is kept for the next one: rules are objects, lists are arrays. */
+/** Collects garbage between pieces of work, as a release leaves many objects behind. */
 const garbage = new Garbage(usedBytes);
 
 parentPort?.on('message', async (message: ThreadMessage) => {
@@ -24,7 +24,7 @@ parentPort?.on('message', async (message: ThreadMessage) => {
   if (next?.value !== undefined) parentPort?.postMessage(next.value.said, next.value.buffers);
   if (next?.value?.said.kind === 'some') return;
   saying = undefined;
-  garbage.sweep(); // what was said is on its way
+  garbage.sweep(); // the answer is on its way
 });
 
 function* sayings(answer: WorkAnswer): Generator<Portion, undefined> {

@@ -30,12 +30,12 @@ import type { ReleaseRecipe } from '../store/store.ts';
 import type { EncodedSnapshot } from './commit.ts';
 import { filtered, type PartFilter } from './part-filter.ts';
 
-/** Content that is at hand, or what it is rebuilt from. Plain data, for a worker thread. */
+/** A rule set in memory, or the recipe to rebuild it. Plain data, for a worker thread. */
 export type PastContent =
   | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet }
   | { readonly kind: 'recipe'; readonly recipe: ReleaseRecipe };
 
-/** What the thread is sent: plain data. */
+/** A request to the thread: plain data. */
 export type WorkRequest =
   | { readonly kind: 'read'; readonly input: PushInput; readonly now: number }
   | { readonly kind: 'references'; readonly document: Uint8Array }
@@ -49,9 +49,9 @@ export type WorkRequest =
       readonly only: PartFilter;
     };
 
-/** What the thread hears: work, and that it may go on with its answer. */
+/** A message to the thread: a request, or a call for more of its answer. */
 export type ThreadMessage = WorkRequest | { readonly kind: 'more' };
-/** What it says: an answer, and before it what that has of parts. */
+/** A message from the thread: an answer, or some of its parts ahead of it. */
 export type ThreadSaid =
   | WorkAnswer
   | {
@@ -62,16 +62,14 @@ export type ThreadSaid =
 /** So many parts are taken apart at once: some milliseconds. Our choice. */
 export const SOME_PARTS = 256;
 
-/** What became of a comparison. */
+/** The result of a comparison. */
 export interface Comparison {
   readonly changes: readonly PartChange[];
-  /** One of the two has something of what was asked for. */
+  /** Whether either of the two has a selected part. */
   readonly isKnown: boolean;
 }
 
-/**
- * What it answers. A RangeError is what encoders throw for content that no decoder takes; a fault is damage.
- */
+/** An answer. `range-error`: an encoder was given content that no decoder accepts; `fault`: damaged data. */
 export type WorkAnswer =
   | { readonly kind: 'parts'; readonly parts: PushedParts }
   | { readonly kind: 'names'; readonly names: readonly string[] }
@@ -89,7 +87,7 @@ const READ_IN_PLACE_MAX_BYTES = 64 * 1024;
  * thread.
  */
 const ENCODE_IN_PLACE_MAX_ENTRIES = 20_000;
-/** So many of what is encoded in place, and of changes, each as long as so many, have a turn. */
+/** The work of one turn: entries encoded in place; a change counts as so many. */
 const TURN_ENTRIES = 5000;
 const CHANGE_WEIGHT = 200;
 /** So much is digested in a turn: a millisecond. */
@@ -97,8 +95,8 @@ const TURN_BYTES = 1 << 20;
 /** A name takes a microsecond or two, as long as so many of other entries. */
 const NAME_WEIGHT = 4;
 /**
- * Of the thread: a document of 2^18 inline rules needs 1.2 GB of heap; lists and rule files need far less.
- * The largest push is read in a minute on a slow machine, so that what takes ten hangs.
+ * Limits of the thread: a document of 2^18 inline rules needs 1.2 GB of heap; lists and rule files need far
+ * less. The largest push is read in a minute on a slow machine, so after ten it hangs.
  */
 const LIMITS = { heapMib: 3072, deadlineMs: 600_000 } as const satisfies WorkLimits;
 /** A thread that has worked holds what it worked on; pushes come one after another, or not for hours. */
@@ -107,8 +105,8 @@ const REST_MS = 30_000;
 const THREAD_FILE = new URL('../../dist/release/worker-thread.js', import.meta.url);
 
 /**
- * Does a piece of work on the thread it is called on. Rejects with nothing that a request can bring about.
- * The readers are loaded by who reads: they, with their libraries, are most of what a thread would load.
+ * Does a piece of work on the calling thread. Input errors are answers, not rejections. The readers are
+ * imported by the work that needs them: with their libraries they are most of what a thread loads.
  */
 export async function work(request: WorkRequest): Promise<WorkAnswer> {
   try {
@@ -137,7 +135,7 @@ export async function work(request: WorkRequest): Promise<WorkAnswer> {
   }
 }
 
-/** The rule set that a recipe makes. Throws ProtocolError where that is not what its manifest says. */
+/** Rebuilds the rule set of a recipe. Throws ProtocolError if it does not match its manifest. */
 function rebuilt({ deltas, manifestBytes }: ReleaseRecipe): RuleSet {
   const ruleSet = applyDeltas(EMPTY_RULE_SET, deltas);
   verifyRuleSet(decodeManifest(manifestBytes), ruleSet);
@@ -152,7 +150,7 @@ function compared(before: PastContent, after: PastContent, only: PartFilter): Co
   return { changes: diffRuleSets(old, next).changes, isKnown };
 }
 
-/** Where long work is done, one piece after the other. */
+/** Does long work, one piece after the other. */
 export interface WorkHost {
   /** `owned` may be gone afterwards. Rejects with ThreadError. */
   ask(request: WorkRequest, owned: readonly ArrayBuffer[]): Promise<WorkAnswer>;
@@ -273,14 +271,14 @@ export class ReleaseWorker {
     throw unexpected(answer);
   }
 
-  /** Rebuilds a release. Throws ProtocolError where the recipe does not make what its manifest says. */
+  /** Rebuilds a release. Throws ProtocolError if the result does not match its manifest. */
   async rebuild(recipe: ReleaseRecipe): Promise<RuleSet> {
     const answer = await this.#do({ kind: 'rebuild', recipe }, true, []);
     if (answer.kind === 'rule-set') return answer.ruleSet;
     throw unexpected(answer);
   }
 
-  /** Compares two releases, of which some may have to be rebuilt; throws as `rebuild` does. */
+  /** Compares two releases, rebuilding them if needed; throws as `rebuild` does. */
   async compare(before: PastContent, after: PastContent, only: PartFilter): Promise<Comparison> {
     const answer = await this.#do({ kind: 'compare', before, after, only }, true, []);
     if (answer.kind === 'comparison') return answer;
@@ -319,7 +317,7 @@ function failureOf(cause: ThreadError): Error {
   }
 }
 
-/** How much there is to encode of a change. */
+/** The weight of encoding a change, in entries. */
 function weightOf(change: PartChange): number {
   if (change.op === 'remove') return 0;
   return (change.addedCount + change.removedCount) * (change.kind === PartKind.nameList ? NAME_WEIGHT : 1);

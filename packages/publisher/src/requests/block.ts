@@ -1,4 +1,4 @@
-/** BLOCK, UNBLOCK and BLOCKS: rows beside what is pushed. CONTROL.md "BLOCK". */
+/** BLOCK, UNBLOCK and BLOCKS: rows beside the pushed rules. CONTROL.md "BLOCK". */
 
 import type { MessageOf } from '@rulecast/protocol';
 import type { Row } from '../blocks/rows.ts';
@@ -10,7 +10,7 @@ import type { PushOptions, ReleaseStage } from '../release/request.ts';
 
 type Changing = MessageOf<'block' | 'unblock'>;
 
-/** Answers a BLOCK or an UNBLOCK. Throws what is to be told by FAIL. */
+/** Answers a BLOCK or an UNBLOCK. Throws errors that the caller answers with FAIL. */
 export async function answerBlock(
   request: Changing,
   exchange: ControlExchange,

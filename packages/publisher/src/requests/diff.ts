@@ -1,4 +1,4 @@
-/** DIFF: what turns one release into another, in records of bounded size. CONTROL.md "DIFF". */
+/** DIFF: the changes from one release to another, in records of bounded size. CONTROL.md "DIFF". */
 
 import {
   type ControlRecordOf,
@@ -22,8 +22,8 @@ import type { Comparison } from '../release/worker.ts';
 import { tellRows } from './block.ts';
 
 /**
- * Of one record: with the longest names of a part beside them the lines fit a control body. A line costs
- * three bytes besides its own at most.
+ * The lines of one record: with the longest names beside them they fit a control body. A line costs at most
+ * three bytes more than its text.
  */
 const LINES_LIMIT = { bytes: 3584, overheadBytes: 3 };
 /** No canonical line begins with it. */
@@ -47,7 +47,7 @@ export async function answerDiff(
 }
 
 /**
- * Tells what differs, and ends the answer; `lacking` begins the sentence that there is no such part. Throws
+ * Sends the differences and ends the answer; `lacking` begins the message that a part does not exist. Throws
  * ProtocolError `no-such-part`.
  */
 export async function tellComparison(
@@ -86,7 +86,7 @@ function* recordsOf(change: PartChange, block: EditBlock): Generator<ControlReco
   }
 }
 
-/** Lines of bounded length. One that is longer, by a comment, goes on in lines that begin with a space. */
+/** Lines of bounded length: a longer one, due to a comment, continues in lines that begin with a space. */
 function* foldedLines(lines: Iterable<string>): Generator<string> {
   for (const line of lines) {
     yield line.slice(0, RULE_TEXT_MAX_BYTES); // canonical text is ASCII

@@ -1,4 +1,4 @@
-/** FORGET: nothing is known any more of a subscriber, or of a name that reports. CONTROL.md "FORGET". */
+/** FORGET: deletes the record of a subscriber, or of a reporting name. CONTROL.md "FORGET". */
 
 import { ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';

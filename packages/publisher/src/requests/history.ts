@@ -1,4 +1,4 @@
-/** HISTORY: the releases that are kept, with what made and what changed each. CONTROL.md "HISTORY". */
+/** HISTORY: the releases kept, with the cause and the changes of each. CONTROL.md "HISTORY". */
 
 import { Capability, CHANGED_PARTS_SHOWN_MAX, type MessageOf } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';

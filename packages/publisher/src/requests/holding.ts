@@ -1,7 +1,7 @@
 /**
- * What of a rule set holds an address, a prefix or a name, and what decides: rule by rule, in the order in
- * which a qube's packets are judged. Of ports nothing is asked, so a rule that names some decides some of it.
- * Pure.
+ * Finds the lists and rules that contain an address, a prefix or a name, and the verdict: rule by rule, in
+ * the order in which a qube's packets are judged. Ports are not given, so a rule with ports decides only a
+ * part. Pure.
  */
 
 import { type ControlRecordOf, HOLDING_ENTRIES_MAX } from '@rulecast/protocol';
@@ -36,12 +36,12 @@ import {
   timeFor,
 } from '@rulecast/rules';
 
-/** What is looked for; a name is in normal form. */
+/** The subject of the search; a name is in normal form. */
 export type Subject = Prefix | string;
 
 /**
- * How something holds it; `part`: the entries are for a part of it. There is one entry more than are shown
- * where there are more.
+ * How a list or rule contains the subject; `part`: its entries cover a part of it. One entry more than the
+ * limit means that there are more.
  */
 export interface Holding extends Pick<ControlRecordOf<'holder'>, 'how'> {
   readonly entries: readonly string[];
@@ -59,13 +59,13 @@ export interface Step extends Pick<ControlRecordOf<'step'>, 'block' | 'decides'>
 /** The rules that hold it. */
 interface Found {
   count: number;
-  /** Whether one of them says more than `any`. */
+  /** Whether any of them is more specific than `any`. */
   isNamed: boolean;
   /** The first of them, and the one that decides. */
   readonly steps: Step[];
 }
 
-/** What is decided for qubes of a policy. */
+/** The verdict for qubes of a policy. */
 export type Judgement = Readonly<Found> & Pick<ControlRecordOf<'decision'>, 'action' | 'by'>;
 
 const STEPS_KEPT_MAX = 32;
@@ -74,7 +74,10 @@ const PIECE_RULES = 256;
 /** One more than are shown. */
 const ENTRIES_MAX = HOLDING_ENTRIES_MAX + 1;
 
-/** How a list holds it; undefined: not at all. A list of names holds what the publisher resolved them to. */
+/**
+ * How a list contains the subject; undefined: not at all. For addresses, a list of names has those that the
+ * publisher resolved.
+ */
 export function holdingOf(list: List, subject: Subject, ruleSet: RuleSet): Holding | undefined {
   if (typeof subject === 'string')
     return list.kind === 'names' ? standingOf(list, subject, ENTRIES_MAX) : undefined;
@@ -103,7 +106,9 @@ function setHolding(set: PrefixSet, prefix: Prefix): Holding | undefined {
   return entries.length === 0 ? undefined : { how: 'part', entries };
 }
 
-/** What of a rule set holds one subject. Looks once at each list, and at each block of rules. */
+/**
+ * Finds everything in a rule set that contains one subject. Visits each list, and each block of rules, once.
+ */
 export class Holder {
   readonly #ruleSet: RuleSet;
   readonly #subject: Subject;
@@ -119,7 +124,7 @@ export class Holder {
     this.#now = now;
   }
 
-  /** How the list of that name holds it. */
+  /** How the list of that name contains the subject. */
   list(name: string): Holding | undefined {
     if (!this.#lists.has(name)) {
       const list = this.#ruleSet.lists.get(name);
@@ -145,13 +150,13 @@ export class Holder {
     return { ...all, ...this.#otherwise(policy, direction) };
   }
 
-  /** Nobody but `first` judges what goes to qubes of a policy without rules for that. */
+  /** Whether anything but `first` judges: ingress is judged only by a policy with rules for it. */
   isJudged(policy: Policy | undefined, direction: Direction): boolean {
     if (direction === 'ingress') return policy !== undefined && judgesIngress(policy);
     return (policy ?? this.#ruleSet.unmatched) !== undefined;
   }
 
-  /** What decides where no rule does. */
+  /** The verdict if no rule matches. */
   #otherwise(policy: Policy | undefined, direction: Direction): Pick<Judgement, 'action' | 'by'> {
     const { policies, unmatched } = this.#ruleSet;
     if (!this.isJudged(policy, direction)) return { action: 'none', by: 'nobody' };

@@ -1,6 +1,6 @@
 /**
- * LISTS, LIST and REFRESH: where lists come from and how fresh they are; their content; and reading them now.
- * CONTROL.md "LISTS".
+ * LISTS, LIST and REFRESH: the sources of lists and their freshness; their content; and a refresh. CONTROL.md
+ * "LISTS".
  */
 
 import {
@@ -24,7 +24,7 @@ import { lineBlocks } from '../control/line-blocks.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { permitsOf, unneededPermits } from '../guards/permits.ts';
 
-/** Of one record; the rest of a control body is the record's name. */
+/** The lines of one record; the rest of a control body is the record's name. */
 const LINES_LIMIT = { bytes: 3840, overheadBytes: 2 };
 const FORMATS_SHOWN = 4;
 const ORIGIN_MAX_BYTES = 512;

@@ -1,4 +1,4 @@
-/** LOG: what subscribers refused, read page by page, once or turn by turn. CONTROL.md "LOG". */
+/** LOG: packets that subscribers refused, read page by page, once or continuously. CONTROL.md "LOG". */
 
 import {
   addressFromBytes,
@@ -24,11 +24,11 @@ const TURN_PAGES_MAX = 400;
 /** A page has one refusal at least, and a subscriber keeps 10,000: one with more pages makes them up. */
 const TURNS_MAX = 25;
 
-/** How far one subscriber is read. */
+/** The position up to which one subscriber's log is read. */
 interface Cursor {
   /** The last `id`. */
   readonly after: number;
-  /** What it had lost. */
+  /** Records lost so far. */
   readonly lost: number;
   /** It has more to read. */
   readonly isMore: boolean;
@@ -68,7 +68,7 @@ class Log {
   readonly #request: MessageOf<'log'>;
   readonly #exchange: ControlExchange;
   readonly #parts: ControlParts;
-  /** Of those that were connected in the last turn. */
+  /** Positions of the subscribers connected in the last turn. */
   #cursors: ReadonlyMap<string, Cursor> | undefined;
   #recordCount = 0;
   #sending: Promise<void> = Promise.resolve();

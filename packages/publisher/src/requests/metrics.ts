@@ -1,4 +1,4 @@
-/** METRICS: what monitoring wants to know, as samples of families. CONTROL.md "METRICS". */
+/** METRICS: samples for monitoring, by family. CONTROL.md "METRICS". */
 
 import { FLEET_CODES_MAX, FLEET_STATES, PROTOCOL_VERSION, SAMPLES_MAX } from '@rulecast/protocol';
 import { entryCount } from '@rulecast/rules';
@@ -133,7 +133,7 @@ function* ofSubscribers(publisher: Publisher): Generator<TallyRow> {
   yield leftOut('subscribers', all.length - shown.length);
 }
 
-/** What is measured of each; where that is not known, there is none. */
+/** One sample for each item that has a value. */
 function* each<T extends { readonly name: string }>(
   family: string,
   all: readonly T[],

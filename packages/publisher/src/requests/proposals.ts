@@ -1,4 +1,4 @@
-/** What of a refusal `rulectl allow` could open for the qube alone. CONTROL.md "record refused". Pure. */
+/** What `rulectl allow` could open, for the refused qube alone. CONTROL.md "record refused". Pure. */
 
 import { isPublicSuffix } from '@rulecast/formats/public-suffix';
 import { addressFromBytes, type WireRefused } from '@rulecast/protocol';

@@ -1,4 +1,4 @@
-/** PUSH: takes the files in, has them released, and says what was refused. CONTROL.md "PUSH". */
+/** PUSH: receives the files, releases them, and answers with rejects or the outcome. CONTROL.md "PUSH". */
 
 import { createHash } from 'node:crypto';
 import { isListFormatName, listUse, type PushedFile, type PushInput } from '@rulecast/formats';
@@ -18,7 +18,7 @@ import { tellComparison } from './diff.ts';
 type Push = MessageOf<'push'>;
 type Refused = Extract<PushOutcome, { kind: 'rejects' | 'version-moved' }>;
 
-/** Answers a PUSH. Throws what is to be told by FAIL. */
+/** Answers a PUSH. Throws errors that the caller answers with FAIL. */
 export async function answerPush(push: Push, exchange: ControlExchange, parts: ControlParts): Promise<void> {
   const { publisher, pushMemory, caller } = parts;
   const { by, role } = caller;
@@ -57,7 +57,7 @@ export async function answerPush(push: Push, exchange: ControlExchange, parts: C
   }
 }
 
-/** What a push would change, line by line, whatever guards say. Throws as answerDiff does. */
+/** Sends the changes a push would make, line by line, whatever guards say. Throws as answerDiff does. */
 async function tellCompared(
   { ruleSet, changes }: ReleaseDraft,
   { from, stats, ...only }: NonNullable<Push['compare']>,

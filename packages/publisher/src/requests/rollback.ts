@@ -6,7 +6,7 @@ import type { ControlParts } from '../control/parts.ts';
 import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
 import { permitsOf } from '../guards/permits.ts';
 
-/** Answers a ROLLBACK. Throws what is to be told by FAIL. */
+/** Answers a ROLLBACK. Throws errors that the caller answers with FAIL. */
 export async function answerRollback(
   request: MessageOf<'rollback'>,
   exchange: ControlExchange,

@@ -1,6 +1,6 @@
 /**
- * The endpoints of `rulectl`: one request a connection, by whom its transport says, bounded in number for
- * each caller. CONTROL.md "Control", "Operators".
+ * The endpoints of `rulectl`: one request a connection, the caller known by its transport, and a bounded
+ * number for each caller. CONTROL.md "Control", "Operators".
  */
 
 import { PacedLog } from '@rulecast/program';
@@ -34,7 +34,7 @@ import { serveRequest } from './request.ts';
 
 export interface ControlOptions {
   readonly curve?: CurveServerKeys | undefined;
-  /** Who may use it beside the owner; their own sockets are listened on as well. Default: nobody. */
+  /** Operators beside the owner; it also listens on their own sockets. Default: none. */
   readonly operators?: Operators;
 }
 
@@ -57,7 +57,7 @@ export async function serveRequests(
   { curve, operators = new Operators([]) }: ControlOptions,
 ): Promise<Service> {
   const connections = new Set<Connection>();
-  /** Whose request each is. */
+  /** The caller of each open request. */
   const answered = new Map<Connection, string>();
   const logger = new PacedLog(host.logger, () => host.clock.monotonicMs());
   const pushMemory = new PushMemory();

@@ -1,6 +1,6 @@
 /**
- * STATUS: the head, its parts and every subscriber known, once or at each change, or once with what each
- * counted. CONTROL.md "STATUS".
+ * STATUS: the head, its parts and every known subscriber; once, at each change, or once with counters.
+ * CONTROL.md "STATUS".
  */
 
 import {
@@ -29,14 +29,14 @@ import type { Publisher } from '../release/publisher.ts';
 
 /** Least time between two batches of a watched status: a burst of pushes is one redraw. */
 const WATCH_MIN_MS = 100;
-/** Where names report, of which each batch counts all. */
+/** The least interval with a fleet, as each status counts all reporting names. */
 const FLEET_WATCH_MIN_MS = 1000;
-/** Names that report and are told of one by one; `state` tells of all. */
+/** Reporting names listed one by one; `state` lists them all. */
 const ODD_MAX = 20;
-/** Of a rule set with more there is more to do than to read on. */
+/** Warnings sent; with more, there is more to mend than to read. */
 const WARNINGS_TOLD_MAX = 32;
 const DEGRADED_CHARS = 120;
-/** Where nothing was ever released. */
+/** The hash sent when nothing was ever released. */
 const NO_HASH = new Uint8Array(HASH_BYTES);
 
 /** Answers a STATUS; with `watch` until `rulectl` is gone. */
@@ -58,7 +58,7 @@ export async function answerStatus(
 }
 
 async function tellChanges(exchange: ControlExchange, parts: ControlParts): Promise<void> {
-  const changes = new ChangeSignal(parts); // before the first status: what changes while that is told comes next
+  const changes = new ChangeSignal(parts); // before the first status: a change while that is sent comes next
   const tell = async (): Promise<void> => {
     await tellStatus(exchange, parts);
     await exchange.record({ record: 'end' });
@@ -80,10 +80,7 @@ async function tellChanges(exchange: ControlExchange, parts: ControlParts): Prom
   }
 }
 
-/**
- * The status as it is now, however long it takes to tell. Resolves to the names of the subscribers that it
- * told of.
- */
+/** Sends the present status, however long that takes. Resolves to the names of the subscribers in it. */
 async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promise<readonly string[]> {
   const { publisher, fleet } = parts;
   const { head } = publisher;
@@ -127,12 +124,12 @@ async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promi
 
 type Troubled = Pick<ControlParts, 'publisher' | 'sources' | 'depot' | 'fleet'>;
 
-/** What does not work as it should, each a sentence, the gravest first. */
+/** Troubles, each a sentence, the gravest first. */
 export function degradedOf(parts: Troubled): readonly string[] {
   return Object.values(degradedBy(parts)).flat().slice(0, DEGRADED_MAX);
 }
 
-/** Likewise, by what it is about: reasons of the metric, which stay as they are. */
+/** Troubles by reason, as in the metric, whose reasons must not change. */
 export function degradedBy({
   publisher,
   sources,

@@ -1,5 +1,5 @@
 /**
- * TEST: asks the live tables of subscribers about a packet; a name is judged here, by the release that each
+ * TEST: asks the live tables of subscribers about a packet. A name is judged here, by the release that each
  * of them has in force. CONTROL.md "TEST".
  */
 
@@ -133,7 +133,7 @@ export function policyOf(ruleSet: RuleSet, version: number, name: string): Polic
   throw new ProtocolError(ErrorCode.noSuchPart, boundText(text));
 }
 
-/** What a subscriber has in force. Rejects with ProtocolError. */
+/** The release in force at a subscriber. Rejects with ProtocolError. */
 async function inForceAt(
   subscriber: string,
   publisher: Publisher,
@@ -153,7 +153,7 @@ async function inForceAt(
   return { version, hash, ruleSet };
 }
 
-/** What a subscriber's DNS is to do with a name. Rejects with ProtocolError. */
+/** The verdict on a name at a subscriber's DNS. Rejects with ProtocolError. */
 async function judgeName(
   subscriber: string,
   question: NameQuestion,

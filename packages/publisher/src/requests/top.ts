@@ -1,11 +1,11 @@
-/** TOP: which lists or rules dropped most, by the sums of the publisher. CONTROL.md "TOP". */
+/** TOP: the lists or rules that dropped most, by the publisher's sums. CONTROL.md "TOP". */
 
 import type { ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { HOURS_KEPT } from '../counts/sums.ts';
 
-/** What is beyond has dropped next to nothing. Our choice. */
+/** Rows sent; the rest dropped next to nothing. Our choice. */
 const TOLD_MAX = 1000;
 const HOUR_MS = 3_600_000;
 

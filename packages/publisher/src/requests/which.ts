@@ -1,4 +1,7 @@
-/** WHICH: what holds an address, a prefix or a name, and what decides. CONTROL.md "WHICH". */
+/**
+ * WHICH: the lists and rules that contain an address, a prefix or a name, and the verdict. CONTROL.md
+ * "WHICH".
+ */
 
 import {
   boundText,
@@ -81,7 +84,7 @@ function judgeOf(qube: string, ruleSet: RuleSet, version: number): Policy | unde
   return address === undefined ? policyOf(ruleSet, version, qube) : judgingPolicy(ruleSet, address, 'egress');
 }
 
-/** All that judge qubes; undefined is for those that no policy names. */
+/** All judges of qubes; undefined stands for qubes outside all policies. */
 function judges({ policies }: RuleSet): readonly (Policy | undefined)[] {
   const own = [...policies.values()].filter(({ name }) => !isForAllQubes(name));
   return policies.has(DEFAULT_POLICY) ? own : [undefined, ...own];
@@ -120,7 +123,7 @@ function* listRecords(
   }
 }
 
-/** What is decided for one policy, then its rules that hold it. */
+/** The verdict for one policy, then its rules that contain the subject. */
 function decisionRecords(
   judge: Policy | undefined,
   direction: Direction,

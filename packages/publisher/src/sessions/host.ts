@@ -10,7 +10,7 @@ import {
 import type { Endpoint } from '@rulecast/vchan';
 import type { Publisher } from '../release/publisher.ts';
 
-/** Serves subscribers on some endpoints. Throws what `listen` throws, having closed what was open. */
+/** Serves subscribers on some endpoints. Throws what `listen` throws, after closing those already open. */
 export function serveSubscribers(
   publisher: Publisher,
   endpoints: readonly Endpoint[],

@@ -1,13 +1,13 @@
 /**
- * What the process that has the release keys does with what it is asked, one line at a time. Pure but for
- * what it is handed: the keys, and the record of the last number that they signed.
+ * The requests to the signing process, one line at a time. Pure but for its arguments: the keys, and the
+ * record of the last signed number.
  *
  *   sign ─▶ a manifest of ours? ─▶ above the last? ─▶ kept, on disk ─▶ signed ─▶ answer
  *                                  the same hash?  ───────────────────▶ signed
  *                                  else                                 used, and which was the last
  *
- * What is kept and never answered is a gap in the numbers, and no more. So a key signs one release a number,
- * whatever dies when. It protects the key, and numbers; what a release says is for the publisher to judge.
+ * A number recorded but never answered is a gap, and no more. So a key signs one release a number, whatever
+ * crashes. It protects the key and the numbers; the publisher judges a release's content.
  */
 
 import type { Identity } from '@rulecast/program/identity';
@@ -26,14 +26,14 @@ import type { SignAnswer, SignedNumber } from './signer.ts';
 
 /** The last release that was signed. */
 export interface SignerRecord extends SignedNumber {
-  /** Of its manifest, hex. */
+  /** The hash of its manifest, in hex. */
   readonly hash: string;
 }
 
 /** The keys, and what they are of. */
 export type SignerKeys = Pick<Identity, 'lineage' | 'root' | 'releaseKeys'>;
 
-/** What is asked cannot be signed, whatever was signed before. */
+/** A request that can never be signed, whatever was signed before. */
 export class UnsignableError extends Error {}
 
 export class SignerDesk {

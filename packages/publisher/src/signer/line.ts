@@ -1,5 +1,5 @@
 /**
- * What publisher and signer say to each other: one JSON object a line, each request answered before the next.
+ * The protocol between publisher and signer: one JSON object a line, each request answered before the next.
  *
  *   publisher                              signer
  *   {"ask":"identity"}            ─▶
@@ -56,7 +56,7 @@ export function errorLine(text: string): string {
   return lineOf({ error: boundText(text) });
 }
 
-/** What a line says instead of an answer. */
+/** The error text of an answer, if it is one. */
 export function errorIn(line: string): string | undefined {
   const { error } = fieldsIn(line);
   return typeof error === 'string' ? error : undefined;

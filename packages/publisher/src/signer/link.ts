@@ -1,7 +1,6 @@
 /**
- * The process that has the release keys, as the publisher sees it: one request at a time, each with a
- * deadline. Whoever does not answer, or says what is no answer, is ended, and the next request starts or
- * calls another.
+ * The signing process, as the publisher sees it: one request at a time, each with a deadline. A signer that
+ * gives no answer, or a malformed one, is ended, and the next request starts or connects another.
  */
 
 import { type Identity, parseShared } from '@rulecast/program/identity';
@@ -30,7 +29,7 @@ export interface SignerLinkOptions {
   readonly endpoint: Endpoint;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'warn'>;
-  /** What a signer that is started here says on standard error; without, it goes to ours. */
+  /** Receives the standard error of a signer started here; by default it goes to ours. */
   readonly onText?: (text: string) => void;
   /** Default: as said above. */
   readonly timeoutMs?: number;
@@ -51,9 +50,7 @@ export class SignerLink implements Signer {
     return this.#ask({ ask: 'sign', manifest }, signAnswerIn);
   }
 
-  /**
-   * The identity without what signs releases; undefined where there is none yet. Rejects with SignerError.
-   */
+  /** The identity without its release keys; undefined if there is none yet. Rejects with SignerError. */
   async identity(): Promise<Identity | undefined> {
     return identityOf(await this.#ask({ ask: 'identity' }, identityAnswerIn));
   }
@@ -71,7 +68,7 @@ export class SignerLink implements Signer {
     this.#drop();
   }
 
-  /** After those before it, whatever became of them. */
+  /** Runs after the earlier requests, whatever their outcome. */
   #ask<T>(request: SignerRequest, answerIn: (line: string) => T | undefined): Promise<T> {
     const asked = this.#turn.then(() => this.#askNow(request, answerIn));
     this.#turn = asked.catch(() => undefined);
@@ -103,7 +100,9 @@ export class SignerLink implements Signer {
     }
   }
 
-  /** What answers a line. One that ended is started again, once: to sign twice is to sign once. */
+  /**
+   * The answer to a line. A signer that ended is started again, once: signing twice gives the same signature.
+   */
   async #heard(line: string, signal: AbortSignal): Promise<string> {
     for (let isAgain = false; ; isAgain = true) {
       try {

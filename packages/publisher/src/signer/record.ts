@@ -1,10 +1,10 @@
 /**
- * The last number that was signed, on disk: in a directory beside the identity, for it goes with the keys.
- * What keys signed that may not release any more counts no longer: with new keys numbers begin anew. A file
- * that is there and cannot be read signs nothing: what it said may have been above all.
+ * The last number that was signed, on disk, in a directory beside the identity, as it belongs to the keys.
+ * Numbers signed by keys that may no longer release do not count: new keys start anew. If the file cannot be
+ * read, nothing is signed: its number may have been the highest.
  *
- * Each number is a line at the end of the file, which is one flush, where another file in its place is two,
- * and a release waits for them. A last line that has no end was cut off, and never answered.
+ * Each number is a line appended to the file. That takes one flush, where replacing the file takes two, and a
+ * release waits for it. A last line without its end was cut off, and never answered.
  */
 
 import {
@@ -38,19 +38,19 @@ const NEWLINE = 10;
 const APPENDING = constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW;
 const LINEAGE = /^[0-9a-f]{32}$/;
 
-/** Where it is, for an identity file. */
+/** The record's path, for an identity file. */
 export function recordDirectory(identityFile: string): string {
   return `${identityFile}.signer`;
 }
 
-/** What a line says. */
+/** The content of a line. */
 interface Line extends SignerRecord {
   readonly lineage: string;
 }
 
 /**
- * That of a lineage, by keys that may still release under its root; undefined where they signed nothing yet.
- * What a crash left half written goes. Throws IdentityError.
+ * The last record of a lineage, by keys that may still release under its root; undefined if they signed
+ * nothing yet. Removes files that a crash left half written. Throws IdentityError.
  */
 export function readRecord(
   directory: string,
@@ -131,7 +131,7 @@ function appended(file: string, line: string): boolean {
   }
 }
 
-/** Where there is room for it; without it only a full disk is worse off. */
+/** Keeps spare room on disk for the record; failing to is no error. */
 function keepReserve(path: string): void {
   if (existsSync(path)) return;
   try {

@@ -1,5 +1,5 @@
 /**
- * What signs releases, as the publisher asks it: the keys themselves, or a process that has them (link.ts).
+ * A signer of releases, as the publisher calls it: the keys themselves, or a process that has them (link.ts).
  */
 
 import type { Identity } from '@rulecast/program/identity';
@@ -28,7 +28,7 @@ export type SignAnswer =
   | { readonly kind: 'used'; readonly last: SignedNumber };
 
 export interface Signer {
-  /** Signs the bytes of a manifest. Rejects with SignerError; then it may be signed, and is not at hand. */
+  /** Signs the bytes of a manifest. Rejects with SignerError; then the signature may exist, and is lost. */
   sign(manifestBytes: Uint8Array): Promise<SignAnswer>;
 }
 

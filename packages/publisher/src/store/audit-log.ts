@@ -1,7 +1,6 @@
 /**
- * Which releases somebody asked for, and what was done against a guard, because somebody permitted it:
- * `audit.log` in the state directory, one JSON object a line, in the order in which it was done. Nothing
- * waits for it but the end of the process.
+ * The releases that callers requested, and the guards that permits overrode: `audit.log` in the state
+ * directory, one JSON object a line, in order. Only the end of the process waits for its writes.
  */
 
 import { constants } from 'node:fs';
@@ -10,7 +9,7 @@ import { join } from 'node:path';
 
 const APPENDING = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
 
-/** Where what cannot be written is told. */
+/** Reports lines that cannot be written. */
 export interface AuditLogger {
   error(details: object, text: string): void;
 }
@@ -44,7 +43,7 @@ export class AuditLog {
       });
   }
 
-  /** Resolves when all lines so far are written, or were said not to be. */
+  /** Resolves when all lines so far are written, or reported as failed. */
   async close(): Promise<void> {
     await this.#written;
   }

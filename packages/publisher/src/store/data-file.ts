@@ -1,7 +1,7 @@
 /**
  * The look at LMDB's file before LMDB maps it. LMDB trusts its file: one that is foreign, or shorter than its
- * pages say, ends the process by SIGSEGV or SIGBUS, where whoever runs the publisher needs a sentence. What
- * is inside the pages the store verifies after loading.
+ * pages say, ends the process by SIGSEGV or SIGBUS, where the operator needs a message. The store verifies
+ * the content of the pages after loading.
  *
  *   page 0, page 1: header 24 | magic u32 | version u32 | 8 | map size u64 | page size u32 | … | last page u64 @144 | transaction u64 @152
  *

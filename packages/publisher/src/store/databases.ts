@@ -1,6 +1,6 @@
 /**
- * What the store needs of a database, and LMDB that gives it: sorted keys, and transactions that are done
- * whole or not at all, and are on disk once done.
+ * The store's interface to a database, and its LMDB implementation: sorted keys, and atomic transactions that
+ * are on disk once done.
  */
 
 import { statSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * The form that the rows of a store are in, and what a store of an older form leaves to the one that takes
- * its place. packaging/README.md "From Rulecast 0.2".
+ * The format version of a store's rows, and the rows that a store of an older format leaves to its successor.
+ * packaging/README.md "From Rulecast 0.2".
  */
 
 import type { Identity } from '@rulecast/program/identity';
@@ -16,7 +16,7 @@ export interface StoreLegacy {
 
 /** A form gets the next number if programs that know the one before cannot read it. */
 export const FORM = Buffer.from('rulecast-store 4', 'latin1');
-/** Of protocol 1. Its releases cannot be read any more; all other rows can. */
+/** The format of protocol 1. Its releases cannot be read any more; all other rows can. */
 const FORM_BEFORE = Buffer.from('rulecast-store 3', 'latin1');
 
 /** Why a store that has begun cannot be used; undefined if it can. */

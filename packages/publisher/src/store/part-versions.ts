@@ -1,10 +1,10 @@
-/** By part of the head: the version that gave it its content. */
+/** For each part of the head, the version that gave it its content. */
 
 import { type Catalogue, comparePartIds, type PartId } from '@rulecast/protocol';
 import type { ReleaseKey } from './stored.ts';
 
 export class PartVersions {
-  /** Of the head. */
+  /** The catalogue of the head. */
   readonly catalogue: Catalogue | undefined;
   /** In the catalogue's order. */
   readonly versions: Float64Array;
@@ -28,7 +28,10 @@ export class PartVersions {
     return isThere ? this.versions[low] : undefined;
   }
 
-  /** Of the next release: its own version where it changes or adds a part; all of a new epoch is new. */
+  /**
+   * The versions for the next release: its own for parts that it changes or adds, and for all parts of a new
+   * epoch.
+   */
   next(catalogue: Catalogue, [epoch, version]: ReleaseKey, head: ReleaseKey | undefined): PartVersions {
     const old = head?.[0] === epoch ? (this.catalogue?.records ?? []) : [];
     let at = 0;

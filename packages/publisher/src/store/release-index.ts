@@ -1,5 +1,5 @@
 /**
- * What is known of the releases kept without reading them: their numbers, hashes and order. A value: a commit
+ * An index of the kept releases, so that they need not be read: numbers, hashes and order. A value: a commit
  * makes the next one. Hashes are hex.
  */
 
@@ -69,7 +69,7 @@ export class ReleaseIndex {
     return next?.key[0] === epoch && next.previousVersion < version;
   }
 
-  /** How many releases are newer than one, and when the oldest of those was made. */
+  /** How many releases are newer than a number, and when the oldest of them was made. */
   newerThan({ epoch, version }: ReleaseNumber): {
     readonly count: number;
     readonly sinceMs: number | undefined;

@@ -1,21 +1,21 @@
-/** How much a load has to replay to get to the head, and when that is worth a snapshot. */
+/** How much a load has to replay to reach the head, and when that justifies a snapshot. */
 
 import { STEPS_MAX } from '@rulecast/protocol';
 
-/** How many bytes of deltas may gather before a snapshot is worth its place, whatever its size. */
+/** Bytes of deltas that may gather before a snapshot is made, whatever its size. */
 const SNAPSHOT_AFTER_BYTES = 1 << 20;
 /**
- * How many times a snapshot they may weigh: who pushes waits for another, and a list that came whole upon a
- * small one is no reason for it.
+ * Deltas may grow to so many times a snapshot: a push waits for a new one, and a list that came whole upon a
+ * small snapshot is no reason for it.
  */
 const GATHERED_MAX_WEIGHT = 2;
-/** What a snapshot weighs by entry at least, but for lists of neighbours: 0.8 to 1.7 bytes were measured. */
+/** The least size of a snapshot by entry, except for lists of neighbours: 0.8 to 1.7 bytes were measured. */
 const SNAPSHOT_ENTRY_BYTES = 1;
 
 export class Replay {
-  /** Of the last snapshot; 0 before the first release. */
+  /** Size of the last snapshot; 0 before the first release. */
   #snapshotBytes = 0;
-  /** Of the deltas since then. */
+  /** Size of the deltas since then. */
   #deltaBytes = 0;
   #deltaCount = 0;
 

@@ -1,7 +1,6 @@
 /**
- * What is kept of all releases: the newest, whose deltas are sent, by bytes; those of a month, which can be
- * gone back to, by age, and within fixed bounds of number and bytes; and of older ones the last of each day
- * and week. Pure.
+ * The releases to keep. By bytes: the newest, whose deltas are sent. By age, within fixed bounds of number
+ * and bytes: those of a month, for rollback. Of older ones: the last of each day and week. Pure.
  */
 
 import { STEPS_MAX } from '@rulecast/protocol';
@@ -39,7 +38,7 @@ const CHAIN_RELEASES = STEPS_MAX + 1;
 const STORE_DEFAULTS = {
   /** No chain that outweighs a snapshot is sent, and a snapshot of a million entries is 1.7 MB. */
   chainBytes: 64 * 2 ** 20,
-  /** A month: who finds on Monday what went wrong weeks ago still goes back. */
+  /** A month: a fault of weeks ago can still be rolled back. */
   historyAgeMs: 30 * 86_400_000,
   /** Every ten minutes for a month. A start reads as many manifests. */
   historyReleases: 4096,
@@ -51,7 +50,7 @@ const STORE_DEFAULTS = {
   historyWeekly: 53,
 } as const satisfies Retention;
 
-/** What is not said is the default. */
+/** The limits, with the default for each one missing. */
 export function retentionOf(options: StoreOptions): Retention {
   return {
     chainBytes: options.chainBytes ?? STORE_DEFAULTS.chainBytes,
@@ -64,8 +63,8 @@ export function retentionOf(options: StoreOptions): Retention {
 }
 
 /**
- * Of a history, oldest first, what is within the limits. A release ages from when the next one took its
- * place.
+ * The entries of a history, oldest first, that are within the limits. A release ages from the time of its
+ * successor.
  */
 export function retained(
   history: readonly HistoryEntry[],

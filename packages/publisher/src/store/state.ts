@@ -1,6 +1,6 @@
 /**
- * A publisher's state: its identity and its store, which go together. Numbers are given once: an identity
- * whose store is lost gives none again, and a store whose identity is lost gets no other.
+ * A publisher's state: its identity and its store, which belong together. Numbers are used once: an identity
+ * whose store is lost releases no more, and a store whose identity is lost gets no other.
  *
  *   identity   store        then
  *   none       none, empty  first start: the store is made, then the identity
@@ -32,10 +32,10 @@ export interface StateOptions extends StoreOptions {
   readonly databases?: ((directory: string) => Databases) | undefined;
 }
 
-/** What a store of protocol 1 is called once it is set aside. */
+/** The name of a store of protocol 1 once it is set aside. */
 const ASIDE = 'store-before-0.3';
 
-/** Whoever has the identity, and makes it. Both may reject. */
+/** Holds the identity, and makes it. Both may reject. */
 export interface IdentityKeeper {
   identity(): Promise<Identity | undefined>;
   make(): Promise<Identity>;
@@ -66,7 +66,7 @@ export function openState(options: StateOptions, nowMs: number): State {
   }
 }
 
-/** Likewise, with the identity in the hands of somebody else. Rejects with what they do, besides. */
+/** Like openState, with an identity that a keeper holds. Rejects also with the keeper's errors. */
 export async function openStateOf(
   keeper: IdentityKeeper,
   options: StateOptions,
@@ -169,9 +169,9 @@ function begin(
 }
 
 /**
- * Epochs are counted from 1, or from a clock: one taken from the clock now is above all that were, unless it
- * was set back. Where the root grants fewer, its last one is; whether that was used before, a subscriber can
- * prove.
+ * An epoch above all that were. Epochs are counted from 1, or taken from a clock, so the present time is
+ * above them unless the clock was set back. If the root's ceiling is lower, it is the ceiling; a subscriber
+ * can prove whether that was used before.
  */
 function epochAboveAll({ root }: Identity, nowMs: number): number {
   return Math.min(root.epochCeiling, Math.max(2, Math.floor(nowMs / 1000)));

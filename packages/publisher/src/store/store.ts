@@ -101,13 +101,13 @@ export interface PastRelease {
   /** Hex. */
   readonly hash: string;
   readonly deltaBytes: number;
-  /** Of all lists, and of all policies. */
+  /** The number of entries of all lists, or of rules of all policies. */
   readonly entries: number;
   readonly rules: number;
   readonly notes: ReleaseNotes;
 }
 
-/** All that a release is rebuilt from. Plain data, for a worker thread. */
+/** Everything that a release is rebuilt from. Plain data, for a worker thread. */
 export interface ReleaseRecipe {
   readonly version: number;
   /** A snapshot first, or the first delta of all; the release last. */
@@ -115,15 +115,15 @@ export interface ReleaseRecipe {
   readonly manifestBytes: Uint8Array;
 }
 
-/** What is written in the transaction of a release. */
+/** Rows written in the transaction of a release. */
 export interface NotedWithRelease {
-  /** Of the rules file. */
+  /** The note about the rules file. */
   readonly taken?: TakenRules | undefined;
   /** Absent: as they are. */
   readonly rows?: Rows | undefined;
 }
 
-/** Where what is known of subscribers is kept, by name. */
+/** Stores the records of subscribers, by name. */
 export interface SubscriberStore {
   storedSubscribers(): Iterable<readonly [string, string]>;
   /** Resolves when it is on disk; undefined removes one. */
@@ -139,7 +139,7 @@ export class Store implements SubscriberStore {
   #index = new ReleaseIndex();
   #parts = new PartVersions();
   #taken: TakenRules | undefined | 'unread' = 'unread';
-  /** What was pushed of the head. */
+  /** The catalogue of the head's pushed part. */
   #pushed: Catalogue | undefined;
   #rows: Rows | undefined;
   /** Cache of `hasTakenParts`, which each status asks for. */
@@ -198,8 +198,8 @@ export class Store implements SubscriberStore {
   }
 
   /**
-   * Whether it was begun for an identity that had released before, and has no release yet. One that was made
-   * before this was kept is told by its epoch.
+   * Whether it was begun for an identity that had released before, and has no release yet. A store older than
+   * this flag is recognised by its epoch.
    */
   get isStartedOver(): boolean {
     const begun = this.#databases.meta.get('begun');
@@ -234,7 +234,7 @@ export class Store implements SubscriberStore {
     this.#putMeta({ behind: encodeKey(key), 'behind keys': keys && Buffer.from(keys.join(''), 'hex') });
   }
 
-  /** What was taken last of the rules file; undefined where nothing was, or the note of it is damaged. */
+  /** The rules file's content released last; undefined if there is none, or if the note is damaged. */
   get takenRules(): TakenRules | undefined {
     if (this.#taken === 'unread') this.#taken = decodeTaken(this.#databases.meta.get('rules'));
     return this.#taken;
@@ -289,7 +289,7 @@ export class Store implements SubscriberStore {
     }
   }
 
-  /** What is known of the releases kept without reading them. */
+  /** The index of the kept releases. */
   get index(): ReleaseIndex {
     return this.#index;
   }
@@ -297,9 +297,9 @@ export class Store implements SubscriberStore {
   // ── Load ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Replays and verifies the head. Undefined where nothing was ever released. Throws StoreError where what
-   * is stored is not what was signed by this identity. An older release that is damaged is left out: nobody
-   * needs it but who goes back to it, or comes from it, and who comes from it is sent a snapshot.
+   * Replays and verifies the head. Undefined if nothing was ever released. Throws StoreError if the stored
+   * bytes are not those that this identity signed. A damaged older release is left out: only a rollback to it
+   * needs it, and a subscriber that holds it is sent a snapshot.
    */
   load(identity: Identity): Release | undefined {
     return atOnce(this.loadPieces(identity));
@@ -307,7 +307,7 @@ export class Store implements SubscriberStore {
 
   /** The same in pieces: a million names take seconds. */
   *loadPieces(identity: Identity): Pieces<Release | undefined> {
-    // What is damaged of these is found now, and not by a session.
+    // Find damage in these rows now, and not in a session.
     for (const name of ['begun', 'behind', 'after'])
       decodeKey(this.#databases.meta.get(name) ?? encodeKey([0, 0]));
     void this.rows;
@@ -315,7 +315,7 @@ export class Store implements SubscriberStore {
     if (headBytes === undefined) return undefined;
     const head = decodeKey(headBytes);
     try {
-      // One by one: what LMDB hands out may be reused by it.
+      // Copied one by one, as LMDB may reuse the memory of its values.
       const all = Array.from(this.#databases.releases.getRange({}), ({ key, value }) =>
         readEntry(keyOf(key), value),
       );
@@ -382,7 +382,7 @@ export class Store implements SubscriberStore {
       const at = keyOf(entry.key);
       if (start !== undefined && compareKeys(at, start) === 0) continue;
       if (compareKeys(at, key) > 0) break;
-      deltas.push(Uint8Array.from(entry.value)); // what LMDB hands out may be reused by it
+      deltas.push(Uint8Array.from(entry.value)); // LMDB may reuse the memory of its values
     }
     return { deltas, startsFromSnapshot: start !== undefined };
   }
@@ -523,7 +523,7 @@ export class Store implements SubscriberStore {
   }
 
   /**
-   * What a version is rebuilt from; undefined where it never was, or is not kept any more. Throws StoreError.
+   * The recipe of a version; undefined if there never was one, or it is no longer kept. Throws StoreError.
    */
   recipe(version: number): ReleaseRecipe | undefined {
     return this.#recipe(this.#index.ofVersion(version));
@@ -562,7 +562,7 @@ export class Store implements SubscriberStore {
   #bytesAt(database: Database<Uint8Array, number[]>, key: ReleaseKey): Uint8Array {
     const bytes = database.get([...key]);
     if (bytes === undefined) throw new StoreError(`release ${key.join('/')} is missing`);
-    return Uint8Array.from(bytes); // what LMDB hands out may be reused by it
+    return Uint8Array.from(bytes); // LMDB may reuse the memory of its values
   }
 
   // ── Subscribers ──────────────────────────────────────────────────────────────────────────────────────────
@@ -582,7 +582,7 @@ export class Store implements SubscriberStore {
 
   // ── Reports ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** What names reported last, by name, at most so many, after one. */
+  /** The stored reports by name, at most `most`, after the name `after`. */
   storedReports(after: string, most: number): readonly (readonly [string, Uint8Array])[] {
     const some = this.#databases.reports.getRange({ start: after, limit: most + 1 });
     return Array.from(some, ({ key, value }) => [key, Uint8Array.from(value)] as const).filter(
@@ -603,7 +603,7 @@ export class Store implements SubscriberStore {
   }
 }
 
-/** A release that is kept; undefined where it is damaged, or stands in another one's place. */
+/** A stored release; undefined if it is damaged, or under another release's number. */
 function readEntry(key: ReleaseKey, value: Uint8Array): HistoryEntry | undefined {
   try {
     const stored = decodeStored(value);
@@ -620,7 +620,7 @@ function changedKey(part: PartId): string {
   return `changed ${partText(part)}`;
 }
 
-/** Entries of all lists, and rules of all policies. */
+/** The number of entries in all lists, and of rules in all policies. */
 function countsOf({ records }: Catalogue): { readonly entries: number; readonly rules: number } {
   let entries = 0;
   let rules = 0;
@@ -631,7 +631,7 @@ function countsOf({ records }: Catalogue): { readonly entries: number; readonly 
   return { entries, rules };
 }
 
-/** What is taken, with what its parts are now, unless that is known from before. */
+/** The note with the digest of its parts now, unless it has one. */
 function withContent(taken: TakenRules, catalogue: Catalogue | undefined): TakenRules {
   return { ...taken, content: taken.content ?? (catalogue && partsContent(catalogue, taken.parts)) };
 }

@@ -1,4 +1,4 @@
-/** What the values in the store's databases mean: keys, releases and notes, to bytes and back. */
+/** The encoding of values in the store's databases: keys, releases and notes, to bytes and back. */
 
 import type { Identity } from '@rulecast/program/identity';
 import {
@@ -18,10 +18,10 @@ export class StoreError extends Error {
   readonly code = 'store';
 }
 
-/** Where a release stands in the store's order. */
+/** The place of a release in the store's order. */
 export type ReleaseKey = readonly [epoch: number, version: number];
 
-/** What the store keeps of one release besides its content. */
+/** The stored record of one release besides its content. */
 export interface StoredRelease {
   /** As signed; never re-encoded. */
   readonly manifestBytes: Uint8Array;
@@ -29,7 +29,7 @@ export interface StoredRelease {
   readonly deltaBytes: number;
   /** The least work of its delta as a step of a transfer. CONTENT.md "Budget". */
   readonly stepWork: number;
-  /** Of all lists, and of all policies. */
+  /** The number of entries of all lists, or of rules of all policies. */
   readonly entries: number;
   readonly rules: number;
 }
@@ -37,12 +37,12 @@ export interface StoredRelease {
 /** Changed parts that are noted of a release: some 100 kB of one that changes all. Our choice. */
 export const CHANGED_PARTS_KEPT = 4096;
 
-/** What made a release and what it changed, for people: `rulectl history` shows it. */
+/** The cause and the changes of a release, for people: `rulectl history` shows them. */
 export interface ReleaseNotes {
   readonly cause: ReleaseCause;
   /** More about the cause, at most 512 bytes of UTF-8; may be empty. */
   readonly detail: string;
-  /** Who asked for it, if anybody did. */
+  /** The caller, if any. */
   readonly by?: string | undefined;
   /** Why, in their words; at most MESSAGE_MAX_BYTES of UTF-8. */
   readonly message?: string | undefined;
@@ -65,10 +65,7 @@ export interface HistoryEntry {
   readonly createdAtMs: number;
   /** As its manifest says; 0: it is the first of its epoch. */
   readonly previousVersion: number;
-  /**
-   * What it counts in the budget of a transfer, and its delta as a step of one, at least. CONTENT.md
-   * "Budget".
-   */
+  /** Its cost in the budget of a transfer, and that of its delta as a step, at least. CONTENT.md "Budget". */
   readonly totals: Totals;
   readonly stepWork: number;
 }
@@ -125,7 +122,7 @@ export function decodeKey(bytes: Uint8Array): ReleaseKey {
   return key;
 }
 
-/** Of the head: by part, the version that gave it its content. */
+/** For the parts of the head: the version that gave each its content. */
 export function encodeChanged(head: ReleaseKey, changed: Float64Array): Uint8Array {
   return Buffer.from(Float64Array.of(...head, ...changed).buffer);
 }

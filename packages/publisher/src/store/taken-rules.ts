@@ -1,6 +1,6 @@
 /**
- * What was taken last of the rules file, as a row of the store. It is written in the transaction of the
- * release that it made, so that no crash, and no older store that is put back, parts the two.
+ * The rules file's content released last, as a row of the store. It is written in the transaction of its
+ * release, so that neither a crash nor a restored store separates the two.
  */
 
 import { createHash } from 'node:crypto';
@@ -8,13 +8,13 @@ import type { OwnedParts } from '@rulecast/formats';
 import { type Catalogue, hexOf, PartKind, type PartRecord } from '@rulecast/protocol';
 
 export interface TakenRules {
-  /** Of the document and the files that it names. */
+  /** The digest of the document and the files that it names. */
   readonly digest: string;
   /** The parts that it gave. */
   readonly parts: OwnedParts;
   /** Parts that it gave before and nobody pushed since: a rollback may bring them back. */
   readonly former: OwnedParts;
-  /** Digest of what its parts were then: another one is in force after a rollback. */
+  /** The digest of its parts then: after a rollback the parts in force have another one. */
   readonly content?: string | undefined;
 }
 

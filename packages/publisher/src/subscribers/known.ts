@@ -1,7 +1,7 @@
 /**
- * What is known of subscribers, kept over restarts: written some time after a change, all changes of that
- * time at once, so that no message costs a write. What is lost of it, or damaged, is as if it had not been
- * known; nothing else depends on it.
+ * Records of subscribers, kept over restarts: written some time after a change, all changes of that time at
+ * once, so that no message costs a write. A lost or damaged record is as if it had never been; nothing else
+ * depends on it.
  */
 
 import type { StoredSubscriber, Subscribers } from '@rulecast/sessions';
@@ -9,7 +9,7 @@ import type { Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import type { SubscriberStore } from '../store/store.ts';
 
-/** Changes gather for so long: what a crash loses of them, the subscriber says again when it is back. */
+/** Changes gather for so long: a subscriber repeats what a crash loses when it reconnects. */
 const WRITE_AFTER_MS = 2000;
 
 export interface KnownSubscribersOptions {

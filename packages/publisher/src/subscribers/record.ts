@@ -32,7 +32,7 @@ export function subscriberRecords(
     }));
 }
 
-/** A status record, but for what is asked of all together. */
+/** The status record of one subscriber, without the fields that need all subscribers. */
 function recordOf(
   entry: SubscriberEntry,
   head: Release | undefined,
