@@ -1,24 +1,8 @@
 /**
  * The management side: pushes and lists of sources become signed releases, which are served to subscribers.
- *
- * Begin with release/publisher.ts, then release/commit.ts; sessions are a package of their own.
- *
- *   push, list ─▶ rule set ─names─▶ draft ─guards─▶ commit: digests, signature ─▶ store, flushed ─▶ OFFER ─WANT─▶ transfer ─▶ APPLIED
- *
- * names/        what names stand for: DNS, when it is asked, what stands in for an answer
- * guards/       what there is against a draft: losses, openings, packets that must get through
- * signer/       who has the keys that sign: a process of its own (signer-main.ts), and the way to it
- * blocks/       what is blocked, allowed and cut off by one line: rows, and rules made of them
- * store/        the identity and the releases on disk, and what was permitted
- * subscribers/  what is known of each subscriber: kept, and shown
- * counts/       what firewalls count, added up; how often things happened here
- * release/      from a rule set to the next release; its history; the class Publisher
- * fleet/        the names that report what they have in force
- * admission/    who may use rulectl, and for what
- * sessions/     the publisher as its sessions see it
- * control/      one connection of `rulectl`, and what its requests share
- * requests/     a file for each request
- * daemon/       the configuration, and the sources that are read by it; daemon.ts is the process
+ * Begin with release/publisher.ts, the class Publisher, then release/desk.ts and release/commit.ts, which
+ * turn a rule set into the next release. daemon.ts is the process, requests/ has a file for each request of
+ * `rulectl`; sessions with subscribers are the package sessions.
  */
 
 export type { IngestNote, PushedFile, PushInput } from '@rulecast/formats';

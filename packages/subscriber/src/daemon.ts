@@ -1,6 +1,6 @@
 /**
  * `rulecast-subscriber`: the subscriber as a process. It verifies, compiles and answers lookups; with
- * --enforce, it also has the kernel enforce what it verified.
+ * --enforce, the kernel enforces the release too.
  */
 
 import { existsSync } from 'node:fs';

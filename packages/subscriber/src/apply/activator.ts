@@ -1,10 +1,10 @@
 /**
- * What is in force, and how that changes: by a release, by an environment that changed, by a restart. It has
- * the steps of commit.ts, which has their order; one change is made after the other.
+ * Keeps the release in force, and replaces it: by a new release, for a changed environment, or after a
+ * restart. It implements the steps of commit.ts, which has their order; changes are made one at a time.
  *
- * A mark that cannot be written leaves the release in force and says that it was not persisted. A chain of
- * release files that has grown heavy becomes one snapshot later, when nobody waits for it.
- * docs/explain/design.md "The subscriber".
+ * If the mark cannot be written, the release stays in force and is reported as not persisted. A heavy chain
+ * of release files is replaced by one snapshot later, when nothing waits for it. docs/explain/design.md "The
+ * subscriber".
  */
 
 import {
@@ -46,7 +46,7 @@ export interface ActiveRelease {
   readonly appliedAtMs: number;
 }
 
-/** How long the steps took, in milliseconds. */
+/** An applied release, and how long each step took, in milliseconds. */
 export interface ApplyReport extends CommitFigures {
   readonly release: ActiveRelease;
 }
@@ -56,7 +56,7 @@ export interface ActivatorOptions {
   readonly content: Content;
   readonly state: StateDirectory | undefined;
   readonly sink: Sink | undefined;
-  /** Whether what is in force may be shut, and is from the start on. */
+  /** Whether `shut` may close the firewall; this holds from the start. */
   readonly mayShut: boolean;
   /** Most entries and rules of a release. */
   readonly entriesMax: number;
@@ -81,18 +81,18 @@ const KEPT_STREAMS_MAX = 64;
 
 export class Activator {
   active: ActiveRelease | undefined;
-  /** What the table in force was compiled for. */
+  /** The environment that the table in force was compiled for. */
   compiledFor: Environment = { now: 0, dns: [] };
-  /** Of the table in force. */
+  /** Generation of the table in force. */
   generation = 0;
   #preparedFor: Environment = this.compiledFor;
-  /** What is being put in force. */
+  /** The release that is being put in force. */
   #candidate: Candidate | undefined;
   readonly #floor: Floor;
   #turn: Promise<unknown> = Promise.resolve(); // the last that was asked for, see inTurn
   #compacting: Promise<void> | undefined;
   readonly #options: ActivatorOptions;
-  /** What makes the release in force of what is kept on disk, or of nothing. */
+  /** The streams that rebuild the release in force, on top of a release on disk or of nothing. */
   #kept: { readonly from: Uint8Array | undefined; readonly streams: readonly Uint8Array[] } = {
     from: undefined,
     streams: [],
@@ -156,7 +156,7 @@ export class Activator {
   }
 
   /**
-   * Enforces what is shut in place of what is in force, or that again: a new generation, no new version.
+   * Starts or ends enforcing the shut rule set in place of the release: a new generation, no new version.
    * Rejects as `refresh`.
    */
   shut(isShut: boolean): Promise<void> {
@@ -174,8 +174,8 @@ export class Activator {
   }
 
   /**
-   * One after the other: the table and the sink hold one prepared generation, which nobody else may replace
-   * before its flip.
+   * Runs steps one at a time: table and sink hold one prepared generation, which must flip before another is
+   * prepared.
    */
   #inTurn<T>(step: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(step);
@@ -185,7 +185,7 @@ export class Activator {
 
   async #applyNow(candidate: Candidate): Promise<ApplyReport> {
     const { state } = this.#options;
-    // Else there is no chain of files that the stream can go on.
+    // Otherwise there is no chain of files to append the stream to.
     const isChained = this.active?.persisted === true && state?.isChainFull === false;
     const keepsStream = state === undefined || candidate.base === undefined || isChained;
     this.#candidate = candidate;
@@ -237,7 +237,7 @@ export class Activator {
     return [made, clock.monotonicMs() - sinceMs];
   }
 
-  /** From here on lookups are answered by it, so it is said to be in force, though not yet marked on disk. */
+  /** From here on it answers lookups, so it is reported as in force, though not yet marked on disk. */
   #putInForce(
     offer: VerifiedOffer,
     facts: ReleaseFacts,
@@ -273,7 +273,7 @@ export class Activator {
     return { hash, manifestBytes, streams: [...chain.map(({ stream }) => stream), ...streams] };
   }
 
-  /** What is not marked on disk is kept here, until it is heavy. */
+  /** Keeps the stream in memory while it is not marked on disk, until the chain is heavy. */
   #keep(): void {
     if (this.#candidate === undefined) return;
     const { base, stream } = this.#candidate;
@@ -284,8 +284,7 @@ export class Activator {
   }
 
   /**
-   * Replaces a heavy chain of release files by one snapshot, beside everything else. What fails leaves the
-   * chain.
+   * Replaces a heavy chain of release files by one snapshot, in the background. A failure leaves the chain.
    */
   #compactLater(): void {
     const { active } = this;
@@ -411,7 +410,7 @@ export class Activator {
     const { generation } = compiled;
     this.compiledFor = this.#preparedFor;
     this.generation = generation;
-    // Where its owner has died, the next one begins with what is in force.
+    // If the content thread has died, its successor starts from the release in force anyway.
     content.ask('flipped', { generation }).catch(() => undefined);
   }
 }

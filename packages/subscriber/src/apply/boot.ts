@@ -1,6 +1,6 @@
 /**
- * What is in force before the first release, and with a release that decides nothing: one rule set that drops
- * or accepts everything, in both directions.
+ * The rule set in force before the first release, and under a release that decides nothing: it drops or
+ * accepts everything, in both directions.
  */
 
 import {

@@ -6,11 +6,11 @@
  *       │               │            └───────────────┴─ fails ─▶ undo ─▶ refused
  *       └───────────────┴─ fails ─▶ refused
  *
- * What is verified is drafted meanwhile: its bytes are on disk beside the place that they get if they are
- * what was signed. What is prepared are table, sink and disk, beside each other: each takes what a large
- * release takes longest, and what a small one takes is to wait for the disk. Nothing is in force before the
- * flip, which cannot fail; nothing is refused after it. What goes to disk is there before the sink commits,
- * so that a restart never finds less than what was enforced. activator.ts has the steps.
+ * While a release is verified, its bytes are drafted: written beside their final place, which they get if the
+ * signature holds. Then table, sink and disk are prepared in parallel: each is slow for a large release, and
+ * a small one only waits for the disk. Nothing is in force before the flip, which cannot fail; nothing is
+ * refused after it. A release is on disk before the sink commits, so that a restart never finds less than was
+ * enforced. activator.ts has the steps.
  */
 
 import { ErrorCode, ProtocolError } from '@rulecast/protocol';
@@ -27,8 +27,8 @@ export interface Candidate {
 }
 
 /**
- * Whose fault it is that a release is not in force: what the key signed cannot be taken, which is so for
- * good; the stream that came does not make it; or this host cannot.
+ * Who is at fault: `signed`, the release itself, which can never be applied; `stream`, the transfer, which
+ * does not make the release; `host`, this machine.
  */
 export type Blame = 'signed' | 'stream' | 'host';
 
@@ -48,18 +48,18 @@ export class RefusedError extends Error {
   }
 }
 
-/** How long the steps took, in milliseconds, and what they made. */
+/** The time of each step in milliseconds, and its results. */
 export interface CommitFigures {
   /** Without what drafting took beyond it. */
   readonly verifyMs: number;
-  /** Of table and sink. */
+  /** Compiling the table and planning the sink. */
   readonly compileMs: number;
   readonly flipMs: number;
-  /** Of the table in force. */
+  /** Generation of the table in force. */
   readonly generation: number;
 }
 
-/** What a commit consists of. Those that return a promise may reject, but for `undo` and `mark`. */
+/** The steps of a commit. Those that return a promise may reject, except `undo` and `mark`. */
 export interface CommitSteps {
   /** `draft` is written meanwhile, beside its place; it is gone again where this rejects. */
   verify(
@@ -75,7 +75,7 @@ export interface CommitSteps {
   ): Promise<{ readonly compiled: Compiled } & Pick<CommitFigures, 'compileMs'>>;
   /** The sink enforces. */
   commit(): Promise<void>;
-  /** Forgets what the sink made ready, and what was written. */
+  /** Discards the prepared sink and the written files. */
   undo(offer: VerifiedOffer): Promise<void>;
   flip(
     offer: VerifiedOffer,
@@ -128,8 +128,8 @@ function hostFault(cause: unknown): RefusedError {
 }
 
 /**
- * What was signed fits: a stream that takes more is at fault, and so is one that ends the verifier in
- * whatever other way.
+ * The fault of a failed verification. A signed release fits in memory, so a stream that needs more is at
+ * fault, as is one that crashes the verifier.
  */
 function verifyFault(cause: unknown): RefusedError {
   if (cause instanceof SignedFault) return new RefusedError(cause.code, 'signed', cause);

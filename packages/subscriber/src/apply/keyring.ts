@@ -1,7 +1,6 @@
 /**
- * Whom this subscriber believes: the roots from the one that its trust line names to the newest. Each was
- * signed by the keys of the one before, and is kept before anything that it allows is looked at. WIRE.md
- * "Roots".
+ * The keys that this subscriber trusts: the roots from the one in its trust line to the newest. Each root is
+ * signed by the keys of the one before, and is stored before anything under it is accepted. WIRE.md "Roots".
  */
 
 import {
@@ -18,7 +17,7 @@ import {
   withRoot,
 } from '@rulecast/protocol';
 
-/** Where roots are kept, in order. */
+/** Stores roots, in order. */
 export interface RootShelf {
   readRoots(): readonly Signed[];
   /** On disk when it resolves. Throws StateError. */
@@ -51,7 +50,7 @@ export class Keyring {
     return this.#roots.at(-1)?.root;
   }
 
-  /** What HELLO says of it. */
+  /** The newest root, for HELLO. */
   get known(): { readonly hash: Uint8Array; readonly number: number | undefined } {
     const newest = this.#roots.at(-1);
     return { hash: newest?.hash ?? this.trust.rootHash, number: newest?.root.number };
@@ -76,7 +75,7 @@ export class Keyring {
     return root !== undefined && isSignedBy(root, 'release', signed);
   }
 
-  /** Whether it was said by who may say now what is newest. */
+  /** Whether a freshness key of the present root signed it. */
   isFreshness(signed: Signed): boolean {
     const { root } = this;
     return root !== undefined && isSignedBy(root, 'freshness', signed);

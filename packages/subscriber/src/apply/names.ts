@@ -1,4 +1,4 @@
-/** What judges names by the release in force, beside a sink or alone: `rulecast-dns`, through its feed. */
+/** Judges names by the release in force, beside a sink or alone: `rulecast-dns`, through its feed. */
 
 import type { RuleSet } from '@rulecast/rules';
 import type { Sink, SinkRelease } from './sink.ts';
@@ -8,15 +8,18 @@ export interface NameEnforcer {
   isThere(): boolean;
   /** This is in force: resolves once names are judged by it, or it is no use to wait. Does not throw. */
   follow(ruleSet: RuleSet): Promise<void>;
-  /** Why names are not judged by what was told last, and since when; undefined: they are, or need not be. */
+  /**
+   * Why names are not judged by the last committed rule set, and for how long; undefined: they are, or need
+   * not be.
+   */
   trouble(): { readonly text: string; readonly forMs: number } | undefined;
-  /** What was counted of names, by name, which begins with `dns`. */
+  /** Counters of names; their names begin with `dns`. */
   counters(): Readonly<Record<string, number>>;
 }
 
 /**
- * A sink that has names judged by what it enforces, of which `ruleSet` gives what is about names. Packets go
- * first: where names cannot follow, what stops packets is in force all the same, and the trouble is told.
+ * A sink that also passes the names part of its rules, from `ruleSet`, to `rulecast-dns`. Packets go first:
+ * if names fail, the packet rules are in force all the same, and the trouble is reported.
  */
 export function sinkWithNames(
   sink: Sink | undefined,
@@ -35,7 +38,7 @@ export function sinkWithNames(
     ...(sink?.boot && { boot: (release: SinkRelease) => sink.boot?.(release) ?? Promise.resolve() }),
     async prepare(release) {
       await sink?.prepare(release);
-      prepared = await ruleSet(); // by now: whom it asks may die before the commit, or at it
+      prepared = await ruleSet(); // read now, as the thread that has it may die before the commit
     },
     async commit() {
       await sink?.commit();

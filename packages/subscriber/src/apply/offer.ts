@@ -1,6 +1,6 @@
 /**
- * What an offer has to be before anything of it is wanted: signed by the trusted key, of the trusted lineage,
- * and newer than what was in force.
+ * The checks of an offer before any of it is requested: signed by a trusted key, of the trusted lineage, and
+ * newer than any release that was in force.
  */
 
 import {
@@ -53,7 +53,7 @@ export function checkGranted(epoch: number, root: Root | undefined): void {
   );
 }
 
-/** What a release is marked as once it is in force. */
+/** The mark of a release once it is in force. */
 export function markOf({ hash, manifest, manifestBytes, signatures }: VerifiedOffer): ActiveMark {
   const { lineage, epoch, version } = manifest;
   return { lineage, hash, epoch, version, manifestBytes, signatures };
@@ -74,13 +74,13 @@ export class Floor {
    */
   #foreign: string | undefined;
 
-  /** `isReleased` says whether something was released by who may now. */
+  /** `isReleased` tells whether a present release key signed something. */
   constructor(trust: Trust, isReleased: (signed: Signed) => boolean) {
     this.#trust = trust;
     this.#isReleased = isReleased;
   }
 
-  /** What a key released that has no right to it any more is no floor: it may be a thief's. */
+  /** The mark, unless its key has lost the right to release: then it may be a thief's, and is no floor. */
   get standing(): ActiveMark | undefined {
     if (this.mark === undefined) return undefined;
     const { signatures, manifestBytes } = this.mark;

@@ -1,6 +1,6 @@
 /**
- * What of a state directory comes back into force: what it marks active, verified like something received;
- * where that is damaged in both places, the newest release before it that is whole.
+ * Restores the release in force from the state directory: the one marked active, verified as if it were
+ * received. If both copies are damaged, the newest intact release before it is restored.
  */
 
 import { compareRelease, ProtocolError } from '@rulecast/protocol';
@@ -19,8 +19,8 @@ export interface Restorable {
 }
 
 /**
- * Finds what was in force, and sets the floor by it, also where nothing can be restored. Undefined where
- * there is nothing. Throws StateError and ProtocolError.
+ * Finds the release to restore, and sets the floor even if none can be. Undefined if the directory is empty.
+ * Throws StateError and ProtocolError.
  */
 export async function findRestorable(
   state: StateDirectory,
@@ -80,7 +80,7 @@ async function firstWhole(
   throw fault;
 }
 
-/** What a stored release would be marked as; undefined where nobody believed has signed it. */
+/** The mark that a stored release would have; undefined if no trusted key signed it. */
 function signedMark(stored: StoredRelease, keyring: Keyring): ActiveMark | undefined {
   try {
     return markOf(verifyKept(stored, keyring));
@@ -90,7 +90,9 @@ function signedMark(stored: StoredRelease, keyring: Keyring): ActiveMark | undef
   }
 }
 
-/** What was released under any of the roots was verified when it came, and stays in force. */
+/**
+ * Verifies a stored release by any root, past or present: it was verified when it came, and stays in force.
+ */
 function verifyKept({ manifestBytes, signatures }: StoredRelease, keyring: Keyring): VerifiedOffer {
   const { lineage } = keyring.trust;
   return verifySigned(manifestBytes, signatures, lineage, (signed) => keyring.wasReleased(signed));

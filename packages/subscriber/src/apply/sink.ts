@@ -1,8 +1,8 @@
-/** What enforces a release outside this process, as the subscriber needs it (nftables is one). */
+/** The sink: the interface to an enforcer outside this process, such as nftables. */
 
 import type { Address, Environment, RuleSet } from '@rulecast/rules';
 
-/** What a sink is to enforce. */
+/** A release for the sink to enforce. */
 export interface SinkRelease {
   /** Manifest hash, 32 bytes; the sink keeps it with what it enforces, so that a restart can reconcile. */
   readonly hash: Uint8Array;
@@ -40,19 +40,19 @@ export interface Sink {
   /** Forgets what was prepared. Does not throw. */
   discard(): Promise<void>;
   /**
-   * Enforces what holds before the first release; a sink that still enforces a release of an earlier life may
-   * keep that. Where it rejects, there is no subscriber.
+   * Enforces the boot rule set before the first release; a sink that still enforces a release of an earlier
+   * process may keep that. If it rejects, the subscriber does not start.
    */
   boot?(release: SinkRelease): Promise<void>;
   /** Names are judged by what was committed, by a program that may have started for it. Does not throw. */
   namesFollow?(): Promise<void>;
-  /** Since when, and why, what was committed last is not enforced, or not known to be; undefined: it is. */
+  /** Why, and for how long, the last commit is not enforced, or not known to be; undefined: it is. */
   trouble?(): { readonly text: string; readonly forMs: number } | undefined;
   /** The lists of names by which an address is open to a qube now. May reject. */
   toldTo?(qube: Address, address: Address): Promise<readonly ToldName[]>;
   /**
-   * What `rulectl status --counters` shows of the sink, in place of the lookups of the table: at most 61, by
-   * names of 1 to 32 of `A-Z a-z 0-9 . _ -`, the first a letter.
+   * Counters for `rulectl status --counters`, shown in place of the table's lookups: at most 61, named by 1
+   * to 32 of `A-Z a-z 0-9 . _ -`, the first a letter.
    */
   counters?(): Readonly<Record<string, number>> | Promise<Readonly<Record<string, number>>>;
 }

@@ -1,6 +1,6 @@
 /**
- * What time it is, by two clocks: the wall clock, which may be set, and the time since boot, which runs
- * through suspend and which nobody sets. Rules with an expiry take of the two the one that opens nothing.
+ * The time by two clocks: the wall clock, which may be set, and the time since boot, which runs through
+ * suspend and cannot be set. A rule with an expiry uses whichever of the two opens nothing.
  * docs/contribute/adr/0011-rules-end-by-two-clocks.md
  *
  *   wall clock          ──▶ later ──▶ what accept rules end by, never below what has ended in this boot
@@ -23,7 +23,7 @@ export interface Clocks {
   readonly bootId: string | undefined;
 }
 
-/** What outlives the process. */
+/** The state that outlives the process. */
 export interface StoredClock {
   readonly bootId: string;
   /** Both clocks at one moment of that boot, in milliseconds. */
@@ -38,7 +38,7 @@ export class FirewallClock {
   readonly #anchor: { readonly wallMs: number; readonly bootMs: number };
   #ended: number;
 
-  /** `stored` is what an earlier process left, of whatever boot. */
+  /** `stored` is the state of an earlier process, from this boot or another. */
   constructor(clocks: Clocks, stored: StoredClock | undefined) {
     this.#clocks = clocks;
     const bootMs = clocks.bootMs();
@@ -58,7 +58,10 @@ export class FirewallClock {
     };
   }
 
-  /** How far the wall clock is ahead of the time counted since boot, in milliseconds; negative: behind. */
+  /**
+   * How far the wall clock is ahead of the anchor plus the time since boot, in milliseconds; negative:
+   * behind.
+   */
   get aheadMs(): number {
     return this.#clocks.wallMs() - this.#countedMs();
   }
@@ -73,7 +76,7 @@ export class FirewallClock {
     return true;
   }
 
-  /** What to keep; undefined where it would be of no use. */
+  /** The state to store; undefined without a boot id, as it would be useless. */
   get stored(): StoredClock | undefined {
     const { bootId } = this.#clocks;
     return bootId === undefined ? undefined : { bootId, ...this.#anchor, ended: this.#ended };

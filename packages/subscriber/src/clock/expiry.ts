@@ -5,7 +5,7 @@
 
 import { type Action, type Environment, formsOf, type RuleSet, timeFor } from '@rulecast/rules';
 
-/** What clocks show, in seconds since 1970. */
+/** The times of both clocks, in seconds since 1970. */
 export type Times = Omit<Environment, 'dns'>;
 
 const ACTIONS = ['accept', 'drop'] as const;
@@ -20,7 +20,7 @@ export function endsOf(ruleSet: RuleSet): Ends {
   return { accept: sorted(ends.accept), drop: sorted(ends.drop) };
 }
 
-/** The ends of all rules of one rule set. */
+/** The expiry times of all rules of one rule set. */
 export class Expiries {
   readonly #ends: Ends;
 
@@ -55,7 +55,7 @@ export class Expiries {
     return this.#ends.drop.length > 0 || this.#ended('accept', times) < this.#ends.accept.length;
   }
 
-  /** How many of the ends have come. */
+  /** The number of expiry times that have passed. */
   #ended(action: Action, times: Times): number {
     const ends = this.#ends[action];
     const time = timeFor(action, times);

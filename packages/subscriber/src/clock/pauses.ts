@@ -1,4 +1,4 @@
-/** Pauses after failures in a row: of streams that do not verify, and of threads that die with the rules. */
+/** Growing pauses after failures in a row: of streams that do not verify, and of content threads that die. */
 
 import type { After } from '@rulecast/protocol';
 

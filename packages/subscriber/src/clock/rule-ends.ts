@@ -1,7 +1,7 @@
 /**
- * Rules that end while they are in force: the table is compiled anew when one has, by the two clocks of
- * clock.ts, which are looked at every few seconds while that can make a difference. What accept rules have
- * ended is stored, so that none comes back in this boot.
+ * Rules that end while they are in force: the table is then compiled anew. The two clocks of clock.ts are
+ * read every few seconds while a rule has still to end. The latest expiry of an accept rule is stored, so
+ * that none comes back in this boot.
  */
 
 import type { After } from '@rulecast/protocol';
@@ -21,7 +21,7 @@ export interface RuleEndsOptions {
     | undefined;
   /** The times that the table in force was compiled for. */
   readonly compiledFor: () => Times;
-  /** Compiles what is in force for the times now. Rejects where that fails; then the table is as it was. */
+  /** Compiles the rule set in force for the present times. If that rejects, the table is unchanged. */
   readonly compile: () => Promise<void>;
   /** Keeps the clock over a restart. */
   readonly store: (clock: StoredClock) => Promise<void>;
@@ -95,8 +95,8 @@ export class RuleEnds {
   }
 
   /**
-   * What cannot be stored is said: until the next boot a restart of this process would count anew. Does not
-   * reject.
+   * Stores the clock's state. A failure is logged, as a restarted process would then count anew until the
+   * next boot. Does not reject.
    */
   storeClock(): Promise<void> {
     const { clock, store, logger } = this.#options;
@@ -131,7 +131,7 @@ export class RuleEnds {
     this.#cancel();
   }
 
-  /** Likewise; resolves when the clock is stored, or was said not to be. */
+  /** Stops, and resolves when the clock is stored, or logged as not stored. */
   async close(): Promise<void> {
     this.stop();
     await this.#storing;

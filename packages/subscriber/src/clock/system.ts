@@ -1,4 +1,4 @@
-/** The clocks and the chance of this machine, for who hands in none. */
+/** The clocks and the random source of this machine, used by default. */
 
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';

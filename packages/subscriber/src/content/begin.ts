@@ -1,4 +1,4 @@
-/** The owner with what it needs of other packages, which only those load that use it. */
+/** Creates the content owner, and imports the packages it needs only in the thread that uses them. */
 
 import type { ContentQuestions } from './messages.ts';
 import { ContentOwner, type OwnerParts } from './owner.ts';

@@ -1,6 +1,6 @@
 /**
- * The thread of content.ts: one question a message. Where it cannot begin in place of an owner before it, it
- * dies, so that another thread tries it. Runs from the built package.
+ * The thread of content.ts: one question a message. If it cannot start from the state of its predecessor, it
+ * dies, so that another thread tries. Runs from the built package.
  */
 
 import { parentPort } from 'node:worker_threads';

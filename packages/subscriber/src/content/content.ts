@@ -1,11 +1,11 @@
 /**
- * Who owns the content, as the event loop has it: a thread that is asked one question at a time, releases
- * before what people ask.
+ * The event loop's side of the content thread, which owns the rule sets: one question at a time, those of
+ * releases before those of people.
  *
- * When the thread dies, the question that it was at fails, and another thread begins, without being asked
- * anything: the first at once, those that follow soon after it with pauses. The table's memory stays, so that
- * readers notice nothing; the release in force is verified again from what was kept, and then compiled and
- * planned anew. In a pause releases wait, and what people ask is refused.
+ * When the thread dies, its current question fails and another thread starts by itself: the first at once,
+ * later ones after pauses. The table's memory stays, so that readers notice nothing; the release in force is
+ * verified again from what was kept, and then compiled and planned anew. During a pause releases wait, and
+ * questions of people are refused.
  */
 
 import { ErrorCode, ProtocolError, STEADY_CLOCK, type SteadyClock } from '@rulecast/protocol';
@@ -20,9 +20,9 @@ import {
   errorOf,
 } from './messages.ts';
 
-/** What a new owner is to have, where there was one before. */
+/** The state that a new thread takes over from its predecessor. */
 export interface Kept {
-  /** What is in force; undefined where there is nothing. May throw. */
+  /** The release in force; undefined if there is none. May throw. */
   readonly active: () => ContentQuestions['restore']['asks'] | undefined;
   /** Aborted before `close`: ends a pause. */
   readonly closing: AbortSignal;
@@ -36,7 +36,7 @@ export interface Kept {
 }
 
 export interface Content {
-  /** Of the table, from `begin` on. */
+  /** The handle of the table, from `begin` on. */
   readonly handle: TableHandle;
   /** Rejects with TableEngineError. */
   begin(options: ContentOptions, kept: Kept): Promise<void>;
@@ -51,16 +51,16 @@ export interface Content {
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
 const THREAD_FILE = new URL('../../dist/content/content-thread.js', import.meta.url);
 /**
- * Verifying says after each step that it goes on. The longest step, decoding 16 million hosts, takes a second
- * here. What all steps may take together is bounded by the Budget.
+ * Verifying reports progress after each step. The longest step, decoding 16 million hosts, takes a second
+ * here. The Budget bounds all steps together.
  */
 const VERIFY_SILENCE_MS = 30_000;
-/** Of all else, which is about what was verified: ends a thread that hangs. */
+/** The limit for other questions, about verified content: ends a thread that hangs. */
 const SILENCE_MS = 600_000;
-/** What waits for releases. */
+/** Questions of people, which wait while a release is in work. */
 const QUESTIONS: readonly ContentKind[] = ['explain', 'hits', 'stats', 'evict'];
 
-/** What runs the owner: a ThreadHost, or what a test puts in its place. */
+/** Runs the owner: a ThreadHost, or a test's replacement. */
 export type ContentHost = Pick<ThreadHost<ContentReply>, 'run' | 'close'>;
 
 export interface ThreadContentOptions {
@@ -148,8 +148,8 @@ export class ThreadContent implements Content {
   }
 
   /**
-   * What is in force now was compiled by an owner that died since, and this one began with what was in force
-   * before. It would put that back, and write over memory that readers look at: another begins in its thread.
+   * Restarts the thread. The table in force was compiled by a thread that died since, and its successor
+   * started from an older release. It would flip back to that, and overwrite memory that readers use.
    */
   async #refused(line: ThreadLine<ContentReply>, error: unknown): Promise<never> {
     if (!line.isGone) await this.#restart(line);

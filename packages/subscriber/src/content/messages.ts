@@ -1,6 +1,6 @@
 /**
- * What is asked of the owner of the content, and what it answers: plain data, which crosses to its thread as
- * copies, and large arrays by being moved.
+ * The questions to the content owner, and its answers: plain data, copied to and from its thread, except
+ * large arrays, which are moved.
  *
  *   verify ─▶ candidate ─ aim ─ compile ─▶ prepared ─ flipTable ─ flipped ─▶ active
  *                └──────────── dropped ──▶ forgotten
@@ -21,7 +21,7 @@ import {
 import type { Ends } from '../clock/expiry.ts';
 import { SignedFault } from '../verify/verify.ts';
 
-/** What is known of a rule set without having it. */
+/** Facts about a rule set, for code that does not have it. */
 export interface ReleaseFacts {
   /** Packets alone cannot enforce it: names are to be judged. */
   readonly needsDns: boolean;
@@ -32,9 +32,9 @@ export interface ReleaseFacts {
 
 export interface ContentOptions {
   readonly table: TableOptions;
-  /** What is enforced before the first release, and with every release that decides nothing. */
+  /** The rule set before the first release, and under every release that decides nothing. */
   readonly boot: RuleSet;
-  /** What is enforced in place of every release while that is shut. */
+  /** The rule set in place of any release while the firewall is shut. */
   readonly shut: RuleSet;
   /** For the plans of a sink that has them made here, as @rulecast/nftables says; undefined: none are. */
   readonly plans: unknown;
@@ -42,7 +42,7 @@ export interface ContentOptions {
   readonly judgesNames: boolean;
 }
 
-/** Generation and place of what was compiled. */
+/** The generation and the place of a compiled table. */
 export interface Compiled extends TableFlip {
   readonly generation: number;
 }
@@ -65,7 +65,7 @@ export interface ContentQuestions {
     };
     readonly answer: ReleaseFacts;
   };
-  /** Verifies what was kept; what it makes is active. */
+  /** Verifies a stored release, which becomes the active one. */
   restore: {
     readonly asks: {
       readonly hash: Uint8Array;
@@ -76,7 +76,7 @@ export interface ContentQuestions {
   };
   /** A whole release as a stream that starts from nothing. */
   snapshot: { readonly asks: { readonly of: 'active' | 'candidate' }; readonly answer: Uint8Array };
-  /** What is to be enforced next: for `plans`, `ruleSet`, `names` and `compile`. */
+  /** Selects the rule set for `plans`, `ruleSet`, `names` and `compile`. */
   aim: {
     readonly asks: {
       readonly at: 'boot' | 'active' | 'candidate';
@@ -86,7 +86,10 @@ export interface ContentQuestions {
     readonly answer: undefined;
   };
   compile: { readonly asks: object; readonly answer: Compiled };
-  /** What was compiled last is in force, by `flipTable`; and a candidate, if it was of that, is active. */
+  /**
+   * Reports that the last compiled table is in force, by `flipTable`; if it was the candidate's, that is
+   * active now.
+   */
   flipped: { readonly asks: { readonly generation: number }; readonly answer: undefined };
   /** The candidate is not to be in force. */
   dropped: { readonly asks: object; readonly answer: undefined };
@@ -94,9 +97,9 @@ export interface ContentQuestions {
   plans: { readonly asks: { readonly question: unknown }; readonly answer: unknown };
   /** A copy. */
   ruleSet: { readonly asks: object; readonly answer: RuleSet };
-  /** What of it is about names. */
+  /** The names part of the selected rule set. */
   names: { readonly asks: object; readonly answer: RuleSet };
-  /** `told`: lists by which the address was told to the qube by name. */
+  /** `told`: lists through whose names DNS gave this qube the address. */
   explain: {
     readonly asks: { readonly packet: Packet; readonly told: readonly string[] };
     readonly answer: Explanation;
@@ -118,7 +121,7 @@ export type ContentReply =
   /** Verifying goes on. */
   | { readonly kind: 'step' };
 
-/** What was thrown, as far as anybody decides by it. */
+/** A thrown error, reduced to the fields that decide about it. */
 export interface ContentFault {
   readonly kind: 'signed' | 'protocol' | 'range' | 'engine' | 'other';
   readonly code: string;

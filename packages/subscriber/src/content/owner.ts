@@ -1,7 +1,7 @@
 /**
- * The owner of the content: rule sets, the table as its writer, and the plans of the sink. All that takes
- * long with a release is done here, one question after the other, in a thread of its own (content-thread.ts).
- * Nothing here decides what is in force: that is done by who asks.
+ * The owner of the content: rule sets, the table as its writer, and the plans of the sink. All long work on a
+ * release is done here, one question at a time, in a thread of its own (content-thread.ts). The caller
+ * decides what is in force.
  */
 
 import { applyChain, decodeManifest, ErrorCode, ProtocolError, verifyRuleSet } from '@rulecast/protocol';
@@ -31,11 +31,11 @@ import type {
 interface Content {
   readonly hash: Uint8Array;
   readonly ruleSet: RuleSet;
-  /** What its last delta did to lists, where that is known. */
+  /** The changes of its last delta to lists, if known. */
   readonly changes: ListChanges | undefined;
 }
 
-/** What is to be enforced. */
+/** The rule set to enforce next, and for which environment. */
 interface Aim {
   readonly of: Content | undefined;
   readonly ruleSet: RuleSet;
@@ -43,16 +43,16 @@ interface Aim {
   readonly changes: ListChanges | undefined;
 }
 
-/** Whoever plans for a sink, which has asked that by its options. */
+/** Plans for a sink that asked for it in its options. */
 export interface Planner {
   /** Gathers in `moved` the memory that the answer takes with it. */
   answer(question: never, source: Aim, moved: Set<ArrayBuffer>): unknown;
 }
 
-/** What the owner needs of others, where it is needed. */
+/** Parts from other packages, created only if needed. */
 export interface OwnerParts {
   readonly planner: Planner | undefined;
-  /** What of a rule set is about names. */
+  /** Extracts the names part of a rule set. */
   readonly portionOf: ((ruleSet: RuleSet) => RuleSet) | undefined;
 }
 
@@ -162,7 +162,7 @@ export class ContentOwner {
     this.#aim = { of: at === 'candidate' ? of : undefined, ruleSet, environment, changes };
   }
 
-  /** What an owner before this one was told died with it, and what this one is told may be something else. */
+  /** The selected rule set. It is gone with a dead predecessor, and must be selected again. */
   get #aimed(): Aim {
     if (this.#aim === undefined) throw new TypeError('the rules are being loaded again');
     return this.#aim;

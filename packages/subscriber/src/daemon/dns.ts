@@ -1,4 +1,7 @@
-/** `--dns`: the addresses that `specialtarget=dns` means, and those that a file adds, which is followed. */
+/**
+ * `--dns`: the addresses that `specialtarget=dns` stands for, from the option and from a file, which is
+ * watched.
+ */
 
 import { isDeepStrictEqual } from 'node:util';
 import { nextNameServers, readNameServers, watchNameServers } from '@rulecast/dns/resolv-conf';
@@ -13,7 +16,7 @@ export interface DnsSettings {
   readonly file: string | undefined;
 }
 
-/** What `--dns` says. Throws ProgramError `usage`. */
+/** Parses `--dns`. Throws ProgramError `usage`. */
 export function dnsSettings(text: string): DnsSettings {
   const texts = text.split(',');
   const [file, ...others] = texts.filter((each) => each.includes('/'));
@@ -28,7 +31,7 @@ export function readDns({ fixed, file }: DnsSettings): readonly Address[] {
   try {
     return forQubes(readNameServers(file));
   } catch (cause) {
-    // Not a usage error, after which nobody starts this again: at boot such a file may come later.
+    // Not a usage error, as services are not restarted after one: at boot such a file may come later.
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ProgramError(EXIT_FAILED, `--dns: ${file} cannot be read: ${reason}`, { cause });
   }

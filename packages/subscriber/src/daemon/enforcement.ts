@@ -1,6 +1,6 @@
 /**
- * Enforcement by the daemon: the applier is started while there are privileges, with CAP_NET_ADMIN alone;
- * then the daemon, which talks to the network and parses what it gets, gives all of its own up.
+ * Enforcement by the daemon. It starts the applier while it has privileges, with CAP_NET_ADMIN alone. Then
+ * the daemon, which talks to the network and parses its input, gives up all of its own.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -17,7 +17,7 @@ export interface EnforcementOptions {
   readonly kernelMib: number;
   /** Socket at which `rulecast-dns` has addresses opened; undefined: none are. */
   readonly openings: string | undefined;
-  /** Which addresses come by which interface, beside what Qubes says: `eth1=10.0.0.5,fd00::5` each. */
+  /** Addresses by interface, beside those that Qubes configures: `eth1=10.0.0.5,fd00::5` each. */
   readonly sources: readonly string[];
   /** Group of NFLOG to which what is refused is logged; undefined: it is not. */
   readonly logGroup: number | undefined;
@@ -32,9 +32,9 @@ export interface EnforcementOptions {
   readonly logger: SinkLogger;
   /** Asks for plans where the rule sets are. */
   readonly askPlans: AskPlans;
-  /** What the applier says on standard error. */
+  /** Receives the applier's standard error. */
   readonly onText: (text: string) => void;
-  /** Nothing can be enforced any more before this process is started anew. */
+  /** Called when nothing can be enforced any more until this process restarts. */
   readonly onLost: (text: string) => void;
 }
 
@@ -45,7 +45,7 @@ interface Account {
   readonly gid: number;
 }
 
-/** What was asked for cannot be done as this user, or on this machine. */
+/** Enforcement is impossible for this user, or on this machine. */
 export class EnforcementError extends Error {}
 
 const ACCOUNTS_FILE = '/etc/passwd';
@@ -117,7 +117,7 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Enf
   return { sink, refused };
 }
 
-/** What cannot be logged is said, and ends nothing: releases are planned without. */
+/** Opens the log of refused packets. A failure is reported, and enforcement goes on without it. */
 function openRefused(
   { logGroup, downstreamGroup, logger }: EnforcementOptions,
   open: (group: number, downstreamGroup: number) => PacketLog,
@@ -161,7 +161,7 @@ async function giveUpPrivileges(
     chownSync(stateDirectory, uid, gid);
   }
   const { becomeForGood } = await import('./privileges.ts'); // loads koffi
-  const groups = [gid, ...groupsOf(name)]; // such as qubes, whose members may speak to Xen
+  const groups = [gid, ...groupsOf(name)]; // groups such as qubes, whose members may use Xen's devices
   try {
     becomeForGood({ uid, gid, groups });
   } catch (cause) {
@@ -170,7 +170,7 @@ async function giveUpPrivileges(
   process.env['HOME'] = '/';
 }
 
-/** Throws EnforcementError where there is no such user. */
+/** Throws EnforcementError if there is no such user. */
 export function uidOf(name: string): number {
   return accountOf(name).uid;
 }

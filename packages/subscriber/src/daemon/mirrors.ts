@@ -1,6 +1,6 @@
 /**
  * Releases from mirrors of a depot, in place of a publisher: a session within this process, whose other side
- * reads the mirrors. What the subscriber takes of it, and what it refuses, is as with a publisher.
+ * reads the mirrors. The subscriber accepts and refuses the same as with a publisher.
  */
 
 import { DepotFeed, depotHost, type FeedOptions, HttpSource, isMirrorUrl, Reporter } from '@rulecast/depot';
@@ -12,17 +12,17 @@ import { isPartName } from '@rulecast/rules';
 import { Pace, type SessionHost, SubscriberSession, Subscribers } from '@rulecast/sessions';
 import { createMemoryPair } from '@rulecast/vchan';
 
-/** Our choice: three reports may be lost before what is in force is stale. */
+/** Three reports may be lost before the release in force counts as stale. Our choice. */
 const REPORT_EVERY_MS = 300_000;
 const STALE_AFTER_MS = 3 * REPORT_EVERY_MS;
 
-/** Of the command line. */
+/** Files named on the command line. */
 export interface MirrorFiles {
   readonly ca: string | undefined;
   readonly reportToken: string | undefined;
 }
 
-/** Web servers, by their addresses, and what the command line says of them. Throws ProgramError. */
+/** The mirrors, from their URLs and the options of the command line. Throws ProgramError. */
 export function readMirrors(
   urls: readonly string[],
   { ca, reportToken }: MirrorFiles,
@@ -56,7 +56,7 @@ function readToken(path: string): Uint8Array {
 export interface MirrorsOptions extends Omit<FeedOptions, 'logger'>, Pick<SessionHost, 'logger' | 'nowMs'> {
   /** Shown in place of the publisher's. */
   readonly name: string;
-  /** Of this subscriber; undefined: nobody says what is newest, and nothing is reported. */
+  /** The report token of this subscriber; undefined: no freshness is confirmed, and nothing is reported. */
   readonly token: Uint8Array | undefined;
   readonly turn: ConstructorParameters<typeof Pace>[0];
 }
@@ -64,7 +64,7 @@ export interface MirrorsOptions extends Omit<FeedOptions, 'logger'>, Pick<Sessio
 export interface Mirrors {
   /** Rejects with SourceError where no mirror has a release. */
   readonly channel: () => Promise<ByteStream>;
-  /** In place of what is so by session. */
+  /** Overrides the value for sessions. */
   readonly staleAfterMs: number;
   /** Ends what waits for a mirror. */
   close(): Promise<void>;

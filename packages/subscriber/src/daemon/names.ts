@@ -1,6 +1,6 @@
 /**
- * `--names`: whether `rulecast-dns` judges names here, and how it is asked; with the words that say so until
- * 0.4, in which each socket has a path of its own. Pure.
+ * `--names`: whether `rulecast-dns` judges names here, and by which sockets; also the options of versions up
+ * to 0.4, in which each socket has a path of its own. Pure.
  */
 
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ export interface NamesOptions {
   readonly names: string | undefined;
   readonly namesFolder: string | undefined;
   readonly enforce: boolean;
-  /** Of before 0.4, as `names` with a path. */
+  /** The options before 0.4, in the form of `names` with a path. */
   readonly dnsMode: 'own' | 'router' | 'off' | undefined;
   readonly openings: string | undefined;
 }

@@ -1,4 +1,4 @@
-/** The command line of `rulecast-subscriber`, and the environment that takes its place. */
+/** The command line of `rulecast-subscriber`, and the environment variables that may replace it. */
 
 import { hostname } from 'node:os';
 import { defaultEndpoints, programOptions, usageError } from '@rulecast/program';
@@ -234,8 +234,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
   );
 
 /**
- * What the command line and the environment say; read when this was loaded, and a wrong one has ended the
- * program.
+ * The options of command line and environment, parsed when this module loads; a wrong one ends the program.
  */
 export const argv = programOptions('rulecast-subscriber', cli, {
   repeatable: ['connect'],
@@ -263,7 +262,7 @@ export function checkNumbers(): void {
     );
 }
 
-/** Who gives up no privileges because an option is missing must not find out later. */
+/** Refuses user options without `--enforce`, as the daemon would otherwise keep its privileges unnoticed. */
 export function checkUsers(): void {
   if (argv.user !== undefined && !argv.enforce) {
     throw usageError(`--user ${argv.user} goes with --enforce: without it, start this as that user`);

@@ -1,7 +1,7 @@
 /**
- * Becomes a user without rights, for good: by the C library, as Node's own functions for it never work where
- * Node is built with a libuv of the system, such as Debian's. They refuse where io_uring might be in use,
- * whose threads would keep the rights; that is looked at here.
+ * Becomes a user without rights, for good, by calling the C library. Node's own functions refuse to if
+ * io_uring might be in use, as its threads would keep the rights, and so never work with a libuv of the
+ * system, such as Debian's. This file checks for io_uring itself.
  */
 
 import koffi from 'koffi';
@@ -13,7 +13,7 @@ export interface Identity {
   readonly groups: readonly number[];
 }
 
-/** What tells whether libuv uses io_uring. */
+/** Signs of whether libuv uses io_uring. */
 export interface UringHints {
   readonly uvVersion: string;
   /** It is not Node's own, in which nothing but the variable turns it on. */

@@ -4,8 +4,8 @@
  *
  *     qvm-features sys-firewall vm-config.rulecast-trust LINE ─▶ qubesdb-read /vm-config/rulecast-trust
  *
- * Any process of a qube may write into the QubesDB of that qube. So the first answer of a boot holds, in a
- * folder that is root's alone.
+ * Any process of a qube may write into the QubesDB of that qube. So the first answer of a boot is kept, in a
+ * folder of root's, and used from then on.
  */
 
 import { execFileSync } from 'node:child_process';

@@ -1,4 +1,4 @@
-/** Where releases come from, by the command line: a publisher at an endpoint, or mirrors of its depot. */
+/** The upstream of the command line: a publisher at an endpoint, or mirrors of its depot. */
 
 import { usageError } from '@rulecast/program';
 import { STEADY_CLOCK, systemTurn, type Trust } from '@rulecast/protocol';
@@ -29,12 +29,14 @@ export interface Upstream {
   readonly options: Pick<SubscriberOptions, 'channel' | 'staleAfterMs'>;
   /** For people. */
   readonly text: string;
-  /** Says what is missing for who has that version in force. */
+  /** Warns of missing options, given the version in force. */
   warn(version: number | undefined): void;
   close(): Promise<void>;
 }
 
-/** Where `--connect` leads, each by itself. Throws ProgramError `usage` for what does not go together. */
+/**
+ * The addresses of `--connect`, one by one. Throws ProgramError `usage` for options that exclude each other.
+ */
 export function placesIn(given: readonly string[]): readonly string[] {
   const places = given.flatMap((text) => text.split(BETWEEN_MIRRORS));
   const { ca, reportToken, stale } = argv;

@@ -1,4 +1,4 @@
-/** What the table and the sink answer to a question, in the words of the machine. */
+/** The answers of table and sink to a question, as messages of the protocol. */
 
 import { packetFromWire, verdictToWire, type WireRefusedQuery } from '@rulecast/protocol';
 import type { Packet } from '@rulecast/rules';
@@ -14,7 +14,7 @@ export interface LiveExplanation extends Explanation {
 }
 
 export interface AnswerHost {
-  /** May reject: a sink is asked for what a qube was told. */
+  /** May reject: it asks a sink which names DNS gave the qube. */
   explain(packet: Packet): Promise<LiveExplanation>;
   /** All there are. May reject: a sink is asked too. */
   counters(): Promise<Readonly<Record<string, number>>>;

@@ -1,4 +1,4 @@
-/** The connection to the publisher: one after the other, for as long as the subscriber runs. */
+/** The connections to the publisher: one at a time, for as long as the subscriber runs. */
 
 import { type ByteStream, Connection, type SteadyClock } from '@rulecast/protocol';
 import { sleep } from '../clock/pauses.ts';

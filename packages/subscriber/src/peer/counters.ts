@@ -1,4 +1,4 @@
-/** The counters of an ANSWER: WIRE.md "ANSWER", by their names in CONTROL.md "record counters". Pure. */
+/** The counters in an ANSWER: WIRE.md "ANSWER", by their names in CONTROL.md "record counters". Pure. */
 
 import { COUNTERS_MAX, type RootWatch } from '@rulecast/protocol';
 import type { FreshnessWatch } from './freshness-watch.ts';
@@ -12,14 +12,14 @@ export interface CounterPage {
   readonly next: number | undefined;
 }
 
-/** Lists whose hits are told, those with most: a table may have more than people read. Our choice. */
+/** Lists whose hits are sent, those with most: a table may have more than people read. Our choice. */
 const LISTS_TOLD = 2048;
-/** Of an answer for counters: with what else it says it stays below a control body. */
+/** Counters in one answer: with the other fields they fit a control body. */
 const PAGE_BYTES = 3000;
-/** Of a counter beside its name: the tags of both, and a number of eight bytes. */
+/** Bytes of a counter besides its name: the tags of both, and a number of eight bytes. */
 const COUNTER_COST_BYTES = 11;
 
-/** What lookups decided: in all, and by list where most of it was. */
+/** Lookups decided: in all, and for the lists that decided most. */
 export function lookupCounters(
   lookups: number,
   lists: ReadonlyMap<string, number>,
@@ -73,7 +73,7 @@ function inOrder(counters: Readonly<Record<string, number>>): readonly Counter[]
   );
 }
 
-/** Of a list, a policy or a rule: its name has a dot. */
+/** A counter of a list, a policy or a rule: its name has a dot. */
 function isOfPart([name]: Counter): boolean {
   return name.includes('.');
 }

@@ -1,4 +1,4 @@
-/** What the machine says, done: on the connection, on what is staged, by the activator, and by the host. */
+/** Executes the machine's effects: on the connection, the staged stream, the activator, and the host. */
 
 import type { Connection } from '@rulecast/protocol';
 import { type AnswerHost, answerTo } from './answers.ts';
@@ -13,7 +13,7 @@ export interface EffectHost extends IntakeHost, AnswerHost {
   onRefused(code: string, text: string): void;
 }
 
-/** What comes of effects goes back into the machine. */
+/** Feeds the results of effects back into the machine. */
 export type Feed = (event: Event) => void;
 
 /** Gives what the session is not to end before: a release that is being applied. */

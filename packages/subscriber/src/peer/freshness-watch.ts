@@ -1,6 +1,7 @@
 /**
- * Since when what is in force is not known to be the newest, over all connections: fresh, or stale. Stale
- * never opens, and never drops what is in force: it is told, and where that is asked for closes.
+ * Tracks over all connections whether the release in force is known to be the newest: fresh, unsure, or
+ * stale. A stale release stays in force and opens nothing more; it is reported, and shuts the firewall if
+ * configured.
  *
  *   fresh ◀──confirmed── unsure (at a start) ──limit──▶ stale ──confirmed──▶ fresh ──limit──▶ stale
  *   fresh ──doubted──▶ unsure
@@ -45,7 +46,7 @@ export class FreshnessWatch {
     return Math.max(0, this.#options.clock.monotonicMs() - this.#asOfMs);
   }
 
-  /** What is in force was the newest at that time. */
+  /** The release in force was confirmed as the newest at that time. */
   confirmed(asOfMs: number): void {
     this.#outdone = undefined;
     if (this.#asOfMs !== undefined && asOfMs <= this.#asOfMs) return;
@@ -54,7 +55,7 @@ export class FreshnessWatch {
     this.#look();
   }
 
-  /** What was confirmed counts no more: unsure, as at a start, until it is confirmed again. */
+  /** Confirmations no longer count: unsure, as at a start, until the next one. */
   doubted(): void {
     if (this.#standing !== 'fresh') return;
     this.#limitMs = this.#options.clock.monotonicMs() + this.#options.staleAfterMs;

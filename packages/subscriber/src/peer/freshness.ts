@@ -1,7 +1,7 @@
 /**
- * Whether what is in force is the newest, as far as one connection knows: the nonces that wait for an answer,
- * and the newest release that one of them was answered with. Pure. What is said counts for this connection
- * alone, so that whoever stole a key of freshness locks nobody out. WIRE.md "Freshness".
+ * Freshness on one connection: the nonces that await an answer, and the newest release that an answer named.
+ * Pure. An answer counts for this connection alone, so that a thief of a freshness key cannot lock the
+ * subscriber out for good. WIRE.md "Freshness".
  */
 
 import {
@@ -39,16 +39,16 @@ export interface Ask {
   readonly atMs: number;
   /** The newest that had been in force here by then. */
   readonly least: Named | undefined;
-  /** What was in force then, by its hash. */
+  /** The hash of the release in force at that time. */
   readonly had: Uint8Array | undefined;
   /** Answers that nobody signed. */
   readonly triedCount: number;
 }
 
-/** What was the newest release of the publisher at some moment since `asOfMs`; version 0: there was none. */
+/** The publisher's newest release at some moment since `asOfMs`; version 0: there was none. */
 export interface Newest extends Named {
   readonly asOfMs: number;
-  /** What was in force then, by its hash. */
+  /** The hash of the release in force at that time. */
   readonly had: Uint8Array | undefined;
 }
 
@@ -58,19 +58,19 @@ export interface Known {
   /** When another nonce is due. */
   readonly askAtMs: number;
   readonly newest: Newest | undefined;
-  /** Why the last answer is no good, as it was told. */
+  /** Why the last answer was rejected, as already reported. */
   readonly doubt: string | undefined;
 }
 
 export const NOTHING_KNOWN: Known = { asks: [], askAtMs: NEVER, newest: undefined, doubt: undefined };
 
-/** What FRESH is: an answer that may be believed, one that may not, or none to what was asked. */
+/** The verdict on a FRESH message: a valid answer, an invalid one, or no answer to a question of ours. */
 export type FreshEvent = { readonly kind: 'fresh'; readonly ask: Ask | undefined } & (
   | { readonly newest: Newest; readonly fault?: undefined }
   | { readonly newest?: undefined; readonly fault: Fault | undefined }
 );
 
-/** By whom a statement has to be, and what it must not go below. */
+/** The lineage and root a statement must belong to, and the oldest nonce that still counts. */
 export interface Believed {
   readonly lineage: Uint8Array;
   /** Hash of the root in force. */
@@ -98,8 +98,8 @@ export function ask(
 }
 
 /**
- * Each nonce is answered once, and those before it not any more. What nobody signed is no answer: whoever is
- * on the way could use a nonce up before the publisher answers.
+ * Each nonce is answered once, and earlier ones then expire. An answer with a bad signature does not use the
+ * nonce up, as an attacker on the path could send it before the publisher answers.
  */
 export function learn(known: Known, event: FreshEvent): Known {
   const { ask: asked, newest = known.newest, fault } = event;
@@ -113,8 +113,8 @@ export function learn(known: Known, event: FreshEvent): Known {
 }
 
 /**
- * Reads FRESH. A nonce that nobody asked with, or too long ago, costs no signature: it may be of another
- * connection.
+ * Judges a FRESH message. If its nonce is unknown or too old, the signature is not even checked: it may
+ * belong to another connection.
  */
 export function judgeFresh(fresh: MessageOf<'fresh'>, { asks }: Known, believed: Believed): FreshEvent {
   const statement = readStatement(fresh.content);
@@ -152,8 +152,8 @@ function faultOf(
 }
 
 /**
- * Throws ProtocolError for a release that is not the newest known, nor above it; where nothing is known, or
- * nothing since a time, whoever has no floor takes nothing: anybody could have kept it from a year ago.
+ * Throws ProtocolError for a release that is neither the newest known nor above it. Without a floor, it also
+ * throws if no newest release is known since `sinceMs`: the offer could be a year old.
  */
 export function checkNewest(offer: Named, { newest }: Known, hasFloor: boolean, sinceMs: number): void {
   if (newest === undefined || (!hasFloor && newest.asOfMs < sinceMs)) {

@@ -1,7 +1,4 @@
-/**
- * What a session does with a stream: has it put in force, and says what came of that in the words of the
- * machine.
- */
+/** A session's handling of a stream: has it applied, and reports the outcome to the machine. */
 
 import type { SteadyClock } from '@rulecast/protocol';
 import type { Logger } from 'pino';
@@ -16,7 +13,7 @@ export interface IntakeHost {
   /** Milliseconds since 1970, as the activator has them. */
   readonly nowMs: () => number;
   readonly logger: Logger;
-  /** Of all connections: they come one after the other. */
+  /** Shared by all connections, which come one at a time. */
   readonly staging: Staging;
   onApplied(report: ApplyReport): void;
 }
@@ -49,7 +46,7 @@ export async function applyStaged({ offer, base }: EffectOf<'apply'>, host: Inta
   }
 }
 
-/** What is in force, as a session has it. */
+/** The release in force, in the form of a session. */
 export function heldAs(active: ActiveRelease, { clock, nowMs }: Pick<IntakeHost, 'clock' | 'nowMs'>): Held {
   const { hash, manifest, manifestBytes, signatures, persisted, appliedAtMs } = active;
   const { epoch, version } = manifest;

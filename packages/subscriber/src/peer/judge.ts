@@ -24,7 +24,7 @@ export interface Judge {
   generation(): number;
 }
 
-/** What is known of it is looked at first: that costs no signature. */
+/** Judges an offer; the checks that need no signature come first. */
 export function judgeOffer(
   { content: manifest, signatures }: MessageOf<'offer'>,
   state: Exclude<State, { readonly kind: 'closed' }>,
@@ -40,7 +40,7 @@ export function judgeOffer(
   }
   const known = refusalOf(memory.refusals, hash);
   if (known !== undefined) return { kind: 'offerRefused', nack: known, isForGood: false };
-  let isOfConnection = false; // what is said to be the newest counts no longer than that
+  let isOfConnection = false; // a statement of freshness counts no longer than that
   try {
     const offer = judge.verifyOffer(manifest, signatures);
     const { epoch, version } = offer.manifest;
@@ -56,7 +56,8 @@ export function judgeOffer(
     if (!(error instanceof ProtocolError)) throw error;
     const { code, message } = error;
     if (isUntold(judge.floor(), state) && (code === ErrorCode.notNewer || code === ErrorCode.forked)) {
-      // A root of this connection let it count. The publisher has to hear of it, or it stays below for ever.
+      // Ends the session: a new root made the release acceptable, and only the next HELLO can tell the
+      // publisher.
       return { kind: 'stop', reason: { code, text: boundText(`${message}; the next HELLO says so`) } };
     }
     // The same manifest may come with good signatures, which anybody can spoil; the next root may grant it.

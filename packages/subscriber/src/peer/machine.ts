@@ -1,7 +1,7 @@
 /**
- * One connection to the publisher as a pure machine: a state and an event make the next state and what is to
- * be done. Which event has a place where is the protocol's table (WIRE.md "Sessions"); what each carries
- * with it is here. It has no clock, no timer and no channel: session.ts has them.
+ * One connection to the publisher as a pure machine: a state and an event make the next state and a list of
+ * effects. The protocol's table says which event is allowed in which state (WIRE.md "Sessions"); this file
+ * says what each one does. It has no clock, no timer and no channel: session.ts has them.
  *
  *   message ─▶ judge ─▶ event ─▶ step(state, event, now) ─▶ state ─▶ deadline(state) ─▶ one timer ─▶ tick
  *                         ▲                              └▶ effects: send, stage, keep, apply, ask, …
@@ -113,7 +113,7 @@ export function deadline(state: State): number {
   }
 }
 
-/** When a state is over for want of what it waits for. */
+/** The deadline of a state that waits for the peer. */
 function patienceEnd(state: LinkedState): number {
   switch (state.kind) {
     case 'receiving':
@@ -127,8 +127,8 @@ function patienceEnd(state: LinkedState): number {
 }
 
 /**
- * One step, of whatever event at whatever time. Throws Error for an event that cannot happen in the state: an
- * outcome of what was not asked for.
+ * One step, for any event at any time. Throws Error for an event that is impossible in the state, such as an
+ * outcome that was not requested.
  */
 export function step(state: State, event: Event, nowMs: number): Step {
   if (state.kind === 'closed') return over(state, event, nowMs);
@@ -166,9 +166,8 @@ function alive(state: OpenState, nowMs: number): OpenState {
 }
 
 /**
- * One thing at a time: a PING that is due has a turn of its own, before the session may end. How often
- * another nonce goes with one is not for the publisher to say; where one does, the next heartbeat is counted
- * from it.
+ * Handles one thing at a time: a due PING comes before the session may end. The subscriber decides when a
+ * PING carries a new nonce; the next heartbeat is then counted from it.
  */
 function tick(state: OpenState, nonce: Uint8Array | undefined, nowMs: number): Step {
   if (state.kind !== 'greeting' && nonce !== undefined && nowMs >= state.known.askAtMs) {
@@ -186,7 +185,9 @@ function pingOf(state: Open, nonce: Uint8Array | undefined, nowMs: number): Effe
   return send({ kind: 'ping', ...inForce(state, nowMs), nonce }, 0, true);
 }
 
-/** The table says what ends the session; everything else has one place by state and event. */
+/**
+ * Looks the event up in the protocol's table, which says whether it ends the session; otherwise handles it.
+ */
 function act(state: OpenState, event: TableEvent, nowMs: number): Step {
   const { action, code } = stepSubscriber(state.kind, event.kind);
   if (action === 'bye') return sayBye(state, event, code);
@@ -207,7 +208,7 @@ function go(state: LinkedState, event: TableEvent, nowMs: number): Step | undefi
     case 'pong':
       return { state, effects: [] };
     case 'unsupported': {
-      // What is in force stays; the publisher tells once for each head.
+      // The release in force stays; the publisher sends this once for each head.
       const text = `the publisher does not offer its head, which needs ${event.capabilities.join(', ')}: ${event.text}`;
       return { state, effects: [complain({ code: ErrorCode.unsupported, text })] };
     }
@@ -261,13 +262,13 @@ function welcomeFault({ protocol, lineage }: MessageOf<'welcome'>, self: Self): 
   return { code: ErrorCode.wrongLineage, text };
 }
 
-/** What was refused for good was by what counted then. */
+/** Refusals for good are forgotten: they were judged by the roots of then. */
 function trust(state: Idle, number: number): Step {
   const memory = { ...state.memory, refusals: [] };
   return { state: { ...state, memory }, effects: [{ kind: 'trusted', number }] };
 }
 
-/** A doubt is told once, as long as it is the same. */
+/** A doubt is reported once, as long as it stays the same. */
 function learnFrom(state: LinkedState, event: FreshEvent): Step {
   const next = { ...state, known: learn(state.known, event) };
   const { doubt } = next.known;
@@ -301,7 +302,7 @@ function sayBye(state: OpenState, event: TableEvent, code: ErrorCode | undefined
   const bye: Effect = { kind: 'bye', ...reason };
   const isAsked = reason.code === ErrorCode.shuttingDown;
   const end = closed(state, undefined);
-  // What failed here does so again with the same publisher: the waits go on to grow.
+  // A failure of this side would repeat with the same publisher, so the waits keep growing.
   const welcomed = end.welcomed && event.kind !== 'stop';
   const told = isAsked ? [] : [complain(reason)];
   return { state: { ...end, welcomed }, effects: [...unresumed(state), ...told, bye] };
@@ -333,13 +334,13 @@ function closed(state: OpenState, retryAfterMs: number | undefined): Closed {
   return { kind: 'closed', memory, welcomed, retryAfterMs, applying };
 }
 
-/** Nothing is kept of a transfer that begins anew with the next connection. */
+/** Drops the staged transfer unless it can be resumed on the next connection. */
 function unresumed(state: OpenState): readonly Effect[] {
   const isKept = state.kind !== 'receiving' || cutOf(state.transfer) !== undefined;
   return isKept ? [] : [{ kind: 'drop' }];
 }
 
-/** Nothing matters any more but how it ended with the release that was being applied: nobody hears NACK. */
+/** After the end only the outcome of the release being applied matters; no NACK is sent. */
 function over(state: Closed, event: Event, nowMs: number): Step {
   const isOutcome = event.kind === 'applied' || event.kind === 'refused' || event.kind === 'overBudget';
   if (!isOutcome || state.applying === undefined) return { state, effects: [] };

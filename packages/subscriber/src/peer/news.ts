@@ -1,4 +1,4 @@
-/** What becomes known of a subscriber: in its log, by its events, and as the last error of its status. */
+/** Publishes what happens to a subscriber: in its log, by its events, and as the last error of its status. */
 
 import type { Listeners } from '@rulecast/program/listeners';
 import { ErrorCode, type Renewal } from '@rulecast/protocol';
@@ -22,16 +22,16 @@ export interface NewsOptions {
 }
 
 export class News {
-  /** Of the connection, once it has welcomed this subscriber. */
+  /** The publisher's name, once it has welcomed this subscriber. */
   publisher: string | undefined;
   lastError: SubscriberStatus['lastError'];
-  /** What sessions complained of. */
+  /** The number of errors that sessions reported. */
   complaintCount = 0;
-  /** How often another release of a number was seen that was in force here. */
+  /** How often another release appeared under a number that was in force here. */
   forkCount = 0;
   /** Files, and releases that are whole nowhere. */
   damageCount = 0;
-  /** Since the connection was last there: how it stands, as the log says already. */
+  /** The last logged reason for having no connection, until there is one again. */
   #toldStanding = '';
   readonly #options: NewsOptions;
 
@@ -47,7 +47,7 @@ export class News {
     this.#options.listeners.tell('connected', { publisher });
   }
 
-  /** Of a session; what ends one before it is welcomed is no line of the log if the one before ended so. */
+  /** Logs an error of a session. One before WELCOME is logged only if the reason is new. */
   complained(code: string, text: string): void {
     this.complaintCount += 1;
     if (code === ErrorCode.forked) this.forkCount += 1;
@@ -113,7 +113,7 @@ export class News {
     return this.#options.active()?.manifest.version ?? 0;
   }
 
-  /** Whether the connection stands otherwise than was told; the caller tells it now. */
+  /** Whether the reason differs from the one last logged; the caller logs it now. */
   #standsOtherwise(text: string): boolean {
     if (this.#options.closing.aborted || this.#toldStanding === text) return false;
     this.#toldStanding = text;
@@ -121,7 +121,8 @@ export class News {
   }
 
   #log(code: string, text: string): void {
-    const level = code === ErrorCode.forked ? 'error' : 'warn'; // not of a channel, but of whoever has the key
+    // the fault of whoever has the key, and not of a channel
+    const level = code === ErrorCode.forked ? 'error' : 'warn';
     this.#options.logger[level]({ code, version: this.#version, publisher: this.publisher }, text);
   }
 

@@ -1,4 +1,4 @@
-/** What a subscriber is given by whoever embeds it, and what it says of itself. */
+/** The options of a subscriber for embedding programs, and its status. */
 
 import type { ByteStream, Renewal, SteadyClock, Trust, Turn } from '@rulecast/protocol';
 import type { Action, Address } from '@rulecast/rules';
@@ -22,20 +22,20 @@ export interface SubscriberOptions {
   readonly logger: Logger;
   /** Keeps the release in force over restarts; without it APPLIED says that nothing is persisted. */
   readonly stateDirectory?: string | undefined;
-  /** What the state directory is on; default the file system of this machine. */
+  /** The disk of the state directory; default the file system of this machine. */
   readonly disk?: Disk;
   /**
-   * What packets get before the first release, and with one that has neither policies nor `unmatched`;
+   * The verdict on packets before the first release, and under one with neither policies nor `unmatched`;
    * default `closed`: dropped.
    */
   readonly bootMode?: 'closed' | 'open';
   /** The addresses that `specialtarget=dns` means; default none. */
   readonly dns?: readonly Address[];
-  /** At most one: what else enforces each release. */
+  /** At most one: another enforcer of each release. */
   readonly sink?: Sink;
-  /** What judges names; without it no release is taken that has names which only that stops. */
+  /** Judges names; without it, a release with names that only DNS can block is refused. */
   readonly names?: NameEnforcer;
-  /** Of what is refused; undefined: it is not logged. This subscriber begins and closes it. */
+  /** The log of refused packets; undefined: none. This subscriber starts and closes it. */
   readonly refused?: RefusedLog;
   /** Memory and limits of the table; a release that does not fit them is refused. */
   readonly table?: TableOptions;
@@ -47,16 +47,15 @@ export interface SubscriberOptions {
   readonly nowMs?: () => number;
   /** The clock that nobody sets, for rules with an expiry; default that of the machine, through suspend. */
   readonly boot?: Pick<Clocks, 'bootMs' | 'bootId'>;
-  /** For what waits and times out; default that of the process. */
+  /** The clock for waits and timeouts; default that of the process. */
   readonly clock?: SteadyClock;
   /** Between stretches of work that take long; default lets the event loop do what waits. */
   readonly turn?: Turn;
-  /** Who has rule sets and writes the table; default a thread of its own. */
+  /** Holds rule sets and writes the table; default a thread of its own. */
   readonly content?: Content;
   /**
-   * What is done with a release that was not known to be the newest for `staleAfterMs`, or whose root is
-   * overdue: it is kept, or everything is dropped until that is over, also after a start; default `keep`.
-   * Either is told.
+   * The reaction to a release not confirmed as the newest for `staleAfterMs`, or under an overdue root: keep
+   * it, or drop everything until it is confirmed, also after a start; default `keep`. Both are reported.
    */
   readonly staleMode?: 'keep' | 'closed';
   /** Default two minutes. */
@@ -71,7 +70,7 @@ export interface SubscriberStatus {
   readonly connected: boolean;
   /** Name of the publisher last connected to. */
   readonly publisher: string | undefined;
-  /** Of the release in force; undefined before the first. */
+  /** Epoch of the release in force; undefined before the first. */
   readonly epoch: number | undefined;
   readonly version: number | undefined;
   /** Manifest hash, hex. */
@@ -80,20 +79,22 @@ export interface SubscriberStatus {
   readonly persisted: boolean | undefined;
   /** Whether it is known to be the newest: for too long not (`stale`), or not for long enough to tell. */
   readonly freshness: Standing;
-  /** For how long nobody has said that it is; undefined where nobody ever did. */
+  /** Milliseconds since it was last confirmed as the newest; undefined if it never was. */
   readonly freshAgeMs: number | undefined;
   /** Whether the root in force has to be renewed; `overdue` drops everything with `staleMode: 'closed'`. */
   readonly rootRenewal: Renewal;
   readonly lastError: { readonly code: string; readonly text: string; readonly atMs: number } | undefined;
 }
 
-/** Listeners run after what happened, and what they throw is logged: nothing depends on them. */
+/** Listeners run after the event; an error they throw is logged, and has no other effect. */
 export interface SubscriberEvents {
   /** A release came into force. */
   applied: [ApplyReport];
   /** Something was refused, or a session ended with an error; what was in force still is. */
   refused: [{ readonly code: string; readonly text: string }];
-  /** What is in force is known to be the newest again, or is not any more; it is in force all the same. */
+  /**
+   * The release in force was confirmed as the newest again, or is no longer; it stays in force either way.
+   */
   freshness: [{ readonly freshness: Standing; readonly text: string }];
   connected: [{ readonly publisher: string }];
   disconnected: [];

@@ -1,10 +1,10 @@
-/** What it means for the publisher that a release could not be put in force. */
+/** The report to the publisher on a release that could not be put in force. */
 
 import { ErrorCode, ProtocolError } from '@rulecast/protocol';
 import { RefusedError } from '../apply/commit.ts';
 import type { Outcome, Refused } from './states.ts';
 
-/** Of what was thrown while a stream was staged or applied. A chain that is too dear is no fault. */
+/** The outcome for an error from staging or applying a stream. A chain over the budget is no fault. */
 export function outcomeOf(error: unknown, isChain: boolean): Exclude<Outcome, { readonly kind: 'applied' }> {
   const { blame, code, part, entry } = faultOf(error);
   if (isChain && error instanceof RefusedError && code === ErrorCode.overBudget)

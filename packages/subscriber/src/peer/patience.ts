@@ -1,6 +1,6 @@
 /**
- * Streams that did not verify, in a row: what stands between a channel that spoils them and a processor that
- * verifies them again and again. They refuse no release, for nobody signed them. WIRE.md "Transfers".
+ * Counts streams in a row that did not verify, so that a channel that spoils them cannot make this host
+ * verify without end. They lead to no refusal of a release, as nobody signed them. WIRE.md "Transfers".
  */
 
 import { pauseMsAfter } from '../clock/pauses.ts';
@@ -14,7 +14,7 @@ export interface Patience {
   readonly failedChain: Uint8Array | undefined;
 }
 
-/** Nothing failed, or a stream has made its release since: the channel is good. */
+/** No failure, or a stream has made its release since: the channel is good. */
 export const FULL_PATIENCE: Patience = { failures: 0, untilMs: 0, failedChain: undefined };
 
 /** A stream of a release did not verify. */
@@ -24,7 +24,7 @@ export function failed(patience: Patience, hash: Uint8Array, isChain: boolean, n
   return { failures: patience.failures + 1, untilMs, failedChain };
 }
 
-/** How long nothing is to be offered, in whole milliseconds. */
+/** How long offers are unwanted, in whole milliseconds. */
 export function pauseLeftMs({ untilMs }: Patience, nowMs: number): number {
   return Math.max(0, Math.ceil(untilMs - nowMs));
 }

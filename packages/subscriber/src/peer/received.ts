@@ -1,4 +1,4 @@
-/** What the publisher says, as an event of the machine: what takes keys to judge is judged before. */
+/** Turns a message of the publisher into an event of the machine; checks that need keys are done here. */
 
 import { ErrorCode, type Message, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { Activator } from '../apply/activator.ts';
@@ -17,7 +17,7 @@ export interface ReceiverHost {
 
 type Open = Exclude<State, { readonly kind: 'closed' }>;
 
-/** What a message is in a state, at a time. */
+/** The event of a message in a state, at a time. */
 export function eventOf(
   message: Exclude<Message, MessageOf<'root'>>,
   transaction: number,
@@ -67,9 +67,9 @@ export function eventOf(
   }
 }
 
-/** What a root is once it is kept: nothing is read meanwhile, for what comes behind it is judged by it. */
+/** The event of a root once it is stored. No message is read meanwhile, as later ones are judged by it. */
 export async function rootTaken(signed: MessageOf<'root'>, state: State, keyring: Keyring): Promise<Event> {
-  if (state.kind !== 'idle') return { kind: 'root', number: 0 }; // it has no place, whatever it says
+  if (state.kind !== 'idle') return { kind: 'root', number: 0 }; // out of place, whatever its content
   try {
     const { number } = await keyring.take(signed);
     return { kind: 'root', number };

@@ -3,21 +3,21 @@
 /** First wait before connecting again; doubles up to the longest, and is spread over its upper half. */
 const FIRST_MS = 100;
 const LONGEST_MS = 15_000;
-/** Each call that a policy refuses may be a window on somebody's screen. */
+/** Each call that the qrexec policy refuses may show a window to the user. */
 const FORBIDDEN_MS = 300_000;
 
-/** How long the next wait is, before it is spread. */
+/** The next wait, before random spread. */
 export interface Backoff {
   readonly waitMs: number;
 }
 
 export const FIRST_BACKOFF: Backoff = { waitMs: FIRST_MS };
 
-/** What is known of the attempt before. */
+/** The previous attempt to connect. */
 export interface Attempt {
   /** The publisher is there, and the right one: the waits begin anew. */
   readonly welcomed: boolean;
-  /** How long it asked to be left alone. */
+  /** The pause that the publisher asked for. */
   readonly retryAfterMs: number | undefined;
   /** Somebody between here and the publisher does not allow it. */
   readonly isForbidden: boolean;

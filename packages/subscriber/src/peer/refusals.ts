@@ -1,7 +1,4 @@
-/**
- * Releases that were refused for good: they are refused again without being looked at, and the next HELLO
- * names them.
- */
+/** Releases refused for good: they are refused again without a check, and the next HELLO names them. */
 
 import { type MessageOf, REFUSED_MAX } from '@rulecast/protocol';
 

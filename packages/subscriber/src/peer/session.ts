@@ -1,6 +1,6 @@
 /**
  * One connection to the publisher, subscriber side: the pump of machine.ts. Messages, the results of the
- * activator and the end of one timer go in as events; what comes out is done.
+ * activator and the end of one timer go in as events; its effects are executed.
  */
 
 import { Alarm, type Connection, ErrorCode, ProtocolError, type Received } from '@rulecast/protocol';
@@ -10,20 +10,20 @@ import { deadline, start, step } from './machine.ts';
 import { eventOf, type ReceiverHost, rootTaken } from './received.ts';
 import type { Effect, Event, Memory, Self, State, Step } from './states.ts';
 
-/** What a session is of, and who is told. */
+/** The dependencies of a session, and its listeners. */
 export interface SessionHost extends EffectHost, ReceiverHost {
   readonly self: Self;
-  /** What was never asked with before: 16 random bytes. */
+  /** A fresh nonce: 16 random bytes. */
   nonce(): Uint8Array;
   /** Why what is active is not enforced; undefined: it is. */
   notEnforced(): string | undefined;
 }
 
-/** How a connection went. */
+/** The outcome of a connection. */
 export interface SessionEnd {
   /** Whether the publisher welcomed us, and is the one we trust. */
   readonly welcomed: boolean;
-  /** How long the publisher asked to be left alone. */
+  /** The pause that the publisher asked for. */
   readonly retryAfterMs: number | undefined;
   /** For the next connection. */
   readonly memory: Memory;
@@ -95,7 +95,7 @@ export class PublisherSession {
 
   #handle(event: Event): void {
     this.#events.push(event);
-    if (this.#events.length > 1) return; // it comes of what is being done for the first
+    if (this.#events.length > 1) return; // an effect of the first event raised it
     try {
       for (let next: Event | undefined = event; next !== undefined; next = this.#events[0]) {
         this.#lookForTrouble();
@@ -116,7 +116,7 @@ export class PublisherSession {
     this.#alarm.set(deadline(this.#state));
   }
 
-  /** The sink does not say when it is in trouble: it is asked before whatever may be said of it. */
+  /** The sink sends no events about trouble: ask before each report on it. */
   #lookForTrouble(): void {
     const text = this.#host.notEnforced();
     if (this.#state.kind === 'closed' || this.#state.trouble === text) return;

@@ -1,6 +1,6 @@
 /**
- * The machine of machine.ts in types: its states with what each has, what may happen, and what is to be done.
- * Below them what more than one file makes of them.
+ * The types of machine.ts: its states with their data, its events, and its effects. Below them are helpers
+ * that several files use.
  */
 
 import {
@@ -28,25 +28,25 @@ import type { Refusals } from './refusals.ts';
 
 // ── States ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Who this side is. */
+/** This side of the connection. */
 export interface Self {
   readonly name: string;
   /** The one that is trusted. */
   readonly lineage: Uint8Array;
   readonly limits: MessageOf<'hello'>['limits'];
   readonly capabilities: readonly string[];
-  /** What was said to be the newest counts for so long after its nonce was made. */
+  /** How long a statement of freshness counts, from the making of its nonce. */
   readonly staleAfterMs: number;
 }
 
-/** The release in force, as far as a publisher is told of it. */
+/** The release in force, as reported to a publisher. */
 export interface Held extends Omit<ActiveMark, 'lineage'> {
   readonly persisted: boolean;
   /** By the clock of the machine. */
   readonly sinceMs: number;
 }
 
-/** What outlives a connection: connecting again makes no channel better. */
+/** The memory that outlives a connection: reconnecting does not improve a channel. */
 export interface Memory {
   readonly refusals: Refusals;
   readonly patience: Patience;
@@ -58,16 +58,16 @@ export const NO_MEMORY: Memory = { refusals: [], patience: FULL_PATIENCE, cut: u
 
 /** A snapshot that a connection did not bring to its end. */
 export interface Cut {
-  /** Of the release. */
+  /** Hash of the release. */
   readonly hash: Uint8Array;
-  /** What names the bytes. */
+  /** Id of the stream. */
   readonly stream: Uint8Array;
-  /** Of all of it, and those that are here. */
+  /** Size of the stream, and of the part already here. */
   readonly bytes: number;
   readonly receivedBytes: number;
 }
 
-/** How long the release in force took, if it came by this connection, in milliseconds. */
+/** Times of the release in force, if it came by this connection, in milliseconds. */
 export interface Figures {
   readonly receiveMs: number;
   readonly verifyMs: number;
@@ -76,16 +76,16 @@ export interface Figures {
   readonly generation: number;
 }
 
-/** Of every connection that is open. */
+/** The data of every open connection. */
 export interface Open {
   readonly self: Self;
   readonly memory: Memory;
   readonly held: Held | undefined;
-  /** The newest that ever was in force, where that is not what HELLO said is held. */
+  /** The newest release that ever was in force, if HELLO reported another as held. */
   readonly floor: Omit<ActiveMark, 'lineage'> | undefined;
-  /** Why what is held is not enforced, or not known to be; undefined: it is. */
+  /** Why the held release is not enforced, or not known to be; undefined: it is. */
   readonly trouble: string | undefined;
-  /** Of what is the newest. */
+  /** Knowledge of the newest release. */
   readonly known: Known;
 }
 
@@ -93,25 +93,25 @@ export interface Open {
 export interface Linked extends Open {
   readonly pulse: Pulse;
   readonly queries: QueryRate;
-  /** Of refusals. */
+  /** Rate of pages of refused packets. */
   readonly refusedPages: QueryRate;
   /** Questions that wait for an answer from here. */
   readonly askedCount: number;
   readonly figures: Figures | undefined;
 }
 
-/** What was wanted last. */
+/** The last WANT. */
 export interface Want {
   readonly offer: VerifiedOffer;
   /** The release that deltas may start from. */
   readonly base: Uint8Array | undefined;
 }
 
-/** What BEGIN announced, and how much of it has come. */
+/** A transfer announced by BEGIN, and how much of it has arrived. */
 export interface Transfer {
   readonly offer: VerifiedOffer;
   readonly base: Uint8Array | undefined;
-  /** What names the bytes, of a snapshot that may be resumed. */
+  /** Id of the stream, for a snapshot that may be resumed. */
   readonly stream: Uint8Array | undefined;
   readonly bytes: number;
   readonly receivedBytes: number;
@@ -149,9 +149,9 @@ export interface Closed {
   readonly memory: Memory;
   /** Whether the publisher welcomed us, and is the one we trust. */
   readonly welcomed: boolean;
-  /** How long the publisher asked to be left alone. */
+  /** The pause that the publisher asked for. */
   readonly retryAfterMs: number | undefined;
-  /** What was being applied when the connection ended: its outcome is still to be learned from. */
+  /** The release being applied when the connection ended: its outcome still updates the memory. */
   readonly applying: { readonly hash: Uint8Array; readonly isChain: boolean } | undefined;
 }
 export type OpenState = Greeting | LinkedState;
@@ -164,7 +164,7 @@ export type State = OpenState | Closed;
 
 export type Nack = MessageOf<'nack'>;
 
-/** What ends a session, or makes an error of it. */
+/** The reason for the end of a session, or for an error in it. */
 export interface Reason {
   readonly code: ErrorCode;
   readonly text: string;
@@ -178,14 +178,17 @@ export type OfferEvent =
   /** `isForGood`: that it was refused is remembered. */
   | { readonly kind: 'offerRefused'; readonly nack: Nack; readonly isForGood: boolean };
 
-/** About a packet, or what was refused; without either for the counters, of which `from` begins a page. */
+/**
+ * A question about a packet, or about refused packets; without either, about counters, whose page begins at
+ * `from`.
+ */
 export interface Question {
   readonly packet: WirePacket | undefined;
   readonly refused: WireRefusedQuery | undefined;
   readonly from: number | undefined;
 }
 
-/** Of the peer: its messages, by the names of the table. */
+/** A message of the peer, by its name in the table. */
 export type Received =
   | OfferEvent
   | FreshEvent
@@ -208,14 +211,14 @@ export interface Refused {
   readonly entry: number | undefined;
 }
 
-/** Of what was to be applied, once. */
+/** The outcome of applying a release; comes once. */
 export type Outcome =
   | { readonly kind: 'applied'; readonly held: Held; readonly figures: Omit<Figures, 'receiveMs'> }
   | Refused
   /** The chain of deltas takes more than what was signed allows. */
   | { readonly kind: 'overBudget' };
 
-/** To what was asked, once. */
+/** The answer to a question; comes once. */
 export type Answer =
   | {
       readonly kind: 'verdict';
@@ -231,16 +234,16 @@ export type Event =
   | Received
   | Outcome
   | { readonly kind: 'answered'; readonly transaction: number; readonly answer: Answer }
-  /** The clock is to be looked at; with what a PING asks what is newest. */
+  /** The timer fired; `nonce` is for a PING that asks for freshness. */
   | { readonly kind: 'tick'; readonly nonce?: Uint8Array }
-  /** What was waited for did not come in its time: raised by a tick. */
+  /** The peer did not answer in time: raised by a tick. */
   | { readonly kind: 'timeout' }
-  /** With what was wrong, where that is known. */
+  /** With the fault, if known. */
   | { readonly kind: 'disconnected'; readonly fault: Reason | undefined }
   | { readonly kind: 'stop'; readonly reason: Reason }
   | { readonly kind: 'trouble'; readonly text: string | undefined };
 
-/** What the table has a place for, or none. */
+/** Events of the protocol's table. */
 export type TableEvent = Exclude<Event, { readonly kind: 'tick' | 'trouble' | 'answered' }>;
 
 // ── Effects ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -274,7 +277,7 @@ export type Effect =
   /** For people. */
   | { readonly kind: 'welcomed'; readonly publisher: string }
   | { readonly kind: 'trusted'; readonly number: number }
-  /** What is in force was the newest at a time, or is not. */
+  /** The release in force was confirmed as the newest, or is known not to be. */
   | { readonly kind: 'learned'; readonly newest: Newest; readonly isInForce: boolean }
   | { readonly kind: 'complain'; readonly code: string; readonly text: string };
 
@@ -287,7 +290,7 @@ export interface Step<S extends State = State> {
 
 // ── Pieces ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What every state after WELCOME has, and nothing else. */
+/** Exactly the fields that every state after WELCOME has. */
 export function linked(state: LinkedState): Linked {
   const { self, memory, held, floor, trouble, known, pulse, queries, refusedPages, askedCount, figures } =
     state;
@@ -298,7 +301,7 @@ export function idle(state: LinkedState): Idle {
   return { kind: 'idle', ...linked(state) };
 }
 
-/** What is told of as active: a release whose enforcement is in doubt is not. */
+/** The release to report as active; none if its enforcement is in doubt. */
 export function inForce(
   { held, trouble }: Open,
   nowMs: number,
@@ -341,7 +344,7 @@ export function sayNack(nack: Nack): readonly Effect[] {
   return [complain(nack), send(nack)];
 }
 
-/** What is active is not enforced, or not all of it: it is not said to be in force. */
+/** A NACK for the active release: it is not enforced, or not all of it. */
 export function nackOfTrouble(hash: Uint8Array, trouble: string): Nack {
   const text = boundText(trouble);
   return { kind: 'nack', hash, code: ErrorCode.sinkFailed, text, retry: 'later', keeps: undefined };

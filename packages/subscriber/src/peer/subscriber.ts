@@ -2,8 +2,8 @@
  * The subscriber as a library: keeps one release in force, receives the next ones, and answers lookups
  * meanwhile.
  *
- * It trusts one lineage, and whom its roots name. It never stops enforcing: a lost publisher, a bad release
- * or a full disk leave the last good release in force and are told through `status` and `events`.
+ * It trusts one lineage, and the keys in its roots. It never stops enforcing: a lost publisher, a bad release
+ * or a full disk leaves the last good release in force and is reported through `status` and `events`.
  */
 
 import { EventEmitter } from 'node:events';
@@ -77,9 +77,9 @@ export interface Subscriber {
   /** Judges a packet by the table in force. */
   lookup(packet: Packet): TableVerdict;
   /**
-   * Judges a packet and finds the exact rule, list and prefix. Where a sink judges flows, the packet is one
-   * that belongs to none yet. Waits for a release that is being prepared; rejects where the thread that has
-   * the rules dies meanwhile, or the next one has not begun, as do `hits` and `stats`.
+   * Judges a packet and finds the exact rule, list and prefix. If a sink judges flows, the packet counts as
+   * the first of one. Waits for a release that is being prepared; rejects, as do `hits` and `stats`, if the
+   * content thread dies meanwhile or is being restarted.
    */
   explain(packet: Packet): Promise<Explanation>;
   /**
@@ -87,12 +87,9 @@ export interface Subscriber {
    * thread or any other. It stays good when this subscriber is closed; what was in force last stays in it.
    */
   handle(): TableHandle;
-  /**
-   * Frees the slot of a reader whose thread ended without closing it; until then the memory that it looked at
-   * may be kept.
-   */
+  /** Frees the slot of a reader whose thread ended without closing it; until then its memory may be kept. */
   evictReader(slot: number): Promise<void>;
-  /** What each run, default action and list decided, in all threads together; see `Table.hits`. */
+  /** The hits of each run, default action and list, in all threads together; see `Table.hits`. */
   hits(): Promise<TableHits>;
   /** The generation in force, its sizes, and the memory that it takes. */
   stats(): Promise<TableStats>;
@@ -337,7 +334,7 @@ class RunningSubscriber implements Subscriber {
     return this.#judgesNames && this.#options.sink?.opensNames === true;
   }
 
-  /** For the publisher: a release whose enforcement is in doubt is not said to be in force. */
+  /** Why the active release is not, or may not be, enforced. */
   #notEnforced(): string | undefined {
     const { active } = this.#activator;
     // Such a release is from a time when there was something to judge names.
@@ -457,8 +454,8 @@ class RunningSubscriber implements Subscriber {
   }
 
   /**
-   * What cannot be restored is said and left: the publisher sends it again. The boot mode is in force until
-   * then; so it is tried again where the thread died that had the rules.
+   * Restores the last release. A failure is logged: the publisher sends the release again, and the boot mode
+   * is in force until then. It is retried if the content thread died.
    */
   async #restore(triesLeft = RESTORE_TRIES - 1): Promise<void> {
     const { logger } = this.#options;
@@ -505,7 +502,7 @@ class RunningSubscriber implements Subscriber {
     return this.#explained(packet, []);
   }
 
-  /** As what the qube was told the address that it sends to. Rejects where the sink does. */
+  /** The names for which DNS gave the qube this address. Rejects if the sink does. */
   async #toldNames({ src, dst, direction }: Packet): Promise<readonly ToldName[]> {
     const isAsked = direction !== 'ingress' && this.#activator.active?.facts.opensNames === true;
     return (isAsked && src ? await this.#options.sink?.toldTo?.(src, dst) : undefined) ?? [];
@@ -516,7 +513,10 @@ class RunningSubscriber implements Subscriber {
     return this.#explainTold(packet, await this.#toldNames(packet));
   }
 
-  /** Of a packet that was refused; what goes to another qube may be refused there. Rejects likewise. */
+  /**
+   * The verdict on a refused packet. One to another qube may also have been refused by that qube's policy.
+   * Rejects likewise.
+   */
   async #judgeRefused(packet: Packet): Promise<Pick<WireRefused, 'verdict' | 'name'>> {
     const names = await this.#toldNames(packet);
     const first = await this.#explainTold(packet, names);
@@ -527,7 +527,7 @@ class RunningSubscriber implements Subscriber {
     return { verdict: verdictToWire(verdict, rule), name };
   }
 
-  /** With what the qube was told by name, where there is such. */
+  /** The verdict, with the name that led to it, if there is one. */
   async #explainTold(packet: Packet, names: readonly ToldName[]): Promise<LiveExplanation> {
     const lists = names.map(({ list }) => list);
     const explained = await this.#explained(packet, lists);

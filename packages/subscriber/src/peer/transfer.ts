@@ -73,12 +73,12 @@ export function takeOffer(state: Idle | Wanting, event: TableEvent): Step | unde
   }
 }
 
-/** What was cut is not to be gone on with. */
+/** Forgets the cut transfer, which must not be resumed. */
 function uncut<S extends LinkedState>(state: S): S {
   return { ...state, memory: { ...state.memory, cut: undefined } };
 }
 
-/** What a connection that ends leaves of a large snapshot. */
+/** The resumable part of a large snapshot, when its connection ends. */
 export function cutOf({ offer, base, stream, bytes, receivedBytes }: Transfer): Cut | undefined {
   if (base !== undefined || stream === undefined || receivedBytes === 0) return undefined;
   if (bytes < RESUMED_MIN_BYTES) return undefined;
@@ -112,7 +112,7 @@ export function takeBegin(state: Wanting, begin: MessageOf<'begin'>, nowMs: numb
   return { state: receiving, effects: receivedBytes > 0 ? [] : [{ kind: 'stage', bytes }] };
 }
 
-/** What is wrong with a transfer as it is announced. */
+/** The fault of an announced transfer, if any. */
 export function beginFault(
   begin: MessageOf<'begin'>,
   base: Uint8Array | undefined,
@@ -126,7 +126,7 @@ export function beginFault(
   return streamFault(ErrorCode.overLimit, text);
 }
 
-/** What goes on has to be what was cut, where it was cut. */
+/** A resumed transfer must be the one that was cut, from the place where it was cut. */
 function resumeFault(
   { snapshot, stream, bytes, from }: MessageOf<'begin'>,
   cut: Cut | undefined,
@@ -254,7 +254,7 @@ export function refuse(state: Receiving | Applying, event: Refused, nowMs: numbe
 }
 
 /**
- * Only what the key signed is refused for good. A stream that does not make its release is one more of its
+ * The NACK for a refusal. Only a fault in the signed content is for good; any other counts against the
  * channel.
  */
 export function nackOf(
@@ -266,7 +266,7 @@ export function nackOf(
   return { kind: 'nack', hash, code, text: boundText(text), part, entry, retry, keeps };
 }
 
-/** What an outcome says of the releases and channels to come. */
+/** The memory after an outcome: what it means for later releases and channels. */
 export function learned(
   memory: Memory,
   { hash, isChain }: { readonly hash: Uint8Array; readonly isChain: boolean },

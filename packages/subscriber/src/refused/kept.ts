@@ -1,7 +1,7 @@
 /**
- * What was refused, in memory alone: one entry for packets, or questions, that differ in nothing but their
- * time, the one that changed last at the end. Bounded for each way of a qube and in all; the oldest go first,
- * in all of the interface that has most: a qube makes up addresses, and no interface.
+ * The log of refused packets and questions, in memory only. Those that differ only in time share one entry;
+ * the latest changed is last. It is bounded for each direction of a qube and in total. The oldest entries go
+ * first, in total those of the interface with most: a qube can forge addresses, but not its interface.
  */
 
 import {
@@ -11,7 +11,7 @@ import {
   type WireRefusedQuery,
 } from '@rulecast/protocol';
 
-/** What one of them is about. */
+/** The key of an entry. */
 export type Refused = Pick<
   WireRefused,
   | 'what'
@@ -27,13 +27,13 @@ export type Refused = Pick<
   | 'verdict'
 >;
 
-/** What the release in force says of a packet that was refused. */
+/** The verdict of the release in force on a refused packet. */
 export type Judgement = Pick<WireRefused, 'judgedBy' | 'verdict' | 'name'>;
 
 /** As many as an answer has room for. */
 export interface RefusedPage {
   readonly refused: readonly WireRefused[];
-  /** What was refused and is not told, since the log began. */
+  /** Refused packets without an entry, since the log began. */
   readonly lost: number;
   /** After which the next page begins. */
   readonly next: number | undefined;
@@ -55,7 +55,7 @@ export interface Kept {
 // Our choice: what a person reads of a qube, and some megabytes.
 export const OF_A_QUBE_MAX = 500; // each way
 export const KEPT_MAX = 10_000;
-/** Of a page, and of a record without its texts; the rest of the answer has 150 bytes. */
+/** Bytes of a page, and of a record without its texts; the rest of the answer takes 150 bytes. */
 const PAGE_BYTES = CONTROL_BODY_MAX_BYTES - 256;
 const RECORD_BYTES = 380;
 
@@ -137,7 +137,9 @@ export class KeptRefusals {
     if (this.#byLink.get(linkOf(oldest.of))?.size === 0) this.#byLink.delete(linkOf(oldest.of));
   }
 
-  /** What is asked for, as much as has room; `versionOf` a release by its name, 0 of none. */
+  /**
+   * The requested entries, as many as fit; `versionOf` maps a release's name to its version, 0 if unknown.
+   */
   page(
     { after, qube, sinceS = 0 }: WireRefusedQuery,
     lost: number,

@@ -1,6 +1,6 @@
 /**
- * The log of what is refused: reads what the kernel tells now and then, by a timer and never waiting, keeps
- * it, and has the release in force judge what is new, one after the other. What ends it ends no release.
+ * The log of refused packets: reads the kernel's messages by a timer, without blocking, stores them, and has
+ * new ones judged by the release in force, one at a time. Its failure does not affect releases.
  */
 
 import type { BlockedName } from '@rulecast/dns/feed';
@@ -18,13 +18,13 @@ import { type Judgement, KEPT_MAX, type Kept, KeptRefusals, type Refused, type R
 
 /** The kernel's log, as openDropLog gives it. */
 export interface PacketLog {
-  /** Gives what waits, a bounded part of it. Throws where it has ended. */
+  /** Reads waiting messages, a bounded number. Throws if the log has ended. */
   read(take: (packet: RefusedPacket) => void): void;
   readonly lost: number;
   close(): void;
 }
 
-/** Whoever has a release in force. */
+/** Judges packets by the release in force. */
 export interface RefusedHost {
   readonly clock: SteadyClock;
   readonly nowMs: () => number;
@@ -57,7 +57,7 @@ export class RefusedLog {
   #isJudging = false;
   #stop = (): void => undefined;
 
-  /** `fault`: why packets cannot be logged, where there is no log of them. */
+  /** `fault`: why there is no log of packets. */
   constructor(packets: PacketLog | undefined, fault = '') {
     this.#packets = packets;
     this.#fault = fault;
@@ -73,7 +73,7 @@ export class RefusedLog {
 
   /** `rulecast-dns` blocked names; `lost` more could not be told. */
   takeNames(names: readonly BlockedName[], lost: number): void {
-    if (this.#fault !== '') return; // nobody can be told
+    if (this.#fault !== '') return; // already reported
     this.#namesLost += lost;
     const release = this.#activeRelease();
     const direction = 'egress';

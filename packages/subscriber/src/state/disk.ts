@@ -1,11 +1,11 @@
 /**
- * What the state directory needs of a file system, and the file system of Node that gives it. Every call
- * fails with the error of the file system, whose `code` says why. What was written is on disk after `sync` of
- * the file, and its name after `syncDirectory`; before that a crash may lose it, or leave a part.
+ * The file system as the state directory uses it, and its implementation by Node. Every call fails with the
+ * error of the file system, whose `code` says why. Written bytes are on disk after `sync` of the file, and
+ * its name after `syncDirectory`; before that a crash may lose it, or leave a part.
  *
- * That of Node waits in a thread for what waits for the disk. The rest changes the kernel's memory alone and
- * is done at once: each way to a thread and back would wait for what else this one does, such as compiling,
- * and a flush is to be under way meanwhile.
+ * Calls that wait for the disk run in Node's thread pool. The others only change the kernel's memory and are
+ * synchronous: a round trip to a thread would wait for other work of this one, such as compiling, and a flush
+ * should start before that.
  */
 
 import {
@@ -63,7 +63,7 @@ const WRITING = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | con
 const flush = promisify(fsync);
 const writeAll = promisify(writev);
 
-/** Of an open descriptor. */
+/** Wraps an open descriptor. */
 function openFile(file: number): OpenFile {
   return {
     async writev(chunks) {

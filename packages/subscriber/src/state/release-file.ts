@@ -19,11 +19,11 @@ export interface StoredRelease {
 }
 
 const TAG = Buffer.from('RCS4', 'latin1');
-/** Of releases of protocol 1, which cannot be read any more. */
+/** The tag of protocol 1, whose releases cannot be read any more. */
 const TAG_BEFORE = Buffer.from('RCS3', 'latin1');
 const HEADER_BYTES = TAG.length + HASH_BYTES + 4 + 4;
 
-/** What the file of a release is called. */
+/** The file name of a release. */
 export function fileName(hash: Uint8Array): string {
   return `${hexOf(hash)}.release`;
 }
@@ -40,7 +40,7 @@ export function encodeRelease(release: StoredRelease): readonly Uint8Array[] {
   return [header, signed, release.stream, hash];
 }
 
-/** Whether it is a release of protocol 1: left as it is, and to everybody else not there. */
+/** Whether it is a release of protocol 1: the file is kept, but otherwise ignored. */
 export function isOfProtocol1(bytes: Buffer): boolean {
   return bytes.subarray(0, TAG_BEFORE.length).equals(TAG_BEFORE);
 }

@@ -1,7 +1,6 @@
 /**
- * One directory of release files and small notes, each with a checksum. What does not read back as it was
- * written is put aside under another name, a few at most, for whoever wants to know what happened to the
- * disk; to everybody else it is not there.
+ * One directory of release files and small notes, each with a checksum. A damaged file is renamed, a few at
+ * most, so that somebody can examine it; otherwise it counts as missing.
  *
  *   <hash>.release   see release-file.ts
  *   NAME             text lines | SHA-256 of all before, hex
@@ -13,7 +12,7 @@ import { dirname, join } from 'node:path';
 import type { Disk } from './disk.ts';
 import { decodeRelease, fileName, isOfProtocol1, type StoredRelease, sha256 } from './release-file.ts';
 
-/** The state directory cannot be read, written or believed. What is in force stays in force. */
+/** The state directory cannot be read, written or trusted. The release in force stays. */
 export class StateError extends Error {
   readonly code = 'storage-failed';
 }
@@ -55,7 +54,7 @@ export class Shelf {
     await this.place(name);
   }
 
-  /** The file names of all releases, intact or not; none where there is no directory. Throws StateError. */
+  /** The file names of all releases, intact or not; none without a directory. Throws StateError. */
   releaseFiles(): readonly string[] {
     return this.#names().filter((name) => RELEASE_FILE.test(name));
   }
@@ -136,16 +135,13 @@ export class Shelf {
     }
   }
 
-  /**
-   * The name of the directory, and those of the directories above it, are on disk: once for each process,
-   * whoever made them.
-   */
+  /** Flushes the name of the directory, and those above it, to disk: once for each process. */
   async #root(): Promise<void> {
     for (let at = this.#directory; !this.#isRooted && at !== dirname(at); at = dirname(at)) {
       try {
         await this.#disk.syncDirectory(dirname(at));
       } catch (cause) {
-        // One that may not be opened, or cannot be flushed, was there before this program.
+        // A directory that may not be opened, or cannot be flushed, existed before this program.
         if ((cause as NodeJS.ErrnoException).code === 'EIO') throw cause;
       }
     }
@@ -176,7 +172,7 @@ export class Shelf {
         await file.close();
       }
     } catch (error) {
-      await this.#disk.remove(draft).catch(() => undefined); // it may be what fills the disk
+      await this.#disk.remove(draft).catch(() => undefined); // the draft may be what fills the disk
       throw error;
     }
   }
@@ -203,7 +199,7 @@ export function noteChunks(body: string): readonly Uint8Array[] {
   return [Buffer.from(`${body}${sha256(Buffer.from(body)).toString('hex')}\n`)];
 }
 
-/** What may be done about a failure to read; empty where that is not known. */
+/** A hint on a failure to read; empty if there is none. */
 function hintOf(cause: unknown): string {
   const isDenied = (cause as NodeJS.ErrnoException).code === 'EACCES';
   return isDenied ? ': its files must belong to the user that this runs as (chown -R)' : '';

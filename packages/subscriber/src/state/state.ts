@@ -1,5 +1,5 @@
 /**
- * What a subscriber keeps on disk, so that a restart enforces what was enforced before.
+ * A subscriber's state on disk, so that a restart enforces the same release as before.
  *
  *   active                one small text file: the signed manifest in force, and so the floor; replaced by rename
  *   <hash>.release        one file a release, written before the release is in force
@@ -13,12 +13,11 @@
  * weigh twice the snapshot at its foot, the file of the release in force is replaced by a snapshot.
  * Everything read back is verified like something received.
  *
- * Of a directory of protocol 1 the mark is the floor, and roots and clock are what they were; its releases
- * are set aside: left where they are until the first of protocol 2 is in force.
+ * In a directory of protocol 1, the mark still is the floor, and roots and clock are used; its releases stay
+ * until the first of protocol 2 is in force.
  *
- * Each file is read from where it is intact (shelf.ts), and written again where it is not: one that is
- * damaged costs nothing. Where both are, the newest release whose chain is whole is in force, and the floor
- * stays.
+ * Each file is read from where it is intact (shelf.ts), and a damaged or missing copy is written again. If
+ * both copies are damaged, the newest release whose chain is whole is in force, and the floor stays.
  */
 
 import { join } from 'node:path';
@@ -55,7 +54,7 @@ export interface ActiveMark extends SignedManifest {
 /** By which a release is proved, also where it is lost itself. */
 type SignedManifest = Pick<StoredRelease, 'manifestBytes' | 'signatures'>;
 
-/** What is in the directory at a start. */
+/** The content of the directory at a start. */
 export interface FoundState {
   /** The newest first; undefined hashes are of releases that are not there. */
   readonly marks: readonly ActiveMark[];
@@ -68,7 +67,7 @@ export interface FoundState {
 /** Most files of one chain: a start replays so many deltas at most. */
 const CHAIN_MAX_FILES = 256;
 /**
- * How many times the snapshot at its foot the deltas of a chain may weigh: encoding another takes longer than
+ * The deltas of a chain may weigh so many times the snapshot at its foot: encoding another takes longer than
  * a write.
  */
 const CHAIN_MAX_WEIGHT = 2;
@@ -76,12 +75,12 @@ const CHAIN_MAX_WEIGHT = 2;
  * Deltas of so little weight are left alone, however small the snapshot: files take whole blocks of a disk.
  */
 const CHAIN_LIGHT_BYTES = 64 * 1024;
-/** What a snapshot weighs by entry at least, but for lists of neighbours: 0.8 to 1.7 bytes were measured. */
+/** The least size of a snapshot by entry, except for lists of neighbours: 0.8 to 1.7 bytes were measured. */
 const SNAPSHOT_ENTRY_BYTES = 1;
 const MARK = 'active';
 /** 4: of protocol 1. */
 const MARK_NOTE = /^rulecast-active [45]\n([0-9a-f]{2,65536})\n$/;
-/** Of releases that can be read, and of those that cannot any more. */
+/** Marks that can be read, and those of protocol 1. */
 const READ_MARK_NOTE = /^rulecast-active 5\n/;
 const OLD_MARK_NOTE = /^rulecast-active [1234]\n/;
 const CLOCK_NOTE = /^rulecast-clock 1\n(\S{1,64}) (\d{1,16}) (\d{1,16}) (\d{1,16})\n$/;
@@ -103,9 +102,9 @@ export class StateDirectory {
   #copied: ReadonlySet<string> = new Set(); // files that the copy has
   #copying: Promise<void> = Promise.resolve();
   #roots: readonly Signed[] = []; // what both shelves are to say
-  /** A file of the chain is nowhere intact. Only a snapshot, of what is in memory, mends that. */
+  /** A file of the chain is intact in neither copy. Only a new snapshot, from memory, repairs that. */
   #isTorn = false;
-  /** Of the active release: what its chain weighs on disk, to tell when a snapshot is due. */
+  /** The weight on disk of the active release's chain, to tell when a snapshot is due. */
   #chain: {
     readonly snapshotBytes: number;
     readonly deltaBytes: number;
@@ -190,8 +189,8 @@ export class StateDirectory {
   }
 
   /**
-   * What was kept of the clock; undefined where that is nothing, damaged, or not to be read, which is told of
-   * when the release is looked for: as if this boot were met for the first time.
+   * The stored clock; undefined if there is none, or it is damaged or unreadable, which is reported with the
+   * release. Then this boot counts as new.
    */
   readClock(): StoredClock | undefined {
     const match = CLOCK_NOTE.exec(noteOf(this.#main, 'clock') ?? noteOf(this.#copy, 'clock') ?? '');
@@ -232,8 +231,8 @@ export class StateDirectory {
   // ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Writes what a release that may come into force next will be kept and marked by, beside the places of
-   * both: what is left then is to give them their names. On disk when it resolves. Throws StateError.
+   * Drafts a release and its mark: writes both beside their final places, so that only a rename is left if it
+   * comes into force. On disk when it resolves. Throws StateError.
    */
   async draft(release: StoredRelease): Promise<void> {
     await this.#copying; // of the one before: at most one release waits for its copy
@@ -266,10 +265,7 @@ export class StateDirectory {
     }
   }
 
-  /**
-   * Marks a release, whose candidate was written, as the one in force; then drops files nobody needs. Throws
-   * StateError.
-   */
+  /** Marks a written candidate as the release in force; then removes unneeded files. Throws StateError. */
   async markActive(release: StoredRelease): Promise<void> {
     const isDrafted = this.#drafted === release;
     this.#drafted = undefined;
@@ -306,7 +302,7 @@ export class StateDirectory {
     this.#copyLater(release);
   }
 
-  /** Drops what nobody needs, if it can: the next release clears what is left. */
+  /** Removes unneeded files if it can; the next release removes the rest. */
   #tidy(): void {
     try {
       this.#main.keepOnly(this.#chain.files);
@@ -321,8 +317,8 @@ export class StateDirectory {
   }
 
   /**
-   * Removes a candidate that did not come into force, drafted or written, if it can; a later release clears
-   * what is left. Does not throw.
+   * Removes a candidate that did not come into force, drafted or written, if it can; a later release removes
+   * the rest. Does not throw.
    */
   dropCandidate(hash: Uint8Array): void {
     const file = fileName(hash);
@@ -362,8 +358,8 @@ export class StateDirectory {
   }
 
   /**
-   * After a start: writes what one of the places lacks, once the chain was read; `mark` is the floor. What
-   * fails is told.
+   * After a start and once the chain is read: writes files that one of the copies lacks; `mark` is the floor.
+   * A failure is reported.
    */
   heal(mark: SignedManifest): void {
     this.#mark = mark;
@@ -383,8 +379,8 @@ export class StateDirectory {
   }
 
   /**
-   * Brings the copy to what the directory says; resolves with whether that is there. What fails is told. The
-   * directory itself is left alone: a release may be coming into force.
+   * Brings the copy up to the directory's state; resolves to whether that is done. A failure is reported. The
+   * directory itself is not touched: a release may be coming into force.
    */
   mend(): Promise<boolean> {
     const mended = this.#copying
@@ -417,7 +413,7 @@ export class StateDirectory {
   }
 
   /**
-   * Brings the copy to what the directory says: releases first, then the mark, so that it is whole at every
+   * Brings the copy up to the directory's state: releases first, then the mark, so that it is whole at every
    * moment.
    */
   async #copyNow(release: StoredRelease | undefined): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * A stream on its way in: room for what was announced, filled by CHUNKs, closed by END, and kept over a cut.
- * Nothing of it is believed until it has made its release.
+ * None of it is trusted until it is verified.
  */
 
 export class Stage {
@@ -20,7 +20,7 @@ export class Stage {
   }
 }
 
-/** What comes in, over connections: a stream that was cut goes on with the next one. */
+/** Incoming streams, over connections: a stream that was cut may continue on the next one. */
 export class Staging {
   #stage: Stage | undefined;
 

@@ -1,6 +1,6 @@
 /**
- * Whether a transfer makes the release that it was announced as: every delta applied, every digest compared,
- * the rules sound. Pure: bytes and a rule set in, a rule set or the reason out.
+ * Checks that a transfer makes the release it was announced as: applies every delta, compares every digest,
+ * and checks the rules. Pure: bytes and a rule set in, a rule set or the reason out.
  */
 
 import {
@@ -24,9 +24,9 @@ import {
   RuleSetProblemCode,
 } from '@rulecast/rules';
 
-/** What is to be verified. */
+/** The transfer to verify. */
 export interface Claim {
-  /** What the stream starts from, verified; the empty rule set for a snapshot. */
+  /** The base of the stream, verified; the empty rule set for a snapshot. */
   readonly base: RuleSet;
   /** A chain of deltas. */
   readonly stream: Uint8Array;
@@ -39,13 +39,13 @@ export interface Claim {
 /** A rule set that a claim makes. */
 export interface Verified {
   readonly ruleSet: RuleSet;
-  /** What the last delta did to the lists that it patched. */
+  /** The changes of the last delta to the lists that it patched. */
   readonly changes: ListChanges;
 }
 
 /**
- * What the key signed cannot be taken, however it comes: all else that is thrown here is a fault of the
- * stream.
+ * The signed release itself cannot be applied, whatever the transfer; any other error thrown here is the
+ * stream's fault.
  */
 export class SignedFault extends ProtocolError {}
 
