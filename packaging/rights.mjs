@@ -241,9 +241,12 @@ function unit(name) {
   return settings;
 }
 
-/** The one match of a pattern. Throws Error if there is none. @param {readonly string[]} texts @param {RegExp} pattern */
+/**
+ * The one match of a pattern. Throws Error if there is none, or another.
+ * @param {readonly string[] | undefined} texts @param {RegExp} pattern
+ */
 function only(texts, pattern) {
-  const found = texts.flatMap((each) => pattern.exec(each)?.[1] ?? []);
+  const found = (texts ?? []).flatMap((each) => pattern.exec(each)?.[1] ?? []);
   if (found.length !== 1) throw new Error(`${pattern} is found ${found.length} times, and not once`);
   return found[0] ?? '';
 }
