@@ -45,15 +45,15 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'packaging/README.md#From Rulecast 0.1': 'test/system/packages.test.ts',
   'packaging/README.md#From Rulecast 0.1/2': 'test/system/packages.test.ts',
   'packaging/README.md#From Rulecast 0.1/3': 'test/system/packages.test.ts',
+  'docs/reference/qubes.md#Backup and restore': 'test/system/packages.test.ts',
   ...inQubes(
     'In the templates',
     'In the templates/2',
     'In dom0',
     'In dom0/2',
     'In the management qube',
-    'In the management qube/2',
+    'Start the firewall',
     'Your own rules/2',
-    'Backup and restore',
     'Removal',
   ),
 };
@@ -442,7 +442,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
   },
 
   // No library of Xen is here: each end says so.
-  'docs/tutorial/qubes.md#A vchan without qrexec': async (text) => {
+  'docs/reference/qubes.md#A vchan without qrexec': async (text) => {
     const box = await fresh();
     await box.run('rulecast-publisher --state ./publisher --init > trust');
     const [publisher = '', ...subscribers] = text.trim().split('\n');
@@ -454,7 +454,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
       await box.logged(({ msg }) => String(msg).startsWith(`${library} cannot be used`));
   },
 
-  'docs/tutorial/qubes.md#Moving over from qvm-firewall': async (text) => {
+  'docs/reference/qubes.md#Moving over from qvm-firewall': async (text) => {
     const box = await fresh();
     box.stub('qvm-firewall', `[ "$2 $3" = 'list --raw' ] && cat <<'END'\n${qubesRules()}END\n`);
     box.stub('qvm-ls', "echo 'work|10.137.0.5|fd09::a89:5'; echo 'personal|10.137.0.6|-'\n");
@@ -488,7 +488,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     );
   },
 
-  'docs/tutorial/qubes.md#By Salt': async (text) => {
+  'docs/reference/qubes.md#By Salt': async (text) => {
     const box = await fresh();
     box.stub('qvm-run', '[ "$1 $2" = "--pass-io build" ] && exec sh -c "$3"\n');
     box.stub('sudo', 'exec "$@"\n');
@@ -508,7 +508,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
       );
   },
 
-  'docs/tutorial/qubes.md#By Salt/2': async (text) => {
+  'docs/reference/qubes.md#By Salt/2': async (text) => {
     const box = await fresh();
     for (const name of ['sudo', 'qubesctl']) box.stub(name, 'echo "$@" >> asked\n');
     await box.run(text);
@@ -518,7 +518,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     for (const target of targets) expect(names).toContain(`'${target}'`);
   },
 
-  'docs/tutorial/qubes.md#Released by another qube': async (text) => {
+  'docs/reference/qubes.md#Released by another qube': async (text) => {
     const box = await fresh();
     box.stub('qvm-tags', 'echo "$1 $3" >> tags\n');
     await box.run(text);
@@ -527,15 +527,15 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     );
   },
 
-  'docs/tutorial/qubes.md#Released by another qube/2': async (text) => {
+  'docs/reference/qubes.md#Released by another qube/2': async (text) => {
     const box = await fresh();
     box.write('publisher.yaml', text);
     await box.run('rulectl check publisher.yaml');
   },
 
-  'docs/tutorial/qubes.md#Released by another qube/3': async (text) => {
+  'docs/reference/qubes.md#Released by another qube/3': async (text) => {
     const box = await fresh();
-    const said = blockText('docs/tutorial/qubes.md#Released by another qube/2').replaceAll(
+    const said = blockText('docs/reference/qubes.md#Released by another qube/2').replaceAll(
       '/run/rulecast',
       box.path(),
     );

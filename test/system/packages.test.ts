@@ -287,7 +287,7 @@ print(error.data.message[-300:] if error else 'valid')`;
       expect(said('In dom0/2')).toContain('nothing was changed');
       expect(binds()).toContain('[0]="/var/lib/rulecast" [1]="/etc/rulecast"');
       said('In the management qube');
-      said('In the management qube/2');
+      said('Start the firewall');
       on.run('systemctl start rulecast-boot rulecast-subscriber');
       // The list of the preset is in the Internet, which this machine does not reach.
       const rules = blockText('docs/tutorial/qubes.md#Your own rules').replace('drop dst=@ads, ', '');
@@ -313,7 +313,7 @@ print(error.data.message[-300:] if error else 'valid')`;
       // What a person disabled stays so.
       on.run('systemctl disable rulecast-boot && dpkg --force-depends -i /srv/rulecast-firewall_*.deb');
       expect(on.attempt(`systemctl is-enabled ${units}`).stdout).toBe('enabled\ndisabled\nenabled\n');
-      said('Backup and restore');
+      on.run(blockText('docs/reference/qubes.md#Backup and restore'));
       expect(on.run('tar -tzf rulecast.tar.gz')).toContain('publisher/identity');
       expect(said('Removal')).toContain('30-rulecast.policy is removed');
       expect(on.run('cat /run/dom0/tags; ls /run/dom0/*')).not.toMatch(/rulecast/);
