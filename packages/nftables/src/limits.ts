@@ -1,4 +1,4 @@
-/** Every constant of the kernel side in one place: what nftables fixes, and what we chose. */
+/** Every constant of the kernel side in one place: those that nftables fixes, and those we chose. */
 
 // ── Fixed by nftables, Qubes or conntrack ──────────────────────────────────────────────────────────────────
 
@@ -26,9 +26,8 @@ export const CAPTURE_MARK_BITS = 0x00ff0000;
 /** Addresses of resolvers that are taken over. */
 export const CAPTURED_MAX = 64;
 /**
- * Questions of one qube in a second, which may come at once: a fifth of what the socket has room for that all
- * ask. Beyond, they are lost. TCP counts by its connections in the kernel, and by their questions in
- * `rulecast-dns`.
+ * Questions of one qube in a second, in one burst too: a fifth of the room in the socket that all share.
+ * Beyond, they are dropped. For TCP the kernel counts connections, and `rulecast-dns` questions.
  */
 export const QUESTIONS_PER_S = 500;
 /**
@@ -41,22 +40,22 @@ export const SENDER_REMEMBERED_MS = 2000;
 /** Senders of a family, and links: some 200 bytes each in the kernel, once there are as many. */
 export const SENDERS_MAX = 16_384;
 /**
- * Refused packets that are logged in a second, of one qube at one interface, and of what an interface brings
- * beyond that. A person reads no more; what they count, counters have.
+ * Logged packets a second, of one qube at one interface, and of an interface beyond that. A person reads no
+ * more; counters have the full numbers.
  */
 export const LOGGED_PER_S = 20;
-/** Of all addresses at an interface: as many as the subscriber has judged. */
+/** Logged packets a second of all addresses at an interface: as many as the subscriber judges. */
 export const LOGGED_OF_LINK_PER_S = 200;
 /** Addresses of qubes of a family, and interfaces, that have a rate of their own at one time. */
 export const LOGGED_SENDERS_MAX = 1024;
 export const LOGGED_REMEMBERED_MS = 60_000;
-/** Of each packet: the headers of IPv6 with two extensions, and of TCP without options. */
+/** Bytes logged of a packet: the headers of IPv6 with two extensions, and of TCP without options. */
 export const LOGGED_BYTES = 96;
 /** Groups of NFLOG are u16; 0 is what the kernel's own logs have. */
 export const LOG_GROUP_MAX = 65_535;
-/** How often it is looked whether the mark still leads there, which takes some 10 µs. */
+/** The interval at which the route of marked questions is checked, which takes some 10 µs. */
 export const CAPTURE_LOOK_EVERY_MS = 1000;
-/** Of our base chain: before the `filter` priority 0 of Qubes' own. */
+/** The priority of our base chain: before the `filter` priority 0 of Qubes' own. */
 export const HOOK_PRIORITY = -10;
 /**
  * Values of flow marks, each a connection label: the upper ones, as other programs begin with the lowest. So
@@ -160,13 +159,13 @@ export const OPENED_TOGETHER = 128;
 export const SOURCES_MAX = 4096;
 /** Networks of qubes that all name sets may be for. */
 export const NAME_QUBE_NETWORKS_MAX = 262_144;
-/** How long an address may be used that a qube was told, and the grace beyond that, in seconds. */
+/** The least and the most time that an address stays open, and the grace beyond it, in seconds. */
 export const OPEN_MIN_S = 60;
 export const OPEN_MAX_S = 86_400;
 export const OPEN_GRACE_S = 30;
 /**
- * How often it is looked for flows to addresses that would end before the next look but one: these stay open
- * for as long as such a flow is there. The look takes in all flows, and is left out where none ends.
+ * The interval of looks for flows to addresses that would end before the next look but one; they stay open
+ * while such a flow exists. A look reads all flows, and is skipped if no opening ends.
  */
 export const LIVE_EVERY_MS = 10_000;
 /**
@@ -184,7 +183,7 @@ export const LOOKS_OF_ONE_MAX = 16;
  * as much of it is made free: a look takes 0.01 to 0.3 s, which is longer than an answer waits.
  */
 export const ROOM_AHEAD = 8;
-/** A qube connects within this time to what it was told, so that it gives way last. */
+/** A qube connects to a new address within this time, so a younger opening gives way last. */
 export const SPARED_MS = 10_000;
 /** Names that are remembered to be left in a list, or not, so that they are looked up once. */
 export const LABELS_KNOWN_MAX = 65_536;
@@ -200,12 +199,12 @@ export const BODY_MAX_BYTES = 671_088_640;
 export const LISTED_ELEMENTS_MAX = 32_768;
 export const PROBED_ELEMENTS = 256;
 /**
- * How often the generation of the ruleset is looked at, which takes 3 µs, where anybody may take our table
- * away; and where that has an owner, for what Qubes and others change beside it.
+ * The interval at which the generation of the ruleset is read, which takes 3 µs, while other programs can
+ * remove our table; and if the table has an owner, for changes of Qubes and others beside it.
  */
 export const NOTICE_EVERY_MS = 25;
 export const OWNER_NOTICE_EVERY_MS = 500;
-/** How often an applier says that it is alive; and how many times it may miss that before it is killed. */
+/** The interval of an applier's signs of life; and how many it may miss before it is killed. */
 export const ALIVE_EVERY_MS = 1000;
 export const MISSED_MAX = 5;
 /**
@@ -216,10 +215,10 @@ export const MISSED_MAX = 5;
 export const RESPAWN_MS = 20;
 export const RESPAWN_LONGEST_MS = 160;
 export const STEADY_MS = 5000;
-/** How long a request waits for an applier to be there. */
+/** How long a request waits for an applier to run. */
 export const REQUEST_WAITS_MS = 5000;
 /**
- * What is being done may take so long when the daemon ends; and an applier may, until it is killed: together,
- * not two seconds.
+ * How long work under way may take when the daemon ends; and how long an applier may, before it is killed:
+ * together, under two seconds.
  */
 export const CLOSE_WAITS_MS = 500;

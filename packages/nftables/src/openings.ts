@@ -1,4 +1,6 @@
-/** What `rulecast-dns` says to the applier, and how both call a list and a name. Loads no koffi. */
+/**
+ * The interface of the applier for `rulecast-dns`: openings, and the keys of lists and names. Loads no koffi.
+ */
 
 export {
   AnswerReader,

@@ -1,4 +1,6 @@
-/** What whoever has the rule sets needs to plan for a sink that is in another thread (sink/plans.ts). */
+/**
+ * Plans for a sink, for the thread that has the rule sets; the sink may be in another thread (sink/plans.ts).
+ */
 
 import type { PlanSource } from './plan/plan.ts';
 import { type PlanQuestion, Plans, type PlansOptions } from './sink/plans.ts';
@@ -10,5 +12,5 @@ export interface Planner {
 
 /** `options` are those that the sink gives as `plans`. */
 export function plannerFor(options: unknown): Planner {
-  return new Plans(options as PlansOptions); // of our own sink, through whoever asks
+  return new Plans(options as PlansOptions); // our own sink's options, passed on unchanged
 }

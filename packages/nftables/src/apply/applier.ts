@@ -1,7 +1,7 @@
 /**
- * The applier: the only process with CAP_NET_ADMIN. It takes requests on standard input, checks each wholly,
- * and makes the kernel's tables of it (tables.ts). It parses no rule, and text of nobody else reaches the
- * library that does; what it knows of the rest is in message.ts.
+ * The applier: the only process with CAP_NET_ADMIN. It reads requests on standard input, checks each
+ * completely, and turns it into the kernel's tables (tables.ts). It parses no rule, and passes no foreign
+ * text to a library. The messages are in message.ts.
  */
 
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
@@ -29,13 +29,13 @@ import { Tables } from './tables.ts';
 
 export interface ApplierOptions {
   readonly downstreamGroup: number;
-  /** Of NFLOG, which is told of packets that are refused; undefined: nobody is. */
+  /** The NFLOG group for refused packets; undefined: they are not logged. */
   readonly logGroup?: number | undefined;
   /** Kernel memory that all tables of ours may take. */
   readonly kernelMib: number;
   /** In place of one that died. */
   readonly again: boolean;
-  /** Which address comes by which interface, beside what Qubes says. */
+  /** Addresses by interface, beside those that Qubes configures. */
   readonly sources: readonly Source[];
   /** Path of the socket at which `rulecast-dns` asks; undefined: nothing opens by name. */
   readonly openings: string | undefined;
@@ -65,7 +65,7 @@ export async function removeTables(options: ApplierOptions): Promise<void> {
   }
 }
 
-/** Between two pieces of cleaning, so that whoever waits for the kernel's lock gets it: it is not fair. */
+/** The pause between two pieces of cleaning, so that others get the kernel's lock, which is not fair. */
 const CLEAN_PAUSE_MS = 1;
 
 interface Answer {
@@ -112,7 +112,7 @@ class Applier {
   }
 
   /**
-   * Takes over what is in the kernel. Where that fails, each request tries it again, and says why it fails.
+   * Takes over the tables in the kernel. If that fails, each request tries again, and reports why it fails.
    */
   async start(): Promise<void> {
     await this.#opened().catch(throwUnexpected);
@@ -133,7 +133,7 @@ class Applier {
     return refusals.map((refusal) => refusal ?? opened.next().value ?? Outcome.later);
   }
 
-  /** Of what is not even looked at. */
+  /** The outcome of an opening that needs no look at tables; undefined: it does. */
   #refusalOf({ family, qube }: Opening): Outcome | undefined {
     const unknown = this.#sources?.unknown ?? [];
     if (unknown.includes(qube.length === 4 ? 4 : 6)) return Outcome.refused;
@@ -179,7 +179,7 @@ class Applier {
     void this.#clean();
   }
 
-  /** Looks again and again whether somebody else changed something. */
+  /** Checks by a timer whether another program changed the ruleset. */
   #notice(): void {
     const everyMs = this.#kernel?.tables.isOwned === true ? OWNER_NOTICE_EVERY_MS : NOTICE_EVERY_MS;
     this.#noticing = setTimeout(() => this.#notice(), everyMs);
@@ -211,7 +211,7 @@ class Applier {
     this.#isRenewing = false;
   }
 
-  /** What is not needed any more goes while there is nothing else to do. */
+  /** Removes unneeded tables while idle. */
   async #clean(): Promise<void> {
     const tables = this.#kernel?.tables;
     if (this.#cleaning || tables === undefined) return;

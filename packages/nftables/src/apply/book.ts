@@ -1,6 +1,6 @@
 /**
- * The book of what is open by name: what each qube holds by a list, and what the kernel is to do at once with
- * how it is undone in the book where it does not.
+ * The book of openings: the addresses open to each qube by each list, and changes to it, with the kernel's
+ * commands and a way to undo them here if the kernel refuses.
  */
 
 import { type Family, NAME_ADDRESSES_MAX, strideOf } from '@rulecast/rules';
@@ -25,7 +25,7 @@ export interface Entry {
 export const CROWDED_AT = NAME_ADDRESSES_MAX - aheadOf(NAME_ADDRESSES_MAX);
 export const NAME_CROWDED_AT = NAME_ADDRESSES_OF_ONE_MAX - aheadOf(NAME_ADDRESSES_OF_ONE_MAX);
 
-/** What a qube holds, by address, and how much of it is of each name: it is asked at every opening. */
+/** The open addresses of one qube, with a count by name, as every opening asks for it. */
 export class Holding extends Map<string, Entry> {
   readonly #ofNames = new Map<NameLabel, number>();
   /** With more, by both addresses of the qube, it is looked for what may give way. */
@@ -57,7 +57,7 @@ export class Holding extends Map<string, Entry> {
 /** By qube. */
 export type Book = Map<string, Holding>;
 
-/** What the kernel is to do at once, and how it is undone here where it does not. */
+/** A change to the book: the kernel's commands for it, and how to undo it here if they fail. */
 export class BookChange {
   readonly #destroyed: Command[] = [];
   readonly #sources: Command[] = [];
@@ -81,7 +81,7 @@ export class BookChange {
     known.elements.set(textOf(element.key), element);
   }
 
-  /** What a qube holds at an address. Undefined: it is held no more. */
+  /** Sets what a qube has open at an address. Undefined: nothing any more. */
   hold(held: Book, qube: string, mine: Holding, address: string, entry: Entry | undefined): void {
     this.#before.push([held, qube, mine, address, mine.get(address)]);
     if (entry === undefined) mine.delete(address);
@@ -105,7 +105,7 @@ export class BookChange {
   }
 }
 
-/** What a qube holds, some of which may have ended; undefined: `most` others hold something. */
+/** The open addresses of a qube, some of which may have ended; undefined if `most` other qubes have some. */
 export function holdingOf(held: Book, most: number, qube: string, nowMs: number): Holding | undefined {
   const known = held.get(qube);
   if (known === undefined && held.size >= most) for (const each of held.keys()) prune(held, each, nowMs);
@@ -136,7 +136,7 @@ export function entryIn(held: Book, family: Family, key: Uint32Array): Entry | u
   return held.get(qubeText(family, key))?.get(addressText(family, key));
 }
 
-/** Room for what is told while flows are looked at. */
+/** Room for openings that arrive during a look at flows. */
 export function aheadOf(most: number): number {
   return most / ROOM_AHEAD;
 }

@@ -1,7 +1,7 @@
 /**
- * The capture of DNS: keeps its table at the resolvers that qubes ask, as the sink says and as Qubes
- * translates them, and looks whether what is marked there still leads to `rulecast-dns`. Where it does
- * not, the table lets no question pass (kernel/capture-script.ts); here it is said why.
+ * The capture of DNS: maintains its table for the resolvers that qubes ask, those of the sink and those that
+ * Qubes translates them to, and checks that marked questions are still routed to `rulecast-dns`. If they are
+ * not, the table lets no question pass (kernel/capture-script.ts), and this file reports why.
  */
 
 import { captureCommands } from '../kernel/capture-script.ts';
@@ -28,9 +28,9 @@ export interface CaptureWorld {
 export class Capture {
   readonly #world: CaptureWorld;
   #routes: Pick<Routes, 'link' | 'wayOf'> | undefined;
-  /** As the sink said; undefined: nothing is captured, or nothing was said yet. */
+  /** The resolvers that the sink named; undefined: none, or no request yet. */
   #asked: readonly string[] | undefined;
-  /** What the table was made of, and what it looked like then. */
+  /** The resolvers in our table, and the table's fingerprint after we made it. */
   #made: { readonly resolvers: readonly string[]; readonly fingerprint: string | undefined } | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #isFollowing = false;
@@ -40,7 +40,7 @@ export class Capture {
     this.#world = world;
   }
 
-  /** Captures what is asked of these resolvers; undefined: nothing. Rejects with NativeError. */
+  /** Captures the questions to these resolvers; undefined: to none. Rejects with NativeError. */
   want(resolvers: readonly string[] | undefined): Promise<void> {
     return this.#inTurn(async () => {
       this.#asked = resolvers;
@@ -54,8 +54,8 @@ export class Capture {
   }
 
   /**
-   * Somebody changed something: what Qubes asks, or our table. One at a time; what comes meanwhile, once
-   * more.
+   * Reacts to a change by another program, of Qubes' resolvers or of our table. One run at a time; a change
+   * meanwhile leads to one more.
    */
   async follow(): Promise<void> {
     if (this.#isFollowing || this.#asked === undefined) return;
@@ -92,14 +92,14 @@ export class Capture {
     this.#made = { resolvers, fingerprint: await this.#fingerprint() };
   }
 
-  /** Of the table; undefined: it is not there. */
+  /** Fingerprint of the table; undefined: it does not exist. */
   async #fingerprint(): Promise<string | undefined> {
     const { netlink, turn } = this.#world;
     if (!netlink.tables().some(({ name }) => name === CAPTURE_TABLE)) return undefined;
     return (await lookAtTable(netlink, CAPTURE_TABLE, [], [], turn)).state.fingerprint;
   }
 
-  /** Looks whether questions come to `rulecast-dns`, and tells what is new about it. */
+  /** Checks whether questions reach `rulecast-dns`, and reports changes. */
   look(): void {
     if (this.#made === undefined) return;
     try {

@@ -1,6 +1,6 @@
 /**
- * The applier's own check of what it is asked to do: forms of names, ranges of numbers, sizes of columns,
- * references that exist. What passes can change our tables and nothing else, whoever sent it.
+ * The applier's own check of requests: the form of names, ranges of numbers, sizes of columns, and that
+ * references exist. A request that passes can change our tables and nothing else, whoever sent it.
  */
 
 import { bitsOf, type Family, readNames } from '@rulecast/rules';
@@ -27,7 +27,7 @@ import {
 } from '../plan/plan.ts';
 import type { Request } from './message.ts';
 
-/** What a list may be called: `nft` prints it between quotes, as it is. */
+/** The form of a list's name: `nft` prints it between quotes, unescaped. */
 const LIST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /** Something about a request is not as it must be; nothing of it was done. */
@@ -313,7 +313,7 @@ function remote(value: unknown, hexDigits: number): PlanRemote {
   }
 }
 
-/** None, one, or both of those that have ports. */
+/** None, one, or both of the protocols with ports. */
 function protocols(value: unknown): readonly number[] {
   const numbers = list(value, 2, 'protocols').map((each) => integer(each, 0, 255, 'protocol'));
   if (numbers.length === 2 && numbers.join() !== '6,17') throw new RequestError('protocols');

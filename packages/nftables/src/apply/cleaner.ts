@@ -1,6 +1,6 @@
 /**
- * Tables that are not in force any more, or unfinished: unhooked at once, emptied in pieces and deleted when
- * nothing else is to be done. Their counts go on in the table in force.
+ * Removes former and unfinished tables: unhooks them at once, then empties them in pieces and deletes them
+ * when idle. Their counts are added to those of the table in force.
  */
 
 import { type Family, strideOf } from '@rulecast/rules';
@@ -25,8 +25,8 @@ export class Cleaner {
   readonly #kernel: Transactions;
   readonly #rubbish: Rubbish[] = [];
   /**
-   * What was put into each table, for as long as it is there: to delete by known keys is five times as fast
-   * as to ask for them.
+   * The elements that we put into each table while it exists: deleting by known keys is five times as fast as
+   * listing them first.
    */
   readonly #contents = new Map<string, Content[]>();
   readonly #carried = new Map<string, readonly [number, number]>();
@@ -45,7 +45,7 @@ export class Cleaner {
     return this.#rubbish.some((each) => each.table === table);
   }
 
-  /** Unhooks a table, if it can be, and leaves the rest of it to be cleaned. */
+  /** Unhooks a table if possible, and leaves the rest to be cleaned. */
   discard(table: string): void {
     if (!this.has(table))
       this.#rubbish.push({ table, sets: undefined, isCarried: false, known: this.#knownPieces(table) });
@@ -72,8 +72,8 @@ export class Cleaner {
     } catch (error) {
       if (!(error instanceof NativeError)) throw error;
       if (next !== undefined) {
-        // Somebody else was there, or the kernel is older than Linux 6.3: from the beginning, by what it
-        // says.
+        // Another program changed it, or the kernel is older than Linux 6.3: start again from the kernel's
+        // listing.
         next.sets = undefined;
         next.known = undefined;
       }
@@ -139,7 +139,7 @@ export class Cleaner {
     return keys.length === 0;
   }
 
-  /** What we put into a table, as far as it can be deleted by keys; some of it may be gone. */
+  /** The pieces of our elements that can be deleted by keys; some of them may be gone. */
   *#knownPieces(table: string): Generator<Piece> {
     for (const { change, body } of this.#contents.get(table) ?? []) {
       for (const elements of change.added) {
@@ -152,7 +152,8 @@ export class Cleaner {
   }
 
   /**
-   * What the counters of the table in force count, and those of the same name before it. Throws NativeError.
+   * The counts of the table in force, and the counts of former tables under the same names. Throws
+   * NativeError.
    */
   counts(current: string | undefined): Counts {
     const going = this.#rubbish.filter(
@@ -182,11 +183,11 @@ interface Content {
 
 interface Rubbish {
   readonly table: string;
-  /** Still to be emptied; undefined: nobody looked yet. */
+  /** Sets still to be emptied; undefined: not listed yet. */
   sets: string[] | undefined;
   /** Its counts are among those that were taken over. */
   isCarried: boolean;
-  /** Still to be deleted by keys; undefined: by what the kernel says. */
+  /** Pieces still to be deleted by keys; undefined: delete by the kernel's listing. */
   known: Iterator<Piece> | undefined;
 }
 

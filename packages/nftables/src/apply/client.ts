@@ -1,6 +1,6 @@
 /**
- * The sink's end of the pipe to the applier: pairs replies with requests, and passes on what the applier
- * notices by itself.
+ * The sink's end of the pipe to the applier: matches replies to requests, and passes on the applier's
+ * notices.
  */
 
 import type { Family } from '@rulecast/rules';
@@ -17,7 +17,7 @@ import {
 import { type ApplierCommand, ApplierProcess } from './process.ts';
 import type { Notice } from './tables.ts';
 
-/** The applier cannot do what was asked, or is not there. What the kernel holds is what it held. */
+/** The applier refused a request, or is not there. The kernel's tables are unchanged. */
 export class ApplierError extends Error {}
 
 /** It ended before it answered. */
@@ -27,12 +27,12 @@ export interface ApplierEvents {
   /** A new applier runs in place of one that died. */
   readonly onRestart: () => void;
   readonly onNotice: (notice: Notice) => void;
-  /** No name opens anything in these families: nobody says which address comes by which interface. */
+  /** No name opens anything in these families: no source says which address comes by which interface. */
   readonly onUnpaired: (families: readonly Family[]) => void;
   /** Why what qubes ask does not come to `rulecast-dns`; empty: it does, or is not captured. */
   readonly onCaptured: (text: string) => void;
   readonly onError: (text: string) => void;
-  /** What an applier says on standard error; undefined: it goes to ours. */
+  /** Receives the applier's standard error; undefined: it goes to ours. */
   readonly onText: ((text: string) => void) | undefined;
   /** No applier runs any more, and none can be started. */
   readonly onLost: (text: string) => void;
@@ -40,7 +40,7 @@ export interface ApplierEvents {
 
 /** To the one at work, and to the one that is started when it dies. */
 const ASK_TRIES = 2;
-/** How often it is looked whether an applier runs again. */
+/** The interval of looks for a restarted applier. */
 const LOOK_EVERY_MS = 20;
 
 interface Waiting {

@@ -1,7 +1,8 @@
 /**
- * The socket at which `rulecast-dns` asks for openings: one connection, the newest. What came together is
- * opened and answered together, in order, but what has to wait. Whoever can connect may open addresses for
- * qubes, within what `Openings` allows: the file is for the applier's user and group alone.
+ * The socket for openings by `rulecast-dns`: one connection, the newest. Openings that arrive together are
+ * made and answered together, in order, except those that must wait. Any client that can connect may open
+ * addresses for qubes, within the limits of `Openings`, so only the applier's user and group may access the
+ * file.
  */
 
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
@@ -18,8 +19,8 @@ type Answering = (openings: readonly Opening[]) => readonly (OpeningOutcome | Pr
 const UNREAD_MAX_BYTES = 65_536;
 const MODE = 0o660;
 /**
- * After so much work of the processor, less the time between, it rests as long: whoever asks without end has
- * half of the applier at most, and whoever asks now and then does not wait.
+ * After so much processor time, less the time since, it rests as long as it worked: a client that never stops
+ * gets half of the applier, and one that asks now and then does not wait.
  */
 const REST_AFTER_MS = 4;
 
@@ -29,7 +30,7 @@ export class Door {
   #caller: Socket | undefined;
   #again: NodeJS.Timeout | undefined;
   #said = '';
-  /** What it has worked that it has not rested for, as of when. */
+  /** Work without a rest so far, in ms, as of `#asOfMs`. */
   #workedMs = 0;
   #asOfMs = 0;
 
@@ -48,14 +49,14 @@ export class Door {
     try {
       if (lstatSync(this.#path).isSocket()) unlinkSync(this.#path); // of an applier that is no more
     } catch {
-      // there is none, or it cannot be taken away, which listening says
+      // it does not exist, or cannot be removed, in which case listening reports the error
     }
     server.listen(this.#path, () => {
       try {
         chmodSync(this.#path, MODE);
         this.#said = '';
       } catch (error) {
-        this.#say(error); // whoever took it away has to give it back: nothing opens
+        this.#say(error); // something else may have taken the socket's place: nothing opens
       }
     });
   }
@@ -75,7 +76,7 @@ export class Door {
     socket.on('error', () => undefined); // `close` comes after it
   }
 
-  /** A piece at a time, between which the applier does what it is there for. */
+  /** Answers in pieces, between which the applier does its main work. */
   #answer(socket: Socket, openings: Iterator<Opening>, answer: Answering): void {
     if (socket.destroyed) return;
     const [startMs, before] = [performance.now(), process.cpuUsage()];
@@ -107,7 +108,7 @@ export class Door {
     else setTimeout(next, restMs);
   }
 
-  /** How long it rests now, having worked so much since then. */
+  /** The rest due now, after so much work since then. */
   #rest(sinceMs: number, workedMs: number): number {
     const owedMs = Math.max(0, this.#workedMs - (sinceMs - this.#asOfMs)) + workedMs;
     const restMs = owedMs < REST_AFTER_MS ? 0 : owedMs;

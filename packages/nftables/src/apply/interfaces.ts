@@ -1,7 +1,7 @@
 /**
- * Which address comes by which interface, and which two addresses are one qube's: those of one interface,
- * where there is one of each family and no other. No other source is as good: QubesDB has a list of addresses
- * for each family, and does not say which are of the same qube (ADR 30).
+ * Which address comes by which interface, and which two addresses belong to one qube: those of one interface
+ * that has one of each family and no others. No other source is as good: QubesDB lists the addresses of each
+ * family, but not which of them belong together (ADR 30).
  */
 
 import type { Source } from '../kernel/sources.ts';
@@ -20,8 +20,8 @@ export function pairsOf(all: readonly Source[]): ReadonlyMap<string, Source> {
 }
 
 /**
- * By address the other one of its qube; empty: it has none. What two interfaces say differently, or one with
- * more addresses than a qube has, is not said.
+ * By address: the qube's other address; empty: it has none. An address is left out if two interfaces differ
+ * about it, or its interface has more addresses than a qube has.
  */
 export function othersOf(allowed: readonly Source[]): ReadonlyMap<string, string> {
   const of = new Map<string, Set<string>>();

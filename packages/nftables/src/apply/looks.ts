@@ -1,6 +1,6 @@
 /**
- * Looks at flows, for openings that something has to give way for: one look for all that wait, one after the
- * other, and a rest as long as each takes.
+ * Looks at flows, for openings that need another one to give way: one look serves all that wait, looks run
+ * one at a time, and each is followed by a rest as long as it took.
  */
 
 import { NativeError } from '../kernel/native.ts';
@@ -8,7 +8,7 @@ import { LOOKS_MAX, LOOKS_OF_ONE_MAX } from '../limits.ts';
 import { textOf, wordsOf } from './book.ts';
 import { type Opening, type OpeningOutcome, Outcome } from './opening.ts';
 
-/** What is to be opened. */
+/** An opening to make. */
 export interface OpeningRequest {
   readonly opening: Opening;
   /**
@@ -21,7 +21,7 @@ export interface OpeningRequest {
 /** Pairs of a qube and an address that a flow goes to. */
 export type Flows = ReadonlySet<string>;
 
-/** What comes of an opening while it is not known which flows there are. */
+/** The result of an opening that cannot be decided without a look at flows. */
 export const NEEDS_LOOK = 'needs-look';
 /** It is open; and before there is no room for the next, it had better be known which flows there are. */
 export const MAKES_ROOM = 'makes-room';
@@ -47,7 +47,7 @@ export interface LooksOptions {
   readonly qubesOf: (request: OpeningRequest) => readonly Uint8Array[];
 }
 
-/** An opening that waits for a look, and who is told what came of it. */
+/** An opening that waits for a look, with the callback for its outcome. */
 interface PendingOpening extends OpeningRequest {
   readonly qube: string;
   readonly tell: (outcome: OpeningOutcome) => void;
@@ -64,7 +64,7 @@ export class Looks {
     this.#options = options;
   }
 
-  /** What comes of a request, after a look where it needs one; `later` where too many wait for that. */
+  /** The outcome of a request, after a look at flows if needed; `later` if too many wait for one. */
   outcomeOf(request: OpeningRequest, result: OpeningResult): OpeningOutcome | Promise<OpeningOutcome> {
     if (result !== NEEDS_LOOK && result !== MAKES_ROOM) return result;
     const { opening, other } = request;

@@ -3,7 +3,7 @@
  *
  *   u32 header bytes │ u32 body bytes │ header, JSON │ body, columns of elements
  *
- * The applier trusts none of it. Its side of the checks is in check.ts; here is what any frame must be.
+ * The applier trusts no message: check.ts has its checks. This file has the form of every frame.
  */
 
 import type { Family } from '@rulecast/rules';
@@ -21,9 +21,9 @@ export type Request =
   | { readonly kind: 'release'; readonly tag: Tag }
   | { readonly kind: 'discard' }
   /**
-   * What the kernel holds; of the sets that are named, the elements too, in the body; maps that are named are
-   * compared with their names; of `probes`, which lie in the body of the request, it is told which sets lack
-   * any, and of `classProbes` which class maps do, wherever their elements lead.
+   * The state of our table in the kernel: the elements of the named sets come in the body, and named maps are
+   * compared with the digests in their names. `probes` and `classProbes`, in the body of the request, are
+   * elements; the answer names the sets and class maps that lack any of them, whatever verdict they have.
    */
   | {
       readonly kind: 'look';
@@ -32,26 +32,26 @@ export type Request =
       readonly probes: readonly Elements[];
       readonly classProbes: readonly Verdicts[];
     }
-  /** What may be opened by name in the table in force, to an applier that did not make it. */
+  /** The lists that may open addresses in the table in force, for an applier that did not make it. */
   | { readonly kind: 'names'; readonly nameSets: readonly NameSet[] }
   /** By which lists an address is open to a qube, and as what; 8 or 32 hex digits each. */
   | { readonly kind: 'told'; readonly qube: string; readonly address: string }
   /**
-   * Takes what qubes ask of these resolvers, 8 or 32 hex digits each, and of those that Qubes asks for
-   * them, to where `rulecast-dns` is asked; null: of none.
+   * Redirects questions of qubes to `rulecast-dns`: those to these resolvers, 8 or 32 hex digits each, and to
+   * the addresses Qubes translates them to; null: none.
    */
   | { readonly kind: 'capture'; readonly resolvers: readonly string[] | null }
   | { readonly kind: 'counters' }
   /**
-   * Takes the labels of all marks from flows, but of these and of those of tables that are there. Fails where
-   * the kernel has no labels.
+   * Clears the mark labels of all flows, except these marks and those of existing tables. Fails if the kernel
+   * has no labels.
    */
   | { readonly kind: 'clear-marks'; readonly kept: readonly number[] };
 
 /** An address that is open to a qube. */
 export interface ToldName {
   readonly list: string;
-  /** As which the qube was told it; or a digest, where the kernel is not told the name. */
+  /** The name that DNS resolved; or a digest, if the kernel does not get the name. */
   readonly name: string;
   /**
    * Since then, in seconds; where an applier found it in the kernel, since it was put there: by another
@@ -85,16 +85,15 @@ export type Reply =
 export type ToApplier = { readonly id: number; readonly request: Request };
 export type FromApplier =
   | { readonly id: number; readonly reply: Reply }
-  /** Somebody else changed what the kernel holds; not an answer to anything. */
+  /** Another program changed our part of the kernel; sent unasked. */
   | { readonly noticed: Notice }
   /**
-   * Families in which nobody says which address comes by which interface, so that no name opens anything.
-   * Said at a start, and when it changes.
+   * Families in which no source says which address comes by which interface, so that no name opens anything.
+   * Sent at the start, and when it changes.
    */
   | { readonly unpaired: readonly Family[] }
   /**
-   * Why what qubes ask does not come to `rulecast-dns`; empty: it does, or is not captured. Said once
-   * each.
+   * Why questions of qubes do not reach `rulecast-dns`; empty: they do, or are not captured. Sent once each.
    */
   | { readonly captured: string }
   /** Said every second, so that one that hangs is known by its silence. */
@@ -141,7 +140,7 @@ function framed(text: Uint8Array, body: readonly Uint8Array[]): Uint8Array[] {
   return [prefix, text, ...body];
 }
 
-/** What a whole frame holds; the body is a copy. Throws SyntaxError for a header that is no JSON. */
+/** The content of a whole frame; the body is a copy. Throws SyntaxError if the header is not JSON. */
 export function parseFrame(bytes: Buffer): Frame {
   const headerEnd = PREFIX_BYTES + bytes.readUInt32LE(0);
   return {
@@ -150,10 +149,7 @@ export function parseFrame(bytes: Buffer): Frame {
   };
 }
 
-/**
- * Cuts a byte stream into whole frames. One that is larger than any may be is left out, as many bytes as it
- * claims to have.
- */
+/** Cuts a byte stream into whole frames. An oversized frame is skipped, by the length it claims. */
 export class FrameSplitter {
   #pieces: Buffer[] = [];
   #held = 0;

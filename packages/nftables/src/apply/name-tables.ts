@@ -1,5 +1,5 @@
 /**
- * The name sets of a table: who may have what in them, and what of one table is carried over to the next.
+ * The name sets of a table: which qubes may have openings in them, and which openings move to the next table.
  */
 
 import {
@@ -32,11 +32,11 @@ export interface ListSet {
   readonly qubes: Prefixes;
   /** Qubes that may hold something. */
   readonly most: number;
-  /** Of a list that came in place of another state of it. */
+  /** For a list whose names changed: which names of the former state remain. */
   readonly left: Remainder | undefined;
 }
 
-/** Of an element of which state it is known whether its name is still in the list. */
+/** Tells of an opening made under the former state whether its name is still in the list. */
 interface Remainder {
   /** Null: of whichever. */
   readonly from: Key | null;
@@ -77,10 +77,10 @@ export function tableOf(name: string, sets: readonly NameSet[], body: Uint8Array
   return { name, places: new Map(places), others: new Map(others) };
 }
 
-/** What is said of the names of a list, each of which is looked up once. */
+/** Reads which names of a list remain; each name is looked up once. */
 function leftIn({ from, isOfGone, names, exceptions }: LeftInBody, body: Uint8Array): Remainder {
   const column = ({ at, byteCount }: ColumnInBody): Names => ({
-    count: byteCount, // of which nobody asks
+    count: byteCount, // not used
     bytes: body.subarray(at, at + byteCount),
   });
   const left = { isOfGone, names: { names: column(names), exceptions: column(exceptions) } };
@@ -99,7 +99,7 @@ function leftIn({ from, isOfGone, names, exceptions }: LeftInBody, body: Uint8Ar
   };
 }
 
-/** Whether what is said of one state of a list holds in the one in force. */
+/** Whether a request made under state `said` of a list counts in the state in force. */
 export function isSaidOf({ version, left }: ListSet, said: Key, label: NameLabel): boolean {
   return version === said || (left?.from === said && left.has(label));
 }
@@ -127,7 +127,10 @@ export function isOf({ qubes }: ListSet, key: Uint32Array): boolean {
   return memberContaining(qubes, key) >= 0; // which begins with the address of the qube
 }
 
-/** No name opens what is private but by such a list, and none at all what is of a link or of this machine. */
+/**
+ * Whether an address may be opened: never a link-local or loopback one, and a private one only for a list
+ * that allows it.
+ */
 export function isOpenable({ family, isPrivate }: ListSet, key: Uint32Array): boolean {
   const address = { family, words: key.subarray(strideOf(family)) };
   return !isPrivateAddress(address) || (isPrivate && isNetworkAddress(address));

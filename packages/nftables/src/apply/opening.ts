@@ -1,12 +1,12 @@
 /**
- * What `rulecast-dns` asks of the applier, over a socket of its own: to open an address for a qube that it is
- * about to tell it, and nothing else. Numbers are big-endian.
+ * The protocol between `rulecast-dns` and the applier, over a socket of its own: it asks to open addresses
+ * for a qube before it sends them in an answer. There are no other requests. Numbers are big-endian.
  *
  *     request   u16 bytes that follow │ u32 id │ u8 family of the qube │ u8 family │ u8 addresses
  *               │ u32 seconds │ list 8 │ version 8 │ address of the qube │ addresses │ label, the rest
  *     answer    u32 id │ u8 outcome │ which 8: bit `i & 7` of byte `i >> 3` says of address i that it is open
  *
- * Nothing here loads what the applier needs: whoever asks has none of its rights.
+ * This file loads nothing of the applier's, as the asking process has none of its rights.
  */
 
 import { bitsOf, type Family } from '@rulecast/rules';
@@ -17,9 +17,12 @@ import type { Key } from '../plan/plan.ts';
 export interface Opening {
   /** Comes back with the answer. */
   readonly id: number;
-  /** Of the addresses. The qube's of that family may be another than the one that it asked by. */
+  /**
+   * Family of the addresses. The qube's own address may be of the other family: the one it sent the question
+   * from.
+   */
   readonly family: Family;
-  /** How long, grace included. */
+  /** The time it stays open, grace included. */
   readonly seconds: number;
   /** Which list, and which state of it: as in the name of its set. */
   readonly key: Key;
@@ -38,18 +41,21 @@ export const Outcome = {
   refused: 1,
   /** So many qubes hold something by this list that no other can; or this one has flows to all it holds. */
   full: 2,
-  /** Not in what is in force: it may be soon, when both have the same release. */
+  /** Its list or state is not in force; it may be soon, when both processes have the same release. */
   later: 3,
   /** No address of the qube is known in that family, or none that the list is for. */
   unknown: 4,
 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
-/** Of all addresses of an opening; or, where there was room for some, whether each is in the kernel. */
+/**
+ * The outcome for all addresses of an opening; or, if there was room for some only, whether each is in the
+ * kernel.
+ */
 export type OpeningOutcome = Outcome | readonly boolean[];
 /** By their numbers, which leave none out. */
 const OUTCOMES: readonly Outcome[] = Object.values(Outcome);
 
-/** What stands on the wire for an outcome of each address; of all others `which` is nothing. */
+/** The wire value for an outcome by address; for all others `which` is zero. */
 const SOME = 5;
 const WHICH_BYTES = NAME_ADDRESSES_OF_ONE_MAX / 8;
 const WHICH_AT = 5;
@@ -59,10 +65,10 @@ const HEAD_BYTES = 27;
 const KEY_BYTES = 8;
 const REQUEST_MAX_BYTES = HEAD_BYTES + 16 + NAME_ADDRESSES_OF_ONE_MAX * 16 + 127;
 
-/** Whoever wrote this does not speak as `rulecast-dns` does. */
+/** The peer does not speak the protocol of `rulecast-dns`. */
 export class OpeningError extends Error {}
 
-/** How long an address may be used whose record may be kept for so long. */
+/** How long an address stays open whose record has this time to live. */
 export function openSecondsOf(ttlSeconds: number): number {
   return Math.min(OPEN_MAX_S, Math.max(OPEN_MIN_S, ttlSeconds)) + OPEN_GRACE_S;
 }

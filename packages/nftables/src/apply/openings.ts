@@ -1,13 +1,12 @@
 /**
- * What is open by name: addresses that qubes were told, in the name sets of the table in force, and from the
- * moment when another one is nearly made in those of both, so that none is missing at the switch.
+ * The addresses open by name: those that DNS gave to qubes, in the name sets of the table in force. While the
+ * next table is prepared, openings go into both, so that none is missing after the switch.
  *
- * Who asks is `rulecast-dns`, which reads what qubes send, and is not trusted: a qube is one of a policy that
- * uses the list, in the state in which it is in force; an address is one of the Internet, or of a network of
- * one's own where the release says so of the list; how much a qube may
- * hold is counted here, by both its addresses together. What goes beyond takes the place of the qube's own.
- * Which address of the other family it has is known here, too, and not to who asks: by the interface that
- * both come by, else by the release.
+ * The requests come from `rulecast-dns`, which parses packets of qubes and is not trusted. A qube must be one
+ * of a policy that uses the list, in the state in force. An address must be on the Internet, or on a private
+ * network if the release allows that for the list. This file counts how much a qube has open, over both of
+ * its addresses; beyond the limit, its own openings give way. It also knows the qube's address of the other
+ * family, which the client does not: from the interface that both come by, else from the release.
  */
 
 import { NAME_ADDRESSES_MAX } from '@rulecast/rules';
@@ -88,11 +87,14 @@ export class Openings {
   #current: NameTable | undefined;
   /** Made, and not in force yet; may be in the same table of the kernel. */
   #next: NameTable | undefined;
-  /** What the next comes in place of: the one in force, also where nobody has said yet who may open what. */
+  /** The table that the next one replaces: the one in force, even before `adopt` said who may open what. */
   #former: NameTable | undefined;
-  /** By list and family. What is here may have ended in the kernel, and not the other way round. */
+  /**
+   * Openings by list and family. An opening here may have ended in the kernel, but none in the kernel is
+   * missing here.
+   */
   readonly #held = new Map<string, Book>();
-  /** By the address of a qube its pair, as our tables have it; and as it is said to be, once it was. */
+  /** By a qube's address: its interface and address, as in our tables; and as last reported, if ever. */
   #paired: ReadonlyMap<string, Source> = new Map();
   #pairs: ReadonlyMap<string, Source> | undefined;
   readonly #looks: Looks;
@@ -122,7 +124,7 @@ export class Openings {
     const former = this.#current ?? (await this.#found());
     const next = this.#known(tableOf(name, sets, body));
     this.#former = former;
-    this.#pairUp(); // what is closed by it is not carried over
+    this.#pairUp(); // openings that it closes are not carried over
     const pairs = former?.name === name ? [] : [...changeSources('add', name, [...this.#paired.values()])];
     if (pairs.length > 0) this.#kernel.run(pairs);
     this.#next = next;
@@ -141,7 +143,7 @@ export class Openings {
     }
   }
 
-  /** Carries what a qube held at the begin, and still does: what came since is in both tables. */
+  /** Copies the openings that a qube had at the start and still has: newer ones are in both tables. */
   #carry(
     was: ListSet,
     place: ListSet,
@@ -158,7 +160,7 @@ export class Openings {
     if (left.length > 0) this.#kernel.run(renewNamed(table, place.set, left));
   }
 
-  /** What was prepared is in force. */
+  /** The prepared table is in force. */
   release(): void {
     const [former, next] = [this.#former, this.#next];
     this.#current = next;
@@ -177,14 +179,14 @@ export class Openings {
     this.#former = undefined;
   }
 
-  /** Nothing is in force. */
+  /** No table is in force. */
   forget(): void {
     this.#current = undefined;
     this.discard();
     this.#held.clear();
   }
 
-  /** Who may open what in a table that another applier made. Rejects with NativeError. */
+  /** Sets who may open what in a table that another applier made. Rejects with NativeError. */
   async adopt(name: string, sets: readonly NameSet[]): Promise<void> {
     const table = this.#known(tableOf(name, sets, new Uint8Array(0)));
     await this.#read(table);
@@ -192,7 +194,7 @@ export class Openings {
     this.#pairUp();
   }
 
-  /** What another applier left in force: what is open there is read. */
+  /** The table in force left by another applier, with its openings read from the kernel. */
   async #found(): Promise<NameTable | undefined> {
     const found = this.#kernel.inForce();
     if (found === undefined) return undefined;
@@ -204,7 +206,10 @@ export class Openings {
     return table;
   }
 
-  /** Pairs, too, unless they are known: without a set of them, as others had made it, there is none. */
+  /**
+   * Reads openings, and pairs unless known; a table without our set of pairs, as older versions made it, has
+   * none.
+   */
   async #read({ name, places }: NameTable): Promise<void> {
     if (this.#current === undefined) this.#paired = byQube(await this.#sourcesOf(name));
     for (const [list, place] of places) {
@@ -230,7 +235,7 @@ export class Openings {
     }
   }
 
-  /** With what is known already of sets that are in force. */
+  /** Adds the remaining names that are known for sets in force. */
   #known({ name, places, others }: NameTable): NameTable {
     const current = this.#current?.name === name ? this.#current.places : undefined;
     const known = [...places].map(([list, place]): [string, ListSet] => {
@@ -240,9 +245,9 @@ export class Openings {
     return { name, places: new Map(known), others };
   }
 
-  // ── Who comes by what ────────────────────────────────────────────────────────────────────────────────────
+  // ── The interface of each qube ─────────────────────────────────────────────────────────────────────────
 
-  /** Takes which interface each qube comes by. What was told to one of another pair than before is closed. */
+  /** Sets the interface of each qube. Openings of an address whose interface changed are closed. */
   pair(pairs: ReadonlyMap<string, Source>): void {
     this.#pairs = byQube(pairs.values());
     this.#pairUp();
@@ -279,8 +284,8 @@ export class Openings {
   // ── Openings ─────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Opens all addresses of a request in the kernel, or those for which there is room, or none of them. What
-   * gives way for them is none that a flow goes to, so that flows may have to be looked at first.
+   * Opens all addresses of a request in the kernel, or those that fit, or none. Other openings give way only
+   * if no flow uses them, so that it may have to look at flows first.
    */
   open(opening: Opening, other?: string): OpeningOutcome | Promise<OpeningOutcome> {
     return this.openAll([{ opening, other }])[0] ?? Outcome.later;
@@ -303,7 +308,7 @@ export class Openings {
     return requests.length === 1 ? [Outcome.later] : requests.flatMap((each) => this.#openTogether([each]));
   }
 
-  /** Whether the kernel has done it; else it is as it was. */
+  /** Whether the kernel made the change; else the book is as before. */
   #run(change: BookChange): boolean {
     const { commands } = change;
     try {
@@ -379,13 +384,13 @@ export class Openings {
       const isNameCrowded = ofName > Math.max(NAME_CROWDED_AT, added.size);
       return all > mine.crowdedAt || isNameCrowded ? MAKES_ROOM : Outcome.open;
     }
-    // Where flows keep nearly all of it, not every opening looks again.
+    // If flows keep nearly all of it, not every opening looks again.
     mine.crowdedAt = Math.max(CROWDED_AT, Math.ceil((all + NAME_ADDRESSES_MAX) / 2));
     if (taken.length === added.size) return Outcome.open;
     return entries.map((entry) => gone.takes.has(addressText(family, entry.key)));
   }
 
-  /** Where an address of a qube has what it holds by a list, or a state of it; undefined: nowhere. */
+  /** The place of a qube's openings by a list, or by a state of it; undefined: there is none. */
   #sideOf(
     key: Key,
     state: Key | undefined,
@@ -404,7 +409,7 @@ export class Openings {
     return other === '' ? undefined : Buffer.from(other, 'hex');
   }
 
-  /** The lists by which an address is open to a qube, in hex digits; and as what it was told it. */
+  /** The lists by which an address is open to a qube, given in hex digits, and the names. */
   toldOf(qube: string, address: string): readonly ToldName[] {
     const [of, to] = [qube, address].map((digits) => textOf(wordsOf(Buffer.from(digits, 'hex'))));
     const nowMs = this.#kernel.nowMs();
@@ -444,13 +449,13 @@ export class Openings {
     }
   }
 
-  /** How many addresses are open, with those that ended since the last look at flows. */
+  /** The number of open addresses, counting those that ended since the last look at flows. */
   get count(): number {
     const books = [...(this.#current?.places.keys() ?? [])].map((list) => this.#held.get(list));
     return books.flatMap((held) => [...(held?.values() ?? [])]).reduce((sum, mine) => sum + mine.size, 0);
   }
 
-  /** What is open by the lists in force. */
+  /** The openings by the lists in force. */
   *#openEntries(): Generator<readonly [string, ListSet, Entry]> {
     for (const [list, place] of this.#current?.places ?? []) {
       for (const mine of this.#held.get(list)?.values() ?? [])
@@ -458,7 +463,7 @@ export class Openings {
     }
   }
 
-  /** The set in force, and the one that is about to be, which takes what it still has the name of. */
+  /** The set in force, and the next one, which takes those entries whose names it still has. */
   #targets(list: string, entries: readonly Entry[] = []): readonly Target[] {
     const [current, next] = [this.#current ?? this.#former, this.#next];
     const [place, following] = [current?.places.get(list), next?.places.get(list)];

@@ -1,9 +1,8 @@
 /**
- * One process after the other that speaks the applier's frames: started, replaced when it dies, and killed
- * when it is silent, by whoever needs it: the subscriber, or the supervisor that it leaves behind when it
- * gives its privileges up. Meanwhile the tables of the one that died go on judging.
- *
- * A supervisor has no successor: it was started with rights that are given up by now.
+ * Runs one process at a time that speaks the applier's frames: starts it, replaces it when it dies, and kills
+ * it when it is silent. Used by the subscriber, or by the supervisor that keeps the rights when the
+ * subscriber gives them up. Meanwhile the tables of the dead process keep judging. A supervisor is not
+ * replaced, as the rights to start one are gone.
  */
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
@@ -18,7 +17,7 @@ import {
 } from '../limits.ts';
 import { FrameSplitter } from './message.ts';
 
-/** How to start the applier. */
+/** The command line of the applier. */
 export interface ApplierCommand {
   readonly program: string;
   readonly args: readonly string[];
@@ -31,15 +30,15 @@ export interface ProcessEvents {
   readonly onGone: (why: string) => void;
   /** It was a supervisor, and no other takes its place. */
   readonly onLost?: (why: string) => void;
-  /** What it says on standard error, in pieces; without, that is ours. */
+  /** Receives its standard error, in pieces; without it, that goes to ours. */
   readonly onText?: ((text: string) => void) | undefined;
-  /** It says nothing any more, and is to be killed; which may not be allowed. */
+  /** Called when it is silent and must be killed, for which this process may lack the right. */
   readonly onSilent?: () => void;
   /** Another one runs in its place. */
   readonly onRestart: () => void;
 }
 
-/** Where to find a program that is given without a directory. */
+/** The directories to search for a program without a path. */
 const SEARCH_PATH = '/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin';
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable | null>;

@@ -1,6 +1,6 @@
 /**
- * Room for what is to be opened: a qube may hold so many addresses of a name and of a list, and what goes
- * beyond takes the place of its own that no flow goes to.
+ * Makes room for openings: a qube may have a limited number of addresses by name and by list; beyond that,
+ * its own openings without a flow give way.
  */
 
 import { NAME_ADDRESSES_MAX } from '@rulecast/rules';
@@ -11,9 +11,9 @@ import { type Flows, NEEDS_LOOK } from './looks.ts';
 import { Outcome } from './opening.ts';
 
 /**
- * What gives way of what a qube holds by either of its addresses, so that there is room for more, of the same
- * name and of all. Where that needs a look at flows, room is made for the next ones, too; then `takes` is
- * what there is room for. `its`: by the address of the other family than what is added.
+ * Chooses the openings of a qube that give way to new ones, of the same name and of all, over both of its
+ * addresses. If that needs a look at flows, it also frees room for the next ones; then `takes` is how many
+ * fit. `its`: the openings by its address of the other family.
  */
 export function withoutRoom(
   mine: Holding,
@@ -51,7 +51,7 @@ export function withoutRoom(
   return { takes, mine: [...mine.values()].filter(isGone), its: [...(its?.values() ?? [])].filter(isGone) };
 }
 
-/** What a qube holds beside these addresses. */
+/** The openings of a qube other than those at these addresses. */
 function besides(
   mine: Holding,
   its: Holding | undefined,
@@ -83,7 +83,7 @@ function admitted(
   return new Map([...added].sort((a, b) => rank(a) - rank(b)).slice(0, Math.max(0, room)));
 }
 
-/** What there is of a name, then of all, up to `most`; and what of it may give way. */
+/** The openings of one name, then all, with their limit; and those of them that may give way. */
 function crowdsOf(
   all: readonly Entry[],
   label: NameLabel,
@@ -100,13 +100,13 @@ function crowdsOf(
   ];
 }
 
-/** Rank of an entry that was told longer ago: it gives way before all that were told a moment ago. */
+/** The rank of an older opening: it gives way before all recent ones. */
 const OLD_RANK = Number.MAX_SAFE_INTEGER;
 
 /**
- * Those to which no flow goes, in the order in which they give way: first the one used longest ago. What was
- * told a moment ago comes last, of the domain that has most of it the oldest first: no domain, however many
- * names it has, takes the room of others. Each domain keeps the newest `spared` of that.
+ * The openings without a flow, in the order in which they give way: the least recently used first. Recent
+ * openings come last, beginning with the domain that has most, its oldest first, so that a domain with many
+ * names does not crowd out others. Each domain keeps its newest `spared`.
  */
 function idleIn(entries: readonly Entry[], spared: number, nowMs: number, flows: Flows): readonly Entry[] {
   const counts = new Map<string, number>();

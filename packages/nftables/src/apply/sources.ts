@@ -1,8 +1,8 @@
 /**
- * By which interface each qube comes: a name opens an address for one qube, and another may send by that
- * qube's address. Qubes has such pairs in a set (`allowed` of its table `qubes`), by which it checks sources;
- * other machines have them from the configuration. What others check does not matter: what is open by name
- * counts for packets that come so (kernel/sources.ts).
+ * The interface of each qube: a name opens an address for one qube, and another could send with that qube's
+ * address. Qubes keeps pairs of interface and address in a set (`allowed` of its table `qubes`) to check
+ * sources; other machines have them in the configuration. Whatever else checks sources, openings by name only
+ * match packets that come by the right interface (kernel/sources.ts).
  */
 
 import type { Family } from '@rulecast/rules';
@@ -33,7 +33,7 @@ export class Sources {
     this.#configured = configured;
   }
 
-  /** Families of which nobody says who comes by what. */
+  /** Families without a known source of interfaces. */
   get unknown(): readonly Family[] {
     return FAMILIES.filter((family) => !this.#known.has(family));
   }
@@ -54,8 +54,8 @@ export class Sources {
   }
 
   /**
-   * One look at a time. Whether other families are unknown than before. What cannot be read, because somebody
-   * changes the ruleset all the time, is as it was.
+   * Reads the interfaces; one run at a time. Returns whether the unknown families changed. If a set cannot be
+   * read because the ruleset keeps changing, the last result stays.
    */
   async look(netlink: Pick<Netlink, 'all' | 'sources'>, turn: () => Promise<void>): Promise<boolean> {
     this.#isOvertaken = this.#isLooking;
@@ -84,7 +84,7 @@ export class Sources {
   }
 }
 
-/** Whether Qubes' set of a family is there, of such keys. */
+/** Whether Qubes' set of a family exists, with these key types. */
 async function isThere(
   netlink: Pick<Netlink, 'all'>,
   family: Family,

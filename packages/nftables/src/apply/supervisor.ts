@@ -1,7 +1,7 @@
 /**
- * The supervisor: keeps an applier running for a subscriber that has no privileges left to start one with. It
- * passes whole frames both ways and looks into none; where an applier dies, what it was asked is lost, and
- * the subscriber is told so.
+ * The supervisor: keeps an applier running for a subscriber that has no rights left to start one. It passes
+ * whole frames both ways without reading them. When an applier dies, its open requests are lost, and the
+ * subscriber is told.
  */
 
 import type { Readable, Writable } from 'node:stream';

@@ -8,9 +8,9 @@
  *   4  the old table is emptied in pieces and deleted, when nothing else is to be done
  *
  * A table is owned by our socket, and persists when it closes (Linux 6.9, nft 1.1): nobody else can change
- * it, and the next applier adopts it. Where that cannot be had, the generation of the ruleset, which is
- * looked at every 25 ms, tells that somebody changed something; and where the table in force is gone,
- * another one lets nothing pass until it is loaded again.
+ * it, and the next applier adopts it. Without that, the generation of the ruleset is read every 25 ms to
+ * notice changes by others. If the table in force is gone, another one lets nothing pass until it is loaded
+ * again.
  */
 
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
@@ -28,18 +28,18 @@ import { Cleaner, type Counts } from './cleaner.ts';
 import { Openings } from './openings.ts';
 import { Transactions } from './transactions.ts';
 
-/** What was found changed by somebody else. */
+/** A change by another program. */
 export type Notice =
   /** Our table is not in force any more; nothing is to pass until it is loaded again. */
   | 'gone'
-  /** It is in force; what is in it may be changed. */
+  /** The table is in force; its content may have changed. */
   | 'changed'
   /** Something was changed, but our table cannot have been. */
   | 'elsewhere';
 
 export interface TablesOptions {
   readonly downstreamGroup: number;
-  /** Of NFLOG, to which packets are logged that no release refuses; undefined: they are not. */
+  /** The NFLOG group of refused packets; undefined: they are not logged. */
   readonly logGroup?: number | undefined;
   /** Kernel memory that both tables together may take. */
   readonly kernelMib: number;
@@ -47,7 +47,10 @@ export interface TablesOptions {
   readonly again: boolean;
 }
 
-/** How often an owner that was killed is waited for, which takes the kernel a moment; and how long. */
+/**
+ * How often to try to adopt a table whose owner was killed, which takes the kernel a moment; and the pause
+ * between.
+ */
 const ADOPT_TRIES = 200;
 const ADOPT_PAUSE_MS = 5;
 const MIB = 1_048_576;
@@ -56,10 +59,10 @@ const OWNER_PROBE_TABLE = 'rulecast_probe_owner';
 const MARK_PROBE_TABLE = 'rulecast_probe_mark';
 
 export class Tables {
-  /** What is open by name in the table in force. */
+  /** The openings by name in the table in force. */
   readonly openings: Openings;
   readonly #kernel: Transactions;
-  /** Of tables that are not in force any more, or unfinished. */
+  /** Removes former and unfinished tables. */
   readonly #cleaner: Cleaner;
   readonly #options: TablesOptions;
   readonly #owns: boolean;
@@ -67,11 +70,11 @@ export class Tables {
   #current: TableInfo | undefined;
   /** Made, and not in force yet. */
   #staged: Staged | undefined;
-  /** Of the table in force, at most: what changes take away is not counted, until it is loaded whole. */
+  /** An upper bound for the table in force: removals are not subtracted until it is loaded whole. */
   #kernelBytes = 0;
   #closing = false;
 
-  /** Probes what the kernel can do, and takes over what an earlier applier left. Throws NativeError. */
+  /** Probes the kernel's features, and takes over the tables of an earlier applier. Throws NativeError. */
   static async open(netlink: Netlink, options: TablesOptions): Promise<Tables> {
     const tables = new Tables(netlink, options);
     await tables.#adopt();
@@ -124,7 +127,7 @@ export class Tables {
     this.#clean();
   }
 
-  /** What was made without an owner stays so, and can be changed by us all the same. */
+  /** Becomes the owner of a table. One made without an owner stays so, and we can change it all the same. */
   async #adoptTable(name: string): Promise<void> {
     for (let tries = 0; this.#owns; tries++) {
       try {
@@ -170,7 +173,8 @@ export class Tables {
     this.discardStaged();
     const bytes = this.#bytesWith(change, body, 0);
     const name = TABLES.find((each) => each !== this.#current?.name) ?? TABLES[0];
-    if (this.#kernel.find(name) !== undefined) this.#cleaner.discard(name); // somebody else's, or from an old listing
+    // another program's, or from an old listing
+    if (this.#kernel.find(name) !== undefined) this.#cleaner.discard(name);
     while (this.#cleaner.has(name)) {
       const refused = this.#cleaner.step();
       if (refused !== undefined) throw refused;
@@ -214,7 +218,7 @@ export class Tables {
     this.openings.discard();
   }
 
-  /** Says what may be opened by name in the table in force, which another applier may have made. Rejects. */
+  /** Sets who may open what by name in the table in force, which another applier may have made. Rejects. */
   async adoptNames(nameSets: readonly NameSet[]): Promise<void> {
     if (this.#current === undefined) throw new NativeError('no table is in force');
     await this.openings.adopt(this.#current.name, nameSets);
@@ -234,7 +238,10 @@ export class Tables {
     return this.#kernel.netlink.chains(TABLES).flatMap((chain) => parseTagChain(chain)?.mark ?? []);
   }
 
-  /** What a table takes that has so much and gets more. Throws NativeError where that is too much. */
+  /**
+   * The size of a table that has so many bytes and gets a change. Throws NativeError if that is over the
+   * limit.
+   */
   #bytesWith(change: Change, body: Uint8Array, has: number): number {
     const bytes = kernelBytesOf(change, body) + has;
     const most = (this.#options.kernelMib * MIB) / TABLES.length;
@@ -275,7 +282,7 @@ export class Tables {
     await put('add', mapPieces(change.keys));
   }
 
-  /** What is in the way once a table of ours is in force. */
+  /** Removes the closed table once a table of ours is in force. */
   #clean(): void {
     if (this.#current === undefined) return;
     this.#closing = false;
@@ -296,8 +303,8 @@ export class Tables {
   // ── What others do ───────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Looks whether somebody else changed something, which takes 3 µs if not; closes where our table is gone.
-   * Throws NativeError.
+   * Checks for changes by others, which takes 3 µs if there are none; closes if our table is gone. Throws
+   * NativeError.
    */
   notice(): Notice | undefined {
     if (this.#closing) this.#close();
@@ -323,10 +330,7 @@ export class Tables {
 
   // ── Beside releases ──────────────────────────────────────────────────────────────────────────────────────
 
-  /**
-   * Has a table that is no release's be what some commands make of it, in one transaction. Throws
-   * NativeError.
-   */
+  /** Replaces a table that holds no release, in one transaction of these commands. Throws NativeError. */
   put(table: string, commandsOf: (isOwned: boolean) => Iterable<Command>): void {
     const before = this.#kernel.find(table) === undefined ? [] : [deleteTable(table)];
     this.#kernel.run([...before, ...commandsOf(this.#owns)]);
@@ -337,7 +341,7 @@ export class Tables {
     this.#delete(table);
   }
 
-  // ── What there is ────────────────────────────────────────────────────────────────────────────────────────
+  // ── Readings ────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The table in force. */
   get inForce(): string | undefined {
@@ -358,7 +362,7 @@ export class Tables {
     return this.#cleaner.counts(this.inForce);
   }
 
-  /** Whether a table is in force that nobody else can change. */
+  /** Whether the table in force belongs to our socket, so that no other program can change it. */
   get isOwned(): boolean {
     return this.#current?.isOwned === true;
   }

@@ -1,6 +1,6 @@
 /**
- * Transactions with the kernel, and whether somebody else had one meanwhile: each raises the generation of
- * the ruleset by one.
+ * Transactions with the kernel. Each raises the generation of the ruleset by one, which shows whether another
+ * program had one in between.
  */
 
 import type { Command } from '../kernel/commands.ts';
@@ -34,7 +34,7 @@ export class Transactions {
     }
   }
 
-  /** Whether somebody else changed something since this was asked last; takes 3 µs. */
+  /** Whether another program changed the ruleset since the last call; takes 3 µs. */
   takeForeign(): boolean {
     this.#compareGeneration();
     const isForeign = this.#foreign;

@@ -1,6 +1,6 @@
 /**
- * How netlink messages of nf_tables are written and read: linux/netlink.h, nfnetlink.h and nf_tables.h, which
- * never change.
+ * Writes and reads netlink messages of nf_tables: linux/netlink.h, nfnetlink.h and nf_tables.h, which never
+ * change.
  *
  *   nlmsghdr: u32 length │ u16 type │ u16 flags │ u32 sequence │ u32 port      in the byte order of the machine
  *   nfgenmsg: u8 family │ u8 version │ u16 resource                           from here on big-endian
@@ -23,7 +23,7 @@ export class MessageWriter {
   #length = 0;
   #sequence = 0;
 
-  /** What was written, valid until the next message. */
+  /** The bytes written, valid until the next message. */
   get bytes(): Buffer {
     return this.#bytes;
   }

@@ -1,5 +1,5 @@
 /**
- * The table that takes DNS of qubes to where `rulecast-dns` is asked, and lets nobody else answer it:
+ * The table that redirects DNS questions of qubes to `rulecast-dns`, and lets no other resolver answer them:
  *
  *   taken   after Qubes' DNAT: a question of a qube to a resolver that is taken over gets our mark, by which routing knows it;
  *           what a qube asks beyond its rate is dropped here, for all share the socket that it would come to
@@ -8,7 +8,7 @@
  *   input   what this host itself would answer: not at all
  *   keep    before Qubes masquerades: the qube's address stays, or all qubes would look alike
  *
- * Each chain judges for itself, so that none depends on another one, on routes, or on who changed them.
+ * Each chain judges for itself, so that none depends on another, on routes, or on changes by others.
  */
 
 import {
@@ -66,7 +66,7 @@ import {
 
 /** Which are questions to a resolver that is taken over. */
 const QUESTIONS_CHAIN = 'questions';
-/** Of questions beyond a rate. */
+/** The counter of questions beyond a rate. */
 const BEYOND_COUNTER = 'beyond_rate';
 /** Links, by the senders that they bring; senders are in sets of their family. */
 const LINKS_SET = 'links';
@@ -150,8 +150,8 @@ const sendersChain = (family: 4 | 6): string => `senders${family}`;
 const rateChain = (family: 4 | 6): string => `rate${family}`;
 
 /**
- * Each sender has a rate of its own. One that is not counted yet has to be within that of its link, so that
- * no qube fills the sets with addresses that it forges, and shuts out those that begin to ask.
+ * A rate for each sender. A new sender must also fit in the rate of its link, so that a qube cannot fill the
+ * sets with forged addresses and shut out others.
  */
 function rateCommands(table: string, place: LogPlace): readonly Command[] {
   const room = { size: SENDERS_MAX, milliseconds: SENDER_REMEMBERED_MS };

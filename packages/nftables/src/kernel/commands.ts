@@ -1,4 +1,4 @@
-/** Commands to nf_tables, each one message of a transaction: what makes and deletes objects of a table. */
+/** Commands to nf_tables, each one message of a transaction: they create and delete objects of a table. */
 
 import { HOOK_PRIORITY, SLOW_BUCKETS_LOG2 } from '../limits.ts';
 import { capacityOf } from '../plan/layout.ts';
@@ -43,7 +43,7 @@ export const NftMessage = {
 } as const;
 export const MessageFlag = { request: 1, ack: 4, dump: 0x300, create: 0x400, append: 0x800 } as const;
 
-/** Of a table: it belongs to a socket, and stays when that is closed. */
+/** Flags of a table: it belongs to a socket, and stays when that is closed. */
 export const TableFlag = { owner: 2, persist: 4 } as const;
 const SetFlag = { interval: 4, map: 8, timeout: 16, noted: 32 } as const;
 /** Types of keys and data, as the `nft` program has numbered them. */
@@ -63,13 +63,13 @@ export const OBJECT_COUNTER = 1;
 export const NF_ACCEPT = 1;
 export const FORWARD_HOOK = 2;
 export const HOOK_TYPE = 'filter';
-/** Where packets come into a chain, in which order among others, and what it may do. */
+/** Where a base chain gets packets, its priority among others, and its type. */
 export interface Hook {
   readonly number: number;
   readonly priority: number;
   readonly type: 'filter' | 'nat';
 }
-/** Of releases: packets on their way through. */
+/** The hook of releases: forwarded packets. */
 const FORWARD: Hook = { number: FORWARD_HOOK, priority: HOOK_PRIORITY, type: HOOK_TYPE };
 
 /** Makes a table, or takes it over. */
@@ -144,8 +144,8 @@ export function addSet(table: string, name: string, list = ''): Command {
 }
 
 /**
- * Of pairs of addresses, each with its time. There is room for twice as many as may be open: the kernel
- * counts those that have ended until it has taken them away, and those that take the place of others.
+ * A set of pairs of addresses, each with a timeout. Its size is twice the limit of openings: the kernel
+ * counts ended elements until it removes them, and also those being replaced.
  */
 function addNameSet(table: string, name: string, { family, size }: NameSetName, list: string): Command {
   const type = family === 4 ? DataType.ip4 : DataType.ip6;
@@ -208,7 +208,7 @@ function setOf(
     [4, type],
     [5, keyBytes],
   ];
-  // The last is an id in the transaction, which has to be there; sets are told by their names.
+  // The last attribute is an id in the transaction, which is required; sets are referred to by name.
   return created(NftMessage.newSet, table, [2, name], [3, flags], ...key, ...more, [10, 1]);
 }
 

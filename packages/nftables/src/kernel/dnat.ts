@@ -1,6 +1,6 @@
 /**
- * Where Qubes sends what qubes ask of their resolvers: the chain `dnat-dns` of its tables, which it makes
- * anew whenever the resolvers of the firewall change.
+ * The resolvers that Qubes translates questions of qubes to: the chain `dnat-dns` of its tables, which it
+ * rewrites whenever the firewall's resolvers change.
  */
 
 import { bitsOf, type Family } from '@rulecast/rules';
@@ -12,7 +12,7 @@ import type { Netlink } from './netlink.ts';
 const QUBES_TABLE = 'qubes';
 const DNAT_CHAIN = 'dnat-dns';
 const NETWORK_HEADER = 1;
-/** Where the destination lies in a header of IP. */
+/** The offset of the destination in an IP header. */
 const DESTINATION_AT = { 4: 16, 6: 24 } as const;
 const EQUAL = 0;
 const DESTINATION_NAT = 1;
@@ -48,7 +48,7 @@ export async function qubesResolvers(
   return found;
 }
 
-/** Of a rule, if it is one of that chain that translates where packets go. */
+/** The target addresses of a rule, if it is one of that chain that translates destinations. */
 export function addressesOfDnat(rule: Buffer, family: Family): readonly string[] {
   if (textOf(attribute(rule, 1)) !== QUBES_TABLE || textOf(attribute(rule, 2)) !== DNAT_CHAIN) return [];
   const bytes = bitsOf(family) / 8;

@@ -1,7 +1,7 @@
 /**
- * Elements of a change as the kernel takes them: keys of a hash set, each prefix of its tier expanded to the
- * length of the tier; both ends of the prefixes of an interval set; and keys of maps with their verdicts; all
- * in pieces of one transaction.
+ * The elements of a change in the kernel's form: keys of a hash set, each prefix expanded to the length of
+ * its tier; both ends of the prefixes of an interval set; and keys of maps with their verdicts. All in pieces
+ * of one transaction.
  */
 
 import { type Family, strideOf } from '@rulecast/rules';
@@ -16,9 +16,9 @@ export interface Piece {
   readonly family: Family;
   /** 1 or 4 words each; shared with the next piece. */
   readonly keys: Uint32Array;
-  /** Of an interval set, for each key, 1: it is the first that does not belong to an interval. */
+  /** For an interval set, by key: 1 if it is the first address after an interval. */
   readonly ends?: Uint8Array;
-  /** Of a map, for each key: the chain that it leads to. */
+  /** For a map, by key: the chain of its verdict. */
   readonly chains?: readonly string[];
 }
 
@@ -61,7 +61,7 @@ function* endPieces(set: string, family: Family, words: Uint32Array, lengths: Ui
   }
 }
 
-/** Of each prefix its first address, and the first after it, unless it is the last there is. */
+/** The first address of each prefix, and the first after it, unless it ends the address space. */
 function endsOf({
   family,
   words,

@@ -1,6 +1,7 @@
 /**
  * Expressions of rules, as the kernel runs them (linux/netfilter/nf_tables.h): one loads a register or ends
- * the rule, the next compares it. Those that `nft` makes of the same rules, so that it can list ours.
+ * the rule, the next compares it. They are those that `nft` makes of the same rules, so that it can list
+ * ours.
  */
 
 import type { Attribute } from './attributes.ts';
@@ -8,10 +9,10 @@ import type { Attribute } from './attributes.ts';
 /** Its attributes: name and data. Those that do not depend on a rule are made once. */
 export type Expression = readonly [readonly [1, string], readonly [2, readonly Attribute[]]];
 
-/** What a register is compared with: bytes, or an address of IPv4 as a number. */
+/** The value to compare a register with: bytes, or an IPv4 address as a number. */
 export type Value = Uint8Array | number;
 
-/** What is known of a packet by itself. */
+/** Properties of the packet itself. */
 export const Meta = {
   mark: 3,
   inIndex: 4,
@@ -23,7 +24,7 @@ export const Meta = {
   inGroup: 21,
   outGroup: 22,
 } as const;
-/** What the connection table says of its flow. */
+/** Properties of the packet's flow, from the connection table. */
 export const Ct = {
   state: 0,
   direction: 1,
@@ -43,7 +44,7 @@ export const Reject = { tcpReset: { type: 1, code: 0 }, adminProhibited: { type:
 
 const REGISTER = 1;
 const INTERFACE_NAME_BYTES = 16;
-/** Where the second part of a key lies behind the first: registers of 4 bytes, and of 16. */
+/** The register of the second part of a key, behind the first: registers have 4 bytes, or 16. */
 const BEHIND_REGISTER = { 4: 9, 6: 2 } as const;
 const VERDICT_REGISTER = 0;
 const NETWORK_HEADER = 1;
@@ -67,7 +68,10 @@ export function metaBehind(key: number, family: 4 | 6): Expression {
   return expression('meta', [1, BEHIND_REGISTER[family]], [2, key]);
 }
 
-/** Of a direction: from the tuple of that direction, which is the same for all packets of a flow. */
+/**
+ * Loads a property of the flow; with a direction, from the tuple of that direction, which is the same for all
+ * packets of a flow.
+ */
 export function ct(key: number, direction?: number): Expression {
   if (direction === undefined) return expression('ct', [1, REGISTER], [2, key]);
   return expression('ct', [1, REGISTER], [2, key], [3, byte(direction)]);
@@ -86,7 +90,7 @@ export function addLabels(labels: Uint8Array): readonly Expression[] {
   ];
 }
 
-/** Of the packet, not of its flow. */
+/** Sets the mark of the packet, not of its flow. */
 export function setPacketMark(): Expression {
   return expression('meta', [2, Meta.mark], [3, REGISTER]);
 }

@@ -9,12 +9,12 @@ import { type Attribute, attribute } from './attributes.ts';
 
 /** A message that takes labels from a flow. */
 export interface Unlabel {
-  /** Of its addresses. */
+  /** Family of the addresses. */
   readonly family: number;
   readonly attributes: readonly Attribute[];
 }
 
-/** Of a flow: what tells it from others, and its labels. */
+/** Attributes of a flow: the tuples that identify it, and its labels. */
 const ORIGINAL = 1;
 const ZONE = 18;
 const LABELS = 22;

@@ -1,4 +1,4 @@
-/** What the kernel holds of our table, read back. */
+/** The content of our table, read back from the kernel. */
 
 import { createHash } from 'node:crypto';
 import { HOOK_PRIORITY } from '../limits.ts';
@@ -27,7 +27,7 @@ import {
   TOLD_CHAIN,
 } from './script.ts';
 
-/** What the table holds. */
+/** The content of the table. */
 export interface KernelState {
   /** Undefined: no table, or none of ours. */
   readonly tag: Tag | undefined;
@@ -45,8 +45,8 @@ export interface KernelState {
   /** Hash sets and class maps that lack an element that was asked for. */
   readonly lackingSets: readonly string[];
   /**
-   * Of chains, rules, sets and names of counters; 16 hex digits. Equal as long as nobody changed anything but
-   * elements.
+   * A digest of chains, rules, sets and names of counters; 16 hex digits. It changes unless only elements
+   * changed.
    */
   readonly fingerprint: string;
   /** Only where asked for: words in the body, and for an interval set after them which of them are ends. */
@@ -99,7 +99,7 @@ export async function lookAtTable(
   return { state, body };
 }
 
-/** Of a set: how many elements it has, which the kernel tells from Linux 6.16 on. */
+/** The attribute with a set's number of elements, which the kernel sends from Linux 6.16 on. */
 const SET_COUNT = 20;
 const FRAME_CHAINS: readonly string[] = [DENY_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, TOLD_CHAIN, BASE_CHAIN];
 
@@ -107,7 +107,7 @@ function isFrameChain(name: string): boolean {
   return FRAME_CHAINS.includes(name) || isLogChain(name);
 }
 
-/** Where there is none. */
+/** The state without a table. */
 export const NO_TABLE: KernelState = {
   tag: undefined,
   exists: false,
@@ -128,7 +128,7 @@ async function structureOf(netlink: Netlink, table: string, turn: () => Promise<
   const hash = createHash('sha256');
   const found = { chains: [] as string[], sets: [] as string[], counters: [] as string[], rules: 0 };
   let isHooked = false;
-  /** Messages of one kind about the table, whose name is their first attribute. */
+  /** Reads the messages of one kind about the table, whose name is their first attribute. */
   const read = async (type: number, asked: number, take: (body: Buffer) => void): Promise<void> => {
     let bodies: Buffer[] = [];
     const start = (): ((body: Buffer) => void) => {

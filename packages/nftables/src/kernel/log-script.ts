@@ -1,13 +1,13 @@
 /**
- * What tells who reads the group that a packet is refused: chains that are jumped to before it is dropped, on
- * no way of a packet that is accepted.
+ * Logs refused packets to an NFLOG group: chains that a packet passes before it is dropped, and that no
+ * accepted packet passes.
  *
  *   log_REASON   four rules for each way, that log what is within a rate of its address, or of its interface
  *   drop_REASON  jumps there, and drops
  *
  * A prefix is three words: 16 hex digits of the release that refuses, or `-`; the reason; and the way. The
- * rate is that of the side of the qube, its address and interface, since whoever sends to it can make up his
- * own: one qube hides nothing of another. Where the set of addresses is full, its interface still has a rate.
+ * rate is counted by the qube's address and interface, as a remote sender can forge its own: one qube cannot
+ * hide the packets of another. If the set of addresses is full, the interface still has a rate.
  */
 
 import {
@@ -38,7 +38,7 @@ export type LogReason = 'rule' | 'reply' | 'tcp-rest' | 'flowless' | 'closed' | 
 
 export interface LogPlace {
   readonly downstreamGroup: number;
-  /** Of NFLOG. Undefined: nothing is logged. */
+  /** The NFLOG group. Undefined: nothing is logged. */
   readonly logGroup?: number | undefined;
 }
 
@@ -52,7 +52,7 @@ const WAYS = {
   to: { group: Meta.outGroup, index: Meta.outIndex, 4: network(16, 4), 6: network(24, 16) },
 } as const;
 const FAMILIES = [4, 6] as const;
-/** Of each way its own: who sends to a qube hides nothing that it sends. */
+/** A set for each direction: a sender to a qube cannot hide what the qube sends. */
 const setName = (of: 4 | 6 | 'links' | 'beyond', way: string): string => `logged_${of}_${way}`;
 
 export function logChain(reason: LogReason): string {
@@ -63,7 +63,7 @@ export function isLogChain(name: string): boolean {
   return /^(?:log|drop)_/.test(name);
 }
 
-/** Where a packet goes that is not to pass: to what is there already, or to be logged first. */
+/** The end of a rule that refuses a packet: directly, or by the chain that logs it first. */
 export function refusal(
   reason: LogReason,
   ends: readonly Expression[],

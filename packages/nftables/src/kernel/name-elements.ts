@@ -1,6 +1,6 @@
 /**
- * Elements of name sets: each with its time, after which the kernel takes it away, and with the name that it
- * is of, as the comment that the `nft` program lists. They come and go while packets pass.
+ * Elements of name sets: each has a timeout, after which the kernel removes it, and its name as a comment,
+ * which the `nft` program lists. They are added and removed while packets pass.
  */
 
 import { strideOf } from '@rulecast/rules';

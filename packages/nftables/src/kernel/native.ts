@@ -1,12 +1,12 @@
 /**
- * Sockets of the kernel's netlink, by the C library's functions through koffi: loaded by the process that has
- * CAP_NET_ADMIN, and by who had it when it opened the log of refused packets.
+ * Netlink sockets, by the C library's functions through koffi. Loaded by the process that has CAP_NET_ADMIN,
+ * and by the one that had it when it opened the log of refused packets.
  */
 
 import { getSystemErrorMap } from 'node:util';
 import koffi from 'koffi';
 
-/** What was asked of the kernel failed. The message is one line for a person. */
+/** A failed request to the kernel. The message is one line for a person. */
 export class NativeError extends Error {
   /** The number of the error that the kernel gave, negative; 0 where it gave none. */
   readonly errno: number;
@@ -16,12 +16,12 @@ export class NativeError extends Error {
     this.errno = errno;
   }
 
-  /** There is no such thing, or no more. */
+  /** The object does not exist, or no longer. */
   get isAbsent(): boolean {
     return this.errno === -ENOENT;
   }
 
-  /** What is not allowed, or is somebody else's. */
+  /** The request is not allowed, or the object belongs to another process. */
   get isForbidden(): boolean {
     return this.errno === -EPERM;
   }
@@ -42,7 +42,7 @@ export interface NetlinkSocket {
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
-/** What is talked to: routing, or netfilter. */
+/** The netlink families used: routing and netfilter. */
 export const NetlinkFamily = { route: 0, netfilter: 12 } as const;
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
@@ -103,7 +103,7 @@ export function openNetlink(family: number = NetlinkFamily.netfilter): NetlinkSo
   };
 }
 
-/** The name of an interface, as it is called now; undefined: there is none. */
+/** The present name of an interface; undefined: there is none. */
 export function interfaceNameOf(index: number): string | undefined {
   const name = Buffer.alloc(INTERFACE_NAME_BYTES);
   return c.if_indextoname(index, name) === null ? undefined : name.toString('latin1', 0, name.indexOf(0));

@@ -30,7 +30,7 @@ export interface TableInfo {
   readonly isOwned: boolean;
 }
 
-/** Elements as they were read: those of `Piece`, with an empty text for what leads to no chain. */
+/** Elements read from the kernel: as in `Piece`, with an empty text for an element without a chain. */
 export interface ReadElements {
   readonly keys: Uint32Array;
   readonly ends: Uint8Array;
@@ -47,7 +47,7 @@ const BATCH_BEGIN = 16;
 const BATCH_END = 17;
 const GET_FLOW = (1 << 8) | 1; // of the connection table, subsystem 1
 const CHANGE_FLOW = (1 << 8) | 0;
-/** Of a flow: both of its tuples, and in one of them the address that its packets come from. */
+/** Attributes of a flow: both of its tuples, and in each the source address. */
 const FLOW_ORIGINAL = 1;
 const FLOW_REPLY = 2;
 /** And the state of one of TCP: LAST_ACK, TIME_WAIT and CLOSE have been closed by both sides. */
@@ -63,7 +63,7 @@ const VERBS = {
 const NFPROTO_UNSPEC = 0;
 const NFPROTO_INET = 1;
 const INTERVAL_END = 1;
-/** Of the lists of elements, which are attributes: their length is 16 bits. */
+/** The limit for lists of elements, as the length of an attribute has 16 bits. */
 const LIST_MAX_BYTES = 60_000;
 
 // ── Our choice ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -71,7 +71,7 @@ const LIST_MAX_BYTES = 60_000;
 /** The largest element: of IPv6, to a chain of the longest name. */
 const ELEMENT_MAX_BYTES = 160;
 const ANSWER_BYTES = 262_144;
-/** How often all of something is read again that somebody changed meanwhile. */
+/** How often a listing is repeated that was interrupted by a change. */
 const READ_TRIES = 5;
 
 const NO_MORE: IteratorResult<Piece> = { done: true, value: undefined };
@@ -83,8 +83,8 @@ export class Netlink {
   readonly #asking: NetlinkSocket;
   readonly #changing: NetlinkSocket;
   /**
-   * For long answers. Kept, since the kernel waits at the end of any such socket, with its lock held, until
-   * all is freed that was deleted: 20 ms or more, in which nobody can change anything.
+   * The socket for long answers. It is kept, as closing any such socket waits, with the kernel's lock held,
+   * until deleted objects are freed: 20 ms or more, in which nothing can be changed.
    */
   #reading: NetlinkSocket | undefined;
 
@@ -301,7 +301,7 @@ export class Netlink {
     return socket;
   }
 
-  /** What it still would answer is of no use to the next. */
+  /** Keeps the socket for later if its answers are all read; otherwise closes it. */
   #giveBack(socket: NetlinkSocket, isAtEnd: boolean): void {
     if (isAtEnd && this.#reading === undefined) this.#reading = socket;
     else socket.close();
@@ -333,7 +333,7 @@ export class Netlink {
     throw new NativeError('another program adds our labels to flows');
   }
 
-  /** Of flows, some of which have ended meanwhile. */
+  /** Clears labels of flows; some of the flows may have ended meanwhile. */
   #unlabel(unlabels: readonly Unlabel[]): void {
     const writer = this.#writer;
     writer.clear();
@@ -347,8 +347,8 @@ export class Netlink {
   }
 
   /**
-   * Of every flow that may go on the address that began it and the one that replies, as keys of name sets;
-   * `turn` is awaited between pieces of the answer. Rejects with NativeError.
+   * Visits every flow that may go on, as a key of name sets: the address that began it, and the one that
+   * replies. `turn` is awaited between pieces of the answer. Rejects with NativeError.
    */
   async flows(take: (key: Uint32Array) => void, turn: () => Promise<void>): Promise<void> {
     const read = (body: Buffer): void => {
@@ -466,7 +466,8 @@ export class Netlink {
   }
 
   /**
-   * What the kernel has answered already: it answers before `send` returns, and goes on as it is read from.
+   * The answers that are there already: the kernel answers before `send` returns, and continues as it is read
+   * from.
    */
   *#answers(socket: NetlinkSocket): Generator<Message> {
     for (let count = socket.receive(this.#answer); count > 0; count = socket.receive(this.#answer))

@@ -23,7 +23,7 @@ const LOCAL = 2;
 const LOWER_UP = 0x10000;
 const ANSWER_BYTES = 16_384;
 
-/** Where a packet would go. */
+/** The next hop of a packet. */
 export type Way =
   | { readonly kind: 'link'; readonly index: number }
   /** To this host. */
@@ -38,7 +38,7 @@ export class Routes {
     this.#socket = socket;
   }
 
-  /** Of a packet with a mark to an address. Throws NativeError. */
+  /** The way of a packet to an address, with a mark. Throws NativeError. */
   wayOf(family: Family, address: Uint8Array, mark: number): Way {
     const route = Buffer.alloc(ROUTE_BYTES);
     route[0] = ADDRESS_FAMILY[family];

@@ -1,7 +1,7 @@
 /**
  * Scripts: the commands to the kernel for a change, made of validated values alone: numbers, and names whose
- * form was checked. What makes new objects comes first and has no effect, in pieces; then one transaction
- * puts them in force, and takes away what nobody refers to any more. Elements come between (elements.ts).
+ * form was checked. New objects are created first, in pieces, without effect; then one transaction puts them
+ * in force and removes unreferenced ones. Elements are added in between (elements.ts).
  */
 
 import { bitsOf, type Family } from '@rulecast/rules';
@@ -69,14 +69,14 @@ import { SOURCES_SETS } from './sources.ts';
  * its own, and the kernel looks through all of them for a name: 5,800 rules took 3.7 s.
  */
 export const PORT_PROTOCOLS_SET = 'port_protocols';
-/** Where dropped packets go. */
+/** The chain that drops packets. */
 export const DENY_CHAIN = 'deny';
-/** Where packets come in, and where they go on that nothing objects to on their way from a qube. */
+/** The chain of the hook, and the chain for packets that egress accepted. */
 export const BASE_CHAIN = 'forward';
 export const NEXT_CHAIN = 'to_qubes';
-/** Likewise of what is open by name, without a mark: each packet is judged, so that it counts how it came. */
+/** Likewise for packets open by name, without a mark: each packet is judged, so that its interface counts. */
 export const TOLD_CHAIN = 'told';
-/** Where what is of no flow comes. */
+/** The chain for packets that belong to no flow. */
 export const FLOWLESS_CHAIN = 'flowless';
 const ENTRY_CHAINS = ['egress4', 'egress6', 'ingress4', 'ingress6'];
 
@@ -105,8 +105,8 @@ export function scriptOf(change: Change, table: string): Script {
 }
 
 /**
- * The empty chain whose name is the tag. A change deletes that of its base, so that the kernel refuses the
- * whole transaction where the base is not what is there.
+ * The name of an empty chain that carries the tag. A change deletes the chain of its base's tag, so that the
+ * kernel refuses the transaction if the base is not what is loaded.
  */
 function tagChain({ release, conditions, mark }: Tag): string {
   return `release_${release}_${conditions}_${mark}`;
@@ -159,7 +159,7 @@ function* releaseCommands(change: Change, chains: Change['chains'], table: strin
   for (const name of change.oldCounters) yield deleteCounter(table, name);
 }
 
-/** How many rules the kernel has of some chains and of what every plan has. */
+/** The number of kernel rules for some chains, and for the frame that every plan has. */
 export function ruleCount(chains: Iterable<readonly Step[]>, options: ChangeOptions): number {
   let count = 0;
   for (const rules of [denyRules, flowlessRules, nextRules, toldRules, baseRules])
@@ -181,7 +181,7 @@ export const TCP = equals(byte(6));
 const TCP_FLAGS_AT = 13;
 const TcpFlag = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
 
-/** All but the base chain: what follows it, and what happens to dropped packets. */
+/** The frame except the base chain: the chains behind it, and those for dropped packets. */
 function* frameCommands(options: ChangeOptions, table: string): Generator<Command> {
   yield addCounter(table, DENIED_COUNTER);
   yield* addProtocolSet(table, PORT_PROTOCOLS_SET, [6, 17]);
@@ -195,7 +195,7 @@ function* frameCommands(options: ChangeOptions, table: string): Generator<Comman
   yield* addRules(table, TOLD_CHAIN, toldRules(options));
 }
 
-/** Chains for what is logged, and then refused elsewhere or by them. */
+/** The chains that log packets before they are refused. */
 function refusalCommands(table: string, options: ChangeOptions): Generator<Command> {
   const endings = { rule: undefined, reply: undefined, 'tcp-rest': COUNTED_DROP, flowless: COUNTED_DROP };
   return logCommands(table, endings, options, options.tag.release);
@@ -206,8 +206,8 @@ export function addRules(table: string, chain: string, rules: readonly Rule[]): 
 }
 
 /**
- * As Qubes does: ICMP 3/13, ICMPv6 1/1. A TCP connection in progress is reset, so that whoever waits for it
- * learns at once; of any other reply the sender learns nothing.
+ * The rules that drop, answering as Qubes does: ICMP 3/13, ICMPv6 1/1. A TCP connection in progress is reset,
+ * so that its owner learns at once; the sender of any other reply gets no answer.
  */
 function denyRules({ answer, logGroup }: ChangeOptions): readonly Rule[] {
   const logging: readonly Rule[] = [
@@ -318,7 +318,7 @@ export function isOfState(states: number): Rule {
   return [ct(Ct.state), masked(machineWord(states)), differs(machineWord(0))];
 }
 
-/** These flags of what is TCP, to be compared. */
+/** Loads these TCP flags of a packet for a comparison. */
 function tcpFlags(flags: number): Rule {
   return [meta(Meta.protocol), TCP, transport(TCP_FLAGS_AT, 1), masked(byte(flags))];
 }
@@ -335,7 +335,7 @@ function isTold(step: Step): boolean {
   return step.kind === 'rule' && step.remote.kind === 'told';
 }
 
-/** One rule; of what is open by name one for each direction, since replies come by any interface. */
+/** One rule; two for addresses open by name, one for each direction, as replies come by any interface. */
 function stepRules(step: Step, isEgress: boolean, family: Family): readonly Rule[] {
   if (step.kind !== 'rule' || step.remote.kind !== 'told') return [stepRule(step, isEgress, family)];
   return [
@@ -377,7 +377,7 @@ function planRule(rule: PlanRule, isEgress: boolean, family: Family, also: Rule 
     const [first, last] = ports;
     out.push(PORT, first === last ? equals(half(first)) : isWithin(half(first), half(last)));
   }
-  // Of an ICMP flow: the type in the upper byte, the code in the lower.
+  // For an ICMP flow: the type is the upper byte, the code the lower.
   if (icmpType !== undefined) out.push(ICMP, isWithin(half(icmpType * 256), half(icmpType * 256 + 255)));
   out.push(...also, ...remoteOf(rule, isEgress, family), counts(rule.counter));
   const accepts = remote.kind === 'told' ? verdict('goto', TOLD_CHAIN) : acceptance(isEgress);
@@ -385,7 +385,7 @@ function planRule(rule: PlanRule, isEgress: boolean, family: Family, also: Rule 
   return out;
 }
 
-/** Of the flow. */
+/** The protocol of the flow. */
 export const PROTOCOL = ct(Ct.protocol, CtDirection.original);
 export const HAS_PORTS = isIn(PORT_PROTOCOLS_SET);
 const PORT = ct(Ct.srcPort, CtDirection.reply);
@@ -403,7 +403,7 @@ const CAME_BY = {
 const DENY = verdict('goto', DENY_CHAIN);
 const NEXT = verdict('goto', NEXT_CHAIN);
 
-/** What egress accepts goes on to be judged as ingress. */
+/** The end of an accept: packets that egress accepts are judged as ingress next. */
 function acceptance(isEgress: boolean): Expression {
   return isEgress ? NEXT : ACCEPT;
 }
@@ -418,7 +418,7 @@ function remoteOf({ remote, original }: PlanRule, isEgress: boolean, family: Fam
       if (remote.length === 32 && family === 4)
         return [...address(side, family, 32), equals(Number.parseInt(remote.address, 16))];
       const bytes = Uint8Array.from(Buffer.from(remote.address, 'hex'));
-      // Of whole bytes, these alone are compared.
+      // A prefix of whole bytes needs no mask: only those bytes are loaded.
       if (remote.length % 8 === 0 && remote.length > 0)
         return [...address(side, family, bitsOf(family)), equals(bytes.subarray(0, remote.length / 8))];
       return [...address(side, family, remote.length), equals(bytes)];
@@ -435,8 +435,8 @@ function remoteOf({ remote, original }: PlanRule, isEgress: boolean, family: Fam
 }
 
 /**
- * The first bits of an address of a flow: of who began it, of who replies, or where it went before it was
- * translated.
+ * The first bits of an address of a flow: of its initiator, of the replying side, or of its destination
+ * before translation.
  */
 function address(side: 'original' | 'reply' | 'before', family: Family, length: number): Rule {
   const whole = ADDRESSES[`${side}${family}`];

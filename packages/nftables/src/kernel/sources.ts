@@ -1,6 +1,6 @@
 /**
- * Our own pairs of an interface and an address that comes by it: what is open by name counts for packets
- * that come so, and for no others. Written and read as Qubes' set `allowed` is: `iifname . saddr`.
+ * Our own set of pairs of interface and address: an opening by name matches only packets that come so. It has
+ * the form of Qubes' set `allowed`: `iifname . saddr`.
  */
 
 import { type Family, parseAddress } from '@rulecast/rules';
@@ -9,7 +9,7 @@ import { hexAt } from '../plan/plan.ts';
 import { type Attribute, attribute, attributesOf, within } from './attributes.ts';
 import { type Command, MessageFlag, NftMessage } from './commands.ts';
 
-/** What may come by an interface; empty texts stand for any, or for several. */
+/** An address that comes by an interface; an empty text stands for any, or for several. */
 export interface Source {
   /** As the kernel has it, with zeros up to NAME_BYTES. */
   readonly interface: string;

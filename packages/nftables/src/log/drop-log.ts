@@ -1,9 +1,9 @@
 /**
- * Reads what the kernel logs of refused packets, by a socket that is opened, bound to the group and set up
- * while there is CAP_NET_ADMIN; reading needs no right, and never waits.
+ * Reads the kernel's log of refused packets, by a socket that is opened, bound to the group and set up with
+ * CAP_NET_ADMIN; reading needs no right, and never blocks.
  *
- * Before that, the kernel is asked for all that the rules of log-script.ts need, so that no release fails by
- * them.
+ * Before that, the kernel is probed for every feature of log-script.ts, so that no release fails for lack of
+ * one.
  */
 
 import { MessageWriter, messagesIn } from '../kernel/attributes.ts';
@@ -20,12 +20,12 @@ const Setting = { command: 1, mode: 2, bufferBytes: 3, flushTime: 4, threshold: 
 const BIND = 1;
 const COPY_PACKET = 2;
 const WITH_SEQUENCE = 1;
-/** What the kernel gathers for one datagram, and for how long, in hundredths of a second. */
+/** How much the kernel gathers for one datagram, and for how long, in hundredths of a second. */
 const GATHERED_BYTES = 65_536;
 const FLUSH_TIME = 10;
 /** Packets of a datagram. */
 const GATHERED_MAX = 200;
-/** Of one turn: 3,000 packets, which take some milliseconds. */
+/** Bytes read in one turn: 3,000 packets, some milliseconds. */
 const READ_MAX_BYTES = 524_288;
 const SEQUENCES = 2 ** 32;
 const PROBE_TABLE = 'rulecast_probe_log';

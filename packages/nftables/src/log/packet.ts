@@ -1,6 +1,6 @@
 /**
- * Messages of NFLOG (linux/netfilter/nfnetlink_log.h), read into what a person asks of a refused packet.
- * Their payload is from whoever sent the packet: what cannot be read is no packet, and nothing throws.
+ * Messages of NFLOG (linux/netfilter/nfnetlink_log.h), read into the fields of a refused packet. The payload
+ * is the sender's, so unreadable bytes give no packet, and nothing throws.
  *
  *   nlmsghdr │ nfgenmsg │ attributes: prefix, interfaces, sequence number, payload: IP, extensions, TCP …
  */
@@ -40,7 +40,7 @@ const PREFIX = /^([0-9a-f]{16}|-) (rule|reply|tcp-rest|flowless|closed|dns) (fro
 const WITH_PORTS = [6, 17, 33, 132, 136];
 const ICMP = [1, 58];
 const FRAGMENT = 44;
-/** Of IPv6: hop by hop, routing, fragment, of the destination. */
+/** IPv6 extension headers: hop by hop, routing, fragment, destination options. */
 const EXTENSIONS = [0, 43, FRAGMENT, 60];
 
 /** The messages of one datagram. `interfaceOf` names an interface by its index. */

@@ -1,6 +1,6 @@
 /**
- * The rules of a policy in one direction, ready for its chains: which runs can decide anything now, and what
- * counts them. A counter stays with its run when others come or go before it.
+ * The rules of a policy in one direction, ready for its chains: the runs that can decide anything now, and
+ * their counters. A counter stays with its run when other runs are added or removed before it.
  */
 
 import {
@@ -23,7 +23,7 @@ import {
 import { SMALL_MEMBERS_MAX } from '../limits.ts';
 import { keyOf } from './plan.ts';
 
-/** Where the counters of one block of a policy in one direction are, for reading them back. */
+/** The counters of one block of a policy in one direction, for reading them back. */
 export interface CounterIndex {
   /** Undefined: of qubes that no policy judges. */
   readonly policy: string | undefined;
@@ -35,28 +35,28 @@ export interface CounterIndex {
   readonly numbers: readonly number[];
   /** By such a run: its list. */
   readonly lists: readonly (string | undefined)[];
-  /** By such a run: what it decides. */
+  /** By run: its action. */
   readonly actions: readonly Action[];
   /** Counters of the runs that are looked up by class, one for accepted and one for dropped packets. */
   readonly together: readonly string[];
   /** Undefined where others come after: for exceptions, `common` and `first`. */
   readonly defaultAction: string | undefined;
-  /** What `defaultAction` counts. */
+  /** The action of the default, counted by its counter. */
   readonly base: Action;
 }
 
 /** The runs of one block of a policy, for any of its chains. */
 export interface BlockPlan {
-  /** Of which policy, and which block. */
+  /** The policy and the block. */
   readonly name: string;
   readonly runs: Runs;
   /** By run, 1: it is counted together with others, in both families. */
   readonly gathered: Uint8Array;
   /** By run; those of others, if they have not expired. */
   readonly counters: ReadonlyMap<number, string>;
-  /** Of what is counted together, by action. */
+  /** The common counters, by action. */
   readonly together: Readonly<Record<Action, string>>;
-  /** Nothing but the rules themselves decides what becomes of them: no list, name, address of DNS or time. */
+  /** Whether its verdicts depend on the rules alone: not on lists, names, DNS addresses or time. */
   readonly isPlain: boolean;
 }
 
@@ -169,7 +169,7 @@ export class Blocks {
     return { plan, index, names };
   }
 
-  /** The counter of what is dropped since no policy judges it. */
+  /** The counter of packets dropped because no policy judges them. */
   countUnmatched(): string {
     const counter = counterName(UNMATCHED_COUNTER);
     this.counters.add(counter);
@@ -186,12 +186,12 @@ export class Blocks {
   }
 }
 
-/** The counter of what the default action of a policy decides. */
+/** The counter of packets that a policy's default action decides. */
 export function defaultCounter(policy: Policy, direction: Direction): string {
   return counterName(`${policy.name} ${direction} default`);
 }
 
-/** Whether nothing but a run itself decides what becomes of it: its addresses are its own, and few. */
+/** Whether a run depends on nothing else: its addresses are its own, and few. */
 function isPlainRun({ match, remote }: Run): boolean {
   const isOwn = remote.kind === 'any' || remote.kind === 'prefixes';
   const isFew = remote.kind !== 'prefixes' || remote.prefixes.lengths.length <= SMALL_MEMBERS_MAX;
@@ -202,7 +202,7 @@ function counterName(text: string): string {
   return `c${keyOf(text)}`;
 }
 
-/** What tells a run from all others, those of the same text before it among them. */
+/** A text that identifies a run, also among runs with the same text before it. */
 function counterText(run: Run, place: string, seen: Map<string, number>): string {
   const whole = `${place}${runText(run)}`;
   const before = seen.get(whole) ?? 0;
@@ -210,7 +210,7 @@ function counterText(run: Run, place: string, seen: Map<string, number>): string
   return `${whole} ${before}`;
 }
 
-/** What makes a run the same run in the next release, though its own prefixes may have changed. */
+/** The identity of a run across releases, though its own prefixes may change. */
 function runText(run: Run): string {
   const { action, proto, dns, ports, icmpType, expire, comment = '', isPrivate } = run.match;
   const { remote } = run;

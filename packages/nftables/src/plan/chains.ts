@@ -1,6 +1,6 @@
 /**
- * The chains of a plan, no more than we load into a kernel. Where rules are asked by the class of the
- * address, each class has a chain of its own, and class maps lead there (class-maps.ts).
+ * The chains of a plan, within our limits for a kernel. If rules are chosen by the class of the address, each
+ * class has a chain of its own, and class maps lead there (class-maps.ts).
  */
 
 import {
@@ -16,7 +16,7 @@ import { classMapsOf, type LoadedMaps } from './class-maps.ts';
 import { endsAlways, matchRule } from './matches.ts';
 import { type ClassMap, partChain, type Step } from './plan.ts';
 
-/** A part of a chain: a step, or runs of which the class of the address says which to ask. */
+/** A part of a chain: a step, or runs among which the class of the address chooses. */
 export type Part = Step | ClassPart;
 
 interface ClassPart {
@@ -36,7 +36,7 @@ export interface ClassBasis {
 }
 
 interface ClassChain {
-  /** What it depends on besides the class. */
+  /** Cache key: everything but the class that the chain depends on. */
   readonly context: string;
   readonly chain: string;
   readonly steps: readonly Step[];
@@ -67,8 +67,8 @@ export class Chains {
   }
 
   /**
-   * Parts of a chain as steps. Where the rules for a class of addresses end without a verdict, what comes
-   * after them is asked, which then is a chain of its own; so the last parts come first.
+   * The parts of a chain as steps. A class chain without a verdict continues with the parts after it, which
+   * then are a chain of their own; so the last parts are built first.
    */
   addParts(name: string, parts: readonly Part[], direction: Direction, family: Family): readonly Step[] {
     let steps: Step[] = [];

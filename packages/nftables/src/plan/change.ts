@@ -1,6 +1,6 @@
 /**
- * Changes: what turns the kernel's table from one plan into the next, as the applier takes it, each change
- * one transaction.
+ * Changes: the steps that bring the kernel's table from one plan to the next, in the applier's form, each
+ * change one transaction.
  *
  * A transaction is not atomic for a packet on its way: it sees rules as they were when it entered the base
  * chain, but elements of sets and maps as they are at each lookup. So nothing that a rule in force looks into
@@ -42,13 +42,13 @@ import {
   setNames,
 } from './plan.ts';
 
-/** What the table says about itself. */
+/** The identity of a table's content. */
 export interface Tag {
   /** Manifest hash of the release, 64 hex digits. */
   readonly release: string;
-  /** Of everything else that the rules depend on: environment, options, rendering. 16 hex digits. */
+  /** Digest of everything else the rules depend on: environment, options, rendering. 16 hex digits. */
   readonly conditions: string;
-  /** What flows are marked with that it accepts, 1 to 255; 0: nothing. */
+  /** The mark for flows that it accepts, 1 to 255; 0: none. */
   readonly mark: number;
 }
 
@@ -57,7 +57,7 @@ export interface Elements {
   readonly set: string;
   /** Byte offset in the body, a multiple of 4. */
   readonly at: number;
-  /** Of prefixes in the body. */
+  /** The number of prefixes in the body. */
   readonly count: number;
   /**
    * Only those longer than this belong to the set, and not longer than its own length, to which they are
@@ -91,7 +91,7 @@ export interface NameSet {
   readonly qubes: readonly { readonly address: string; readonly length: number }[];
   /** Qubes that have both these addresses: of a set of IPv4, and for the one of IPv6 too. */
   readonly pairs: readonly (readonly [four: string, six: string])[];
-  /** Of a list that is in another state than before, where it is known which of its names are left. */
+  /** For a list whose names changed: which names remain, if known. */
   readonly left?: LeftInBody;
 }
 
@@ -116,9 +116,9 @@ export interface Change {
   readonly base: 'fresh' | Tag;
   readonly tag: Tag;
   readonly downstreamGroup: number;
-  /** What a dropped packet's sender is told. */
+  /** The answer to the sender of a dropped packet. */
   readonly answer: 'reject' | 'silent';
-  /** Of NFLOG, to which refused packets are logged; undefined: they are not. */
+  /** The NFLOG group for refused packets; undefined: they are not logged. */
   readonly logGroup?: number | undefined;
   readonly newCounters: readonly string[];
   readonly newSets: readonly string[];
@@ -128,9 +128,9 @@ export interface Change {
   readonly chains: readonly { readonly name: string; readonly steps: readonly Step[] }[];
   readonly removed: readonly Elements[];
   readonly added: readonly Elements[];
-  /** Of new class maps. */
+  /** Elements of new class maps. */
   readonly verdicts: readonly Verdicts[];
-  /** Of new maps. */
+  /** Elements of new maps. */
   readonly keys: readonly { readonly map: string; readonly address: string; readonly chain: string }[];
   /**
    * All name sets of the release, with the qubes that may have something in them; undefined: as they are.
@@ -183,13 +183,13 @@ const NOTHING: Objects = {
   counters: new Set(),
 };
 
-/** The whole of a plan, in place of whatever is there: of `before`, or of something that nobody knows. */
+/** A change that loads the whole plan in place of what is there: of `before`, or of something unknown. */
 export function wholeChange(plan: Plan, options: ChangeOptions, before?: Plan): ChangeWithBody {
   return difference(NOTHING, objectsOf(plan), { ...options, base: 'fresh', namesOf: before ?? 'unknown' });
 }
 
 /**
- * What makes `after` of `before`, which is in the kernel. `after` was planned with the sets of `before`
+ * The changes from `before`, which is in the kernel, to `after`, which was planned with the sets of `before`
  * known.
  */
 export function transition(
@@ -329,9 +329,9 @@ function union(a: Objects, b: Objects): Objects {
 
 interface DifferenceOptions extends ChangeOptions {
   readonly base: 'fresh' | Tag;
-  /** What is not in the second stays. */
+  /** Objects that the second plan lacks stay. */
   readonly keepsOld?: boolean;
-  /** Whose lists it is told of which names are left; absent: none changes. */
+  /** The plan whose lists are compared, to send which names remain; absent: no list changes. */
   readonly namesOf?: Plan | 'unknown';
 }
 
@@ -400,7 +400,7 @@ export function nameSetsOf(
   });
 }
 
-/** Puts what is left of each list that changes into a body: once for both families, if there is room. */
+/** Puts the remaining names of each changed list into a body: once for both families, if there is room. */
 function leftPut(body: Body, before: Plan | 'unknown'): (each: PlannedNameSet) => LeftInBody | undefined {
   const known = before === 'unknown' ? undefined : before.nameSets.values();
   const former = known && new Map([...known].map((each) => [each.list, each]));
@@ -475,7 +475,7 @@ class Body {
       this.#append(new Uint8Array(buffer, byteOffset, byteLength));
   }
 
-  /** Where they are. */
+  /** Appends bytes and returns their offset. */
   putBytes(bytes: Uint8Array): number {
     const at = this.#bytes;
     this.#append(bytes);

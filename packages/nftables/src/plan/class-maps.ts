@@ -73,14 +73,14 @@ function named(map: ClassMap): NamedMap {
   return { name: classMapName(map), map };
 }
 
-/** Of one length, what comes first is asked first. */
+/** Sorts by length, longest first, in the order of lookups; equal lengths keep their order. */
 function longestFirst(maps: readonly NamedMap[]): readonly NamedMap[] {
   return [...maps].sort((a, b) => b.map.tier.length - a.map.tier.length);
 }
 
 // ── Whole maps ─────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A prefix whose networks are being written: of those, so many are written or left to prefixes within it. */
+/** A prefix whose networks are being written: `done` of them are written, or left to prefixes within it. */
 interface Open {
   readonly entry: number;
   done: number;
@@ -182,13 +182,11 @@ function bitsBetween(words: Uint32Array, at: number, from: number, to: number): 
 // ── Patches ────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * What has to be asked before maps that are loaded, so that together they say what the classes of now do.
- * Undefined where there are few prefixes anyway, the patches would be large, or the maps lead to chains that
- * are not there any more.
- *
- * A network of a map is patched where one of the prefixes that it was made of, or has to be made of now, has
- * another chain. It gets that of the longest prefix of now which holds it, up to the length of the map: where
- * that is shorter than what the map is for, no map after it would say anything else.
+ * Patches in front of loaded maps, so that together they give the present classes. Undefined if there are few
+ * prefixes anyway, if the patches would be large, or if the maps lead to chains that are gone. A network of a
+ * map is patched if a prefix that it comes from, then or now, has another chain. It gets the chain of the
+ * longest present prefix that holds it, up to the map's length: even if that prefix is shorter than those of
+ * the map, as no later map would give another answer.
  */
 function patchesOf(
   loaded: LoadedMaps,
@@ -252,7 +250,10 @@ function changedPrefixes(
   return changed.build();
 }
 
-/** How many first and last prefixes lead to the same chains; that of no bits is the first, and left out. */
+/**
+ * How many first and last prefixes lead to the same chains; the prefix of length 0 is the first, and left
+ * out.
+ */
 function alikeEnds(
   loaded: LoadedMaps,
   { prefixes, classOf }: MatchClasses,

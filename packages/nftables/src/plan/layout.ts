@@ -59,14 +59,14 @@ export function fitsLayout(members: Prefixes, layout: Layout): boolean {
 }
 
 /**
- * How many elements a hash set takes. With three quarters of a power of two, the kernel makes just that many
- * buckets.
+ * The number of elements for a hash set: with three quarters of a power of two, the kernel makes exactly that
+ * many buckets.
  */
 export function capacityOf(bucketsLog2: number): number {
   return 0.75 * 2 ** bucketsLog2;
 }
 
-/** How many elements each hash tier gets of some prefixes, none of which is longer than the last tier. */
+/** The number of elements in each hash tier for some prefixes, none of which is longer than the last tier. */
 export function loadsOf(prefixes: Prefixes, tiers: readonly Tier[]): readonly number[] {
   return (
     tierLoads(
@@ -83,7 +83,7 @@ export function setLowBits(words: Uint32Array, at: number, length: number, value
   }
 }
 
-/** How many members have each length. */
+/** The number of members of each length. */
 function lengthCounts({ family, lengths }: Prefixes): Uint32Array {
   const counts = new Uint32Array(bitsOf(family) + 1);
   // By index: an iterator takes ten times as long before it is compiled, and a list has a million.

@@ -1,11 +1,11 @@
 /**
- * Chains as the kernel has them: it has a set for each prefix length of a column of addresses, and a rule
- * asks one set, so a rule of a plan may be several there.
+ * Chains in the kernel's form. It has a set for each prefix length of a column of addresses, and a rule looks
+ * into one set, so one rule of a plan may become several.
  */
 
 import { type AddressSet, type Plan, type PlanRule, type Step, setNames } from './plan.ts';
 
-/** Beside a large set that is about to change: what it lacks, and what it has too much. */
+/** The difference beside a large set that is about to change: elements it lacks, and elements to ignore. */
 export interface Overlay {
   readonly added: AddressSet | undefined;
   readonly removed: AddressSet | undefined;

@@ -1,4 +1,4 @@
-/** What the conditions of a rule ask of a packet, besides its remote side. */
+/** The conditions of a rule on a packet, besides its remote side. */
 
 import { type Family, IpProtocol, isUnconditional, type RuleMatch } from '@rulecast/rules';
 import type { PlanRule } from './plan.ts';

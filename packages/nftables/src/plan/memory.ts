@@ -1,7 +1,6 @@
 /**
- * How much memory of the kernel a change takes, so that whoever has taken over the subscriber cannot take all
- * there is. Measured on Linux 6.18 and rounded up: a million IPv4 elements take 74 bytes each and their
- * buckets.
+ * The kernel memory that a change takes, with a limit, so that a subverted subscriber cannot take all there
+ * is. Measured on Linux 6.18 and rounded up: a million IPv4 elements take 74 bytes each and their buckets.
  */
 
 import type { Change } from './change.ts';

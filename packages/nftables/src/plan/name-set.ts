@@ -1,9 +1,7 @@
 /**
- * Name sets: the addresses that each qube was told for the names of one list, one set for each family. A key
- * is the address of the qube and the one that it was told: what opens for one qube opens for no other.
- *
- * The name of a set has a digest of the list's names in it: a list that changes has another set, and what was
- * opened by the one before is not opened by it.
+ * Name sets: the addresses that DNS gave each qube for the names of one list, one set for each family. A key
+ * is the qube's address and the opened one: an opening for one qube is none for another. The set's name
+ * contains a digest of the list's names. So a changed list gets another set, which does not inherit openings.
  */
 
 import { createHash } from 'node:crypto';
@@ -17,17 +15,17 @@ import {
 } from '@rulecast/rules';
 import { type Key, keyOf } from './plan.ts';
 
-/** What the name of a name set says. */
+/** The fields in the name of a name set. */
 export interface NameSetName {
   readonly key: Key;
   readonly family: Family;
   /** Elements that it has room for. */
   readonly size: number;
-  /** Of the names of the list, 16 hex digits. */
+  /** Digest of the list's names, 16 hex digits. */
   readonly version: Key;
 }
 
-/** What an element says of itself: the name, or a digest of one that is not written here. */
+/** The label of an element: the name, or a digest of one that cannot be written. */
 export type NameLabel = string;
 
 /** No key has such a byte. */
@@ -38,8 +36,8 @@ const SIZE_MAX = NAME_ADDRESSES_MAX * NAME_QUBES_MAX;
 const LABEL_MAX = 127;
 
 /**
- * What a list is called in the kernel: by its name, by what is in it, and by whether its names may stand for
- * private addresses. It takes 3 ms for a megabyte of names.
+ * The keys of a list in the kernel: from its name, from its content, and from whether its names may resolve
+ * to private addresses. Takes 3 ms for a megabyte of names.
  */
 export function listKeys(
   list: string,
@@ -52,7 +50,7 @@ export function listKeys(
   return { key: listKey(list), version: isPrivate ? keyOf(`private ${version}`) : version };
 }
 
-/** The set of a list in one family, for some qubes, of which there is one at least. */
+/** The name of the set of a list in one family, for at least one qube. */
 export function nameSetFor(list: string, version: Key, qubes: Prefixes): string {
   return nameSetName({ key: listKey(list), version, family: qubes.family, size: nameRoomOf(qubes) });
 }
@@ -75,9 +73,9 @@ export function parseNameSetName(name: string): NameSetName | undefined {
 }
 
 /**
- * How an element says which name it is of. `nft` prints it as it is, so that a quote or the end of a line in
- * it would be rules in a saved rule set: a name of other letters, or a longer one, is said by its digest,
- * which no name can be, since no label has 64 letters.
+ * The label of a name in the kernel. `nft` prints it unescaped, so a quote or a line end in it would become
+ * rules in a saved rule set. Names with other letters, and long ones, are replaced by their digest. No name
+ * equals a digest, since no label has 64 letters.
  */
 export function nameLabelOf(name: string): NameLabel {
   return isNameLabel(name) ? name : createHash('sha256').update(name, 'latin1').digest('hex');

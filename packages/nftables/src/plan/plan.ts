@@ -1,5 +1,5 @@
 /**
- * Plans: what the kernel is to hold, as typed data. A plan is made of a rule set and an environment
+ * Plans: the desired content of the kernel, as typed data. A plan is made of a rule set and an environment
  * (planner.ts), compared with the one before it (change.ts).
  *
  *   forward ─ flow from a qube ─▶ egress4 ─ longest source prefix ─▶ e4_KEY: rules, first match, default
@@ -9,21 +9,20 @@
  * The chains of the policy `first` are jumped to where egress4 and the others begin, for every qube: they
  * drop or come back.
  *
- * Rules ask for what the connection table says of the flow, which is the same for all of its packets, there
- * and back: both directions are judged by the same chains, and the replies of a flow end with it. What is of
- * no flow is dropped before that. The rest of a flow that the release has accepted on its way from a qube to
+ * Rules match the flow's data in the connection table, which is the same for all of its packets, there and
+ * back: both directions are judged by the same chains, and the replies end with the flow. Packets of no flow
+ * are dropped before that. The rest of a flow that the release has accepted on its way from a qube to
  * elsewhere passes before all (flow-marks.ts).
  *
  * There is one base chain, since the kernel lets each see a transaction for itself: a packet between two
  * qubes is judged both ways by one release. Accept ends at `to_qubes`, which ends in the kernel's accept:
  * every other table still judges the packet.
  *
- * Objects are named by digests of what they are for, so that two plans of the same list agree on the name
- * without anything being remembered, and so that no text from a rule set reaches `nft` but the
- * names of lists that open by name (name sets have them as comments). Maps and sets have a
- * digest of what is in them in their name, too: the kernel reads rules as they were when the packet came, but
- * looks into maps and sets as they are at that moment, so that what changes has to be another object. Large
- * sets alone change in place, by steps that change no verdict (change.ts).
+ * Objects are named by digests of their purpose, so that two plans of the same list agree on the name without
+ * a record, and so that no text from a rule set reaches `nft` but the names of lists that open by name (name
+ * sets have them as comments). The names of maps and sets also contain a digest of their content. The kernel
+ * runs the rules of the moment when the packet came, but on the maps and sets of the present, so a change
+ * needs a new object. Large sets alone change in place, by steps that change no verdict (change.ts).
  */
 
 import { createHash, hash } from 'node:crypto';
@@ -39,11 +38,11 @@ import {
   strideOf,
 } from '@rulecast/rules';
 
-/** What a plan is made of. */
+/** The input of a plan. */
 export interface PlanSource {
   readonly ruleSet: RuleSet;
   readonly environment: Environment;
-  /** What lists gained and lost by this release, where that is known: spares comparing them. */
+  /** The changes of lists by this release, if known: saves comparing them. */
   readonly changes?: ListChanges | undefined;
 }
 
@@ -55,14 +54,14 @@ export function keyOf(text: string): Key {
   return hash('sha256', text).slice(0, 16);
 }
 
-/** A digest of what is in an object, 8 hex digits. */
+/** A digest of an object's content, 8 hex digits. */
 export function versionOf(...parts: readonly (string | Uint8Array)[]): string {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
   return hash.digest('hex').slice(0, 8);
 }
 
-/** How a column of addresses lies in the kernel. */
+/** The layout of a column of addresses in the kernel. */
 export type Layout =
   /** One interval set. */
   | { readonly kind: 'interval' }
@@ -81,12 +80,9 @@ export interface AddressSet {
   /** Canonical. */
   readonly members: Prefixes;
   readonly layout: Layout;
-  /**
-   * Digest of what was in it when it was loaded, 8 hex digits: of its members, unless a large set was changed
-   * since.
-   */
+  /** Digest of its content when it was loaded, 8 hex digits; a large set that was changed since keeps it. */
   readonly version: string;
-  /** What made it of the set of that name, if that has other members. */
+  /** The change that makes it from the set of that name, if that has other members. */
   readonly delta: SetDelta | undefined;
 }
 
@@ -102,7 +98,7 @@ export type PlanRemote =
   | { readonly kind: 'prefix'; readonly address: string; readonly length: number }
   /** `except`: sets of which none may hold the address either. */
   | { readonly kind: 'set'; readonly set: string; readonly except: readonly string[] }
-  /** What the qube was told for a name of a list, by the name set of that name (name-set.ts). */
+  /** Addresses that DNS gave the qube for a name of a list, by the name set of that name (name-set.ts). */
   | { readonly kind: 'told'; readonly set: string };
 
 /** One rule of a policy. */
@@ -136,8 +132,8 @@ export type Step =
 export type DispatchMap = ReadonlyMap<string, string>;
 
 /**
- * From the networks of one length that the remote address may be in to the chains of their classes. Never
- * changed: its name tells what is in it.
+ * Maps networks of one length around the remote address to the chains of their classes. Never changed: its
+ * name contains a digest of its content.
  */
 export interface ClassMap {
   readonly family: Family;
@@ -153,7 +149,7 @@ export interface ClassMap {
 export interface PlannedNameSet {
   readonly list: string;
   readonly names: NameSet;
-  /** Of these names, as the name of the set says it. */
+  /** Digest of the list's names, as in the set's name. */
   readonly version: Key;
   /** Its names may stand for private addresses, which are opened then. */
   readonly isPrivate: boolean;
@@ -196,7 +192,7 @@ export function setNames({ key, members, layout, version }: AddressSet): readonl
   return layout.tiers.map((tier) => `${stem}_${tier.length}_${tier.bucketsLog2}_${version}`);
 }
 
-/** What the name of a set says. */
+/** The fields in the name of a set. */
 export interface SetName {
   readonly key: Key;
   readonly family: Family;
@@ -226,7 +222,7 @@ export function policyChain(direction: Direction, family: Family, policy: string
   return `${DIRECTION_LETTERS[direction]}${family}_${keyOf(policy)}`;
 }
 
-/** A chain that is told by what is in it, or by where it belongs. */
+/** A chain that is named by its content, or by where it belongs. */
 export function partChain(direction: Direction, family: Family, text: string): string {
   return `${DIRECTION_LETTERS[direction]}${family}_${keyOf(`part ${text}`)}`;
 }
@@ -237,7 +233,7 @@ export function mapName(direction: Direction, family: Family, length: number, ke
   return `d${DIRECTION_LETTERS[direction]}${family}_${length}_${versionOf(content.join())}`;
 }
 
-/** What the name of a map, or of a chain below one, says. */
+/** The fields in the name of a map, or of a chain below one. */
 export interface PlaceName {
   readonly direction: Direction;
   readonly family: Family;
@@ -253,7 +249,7 @@ export function parseMapName(name: string): (PlaceName & { readonly length: numb
   return { direction: match[1] === 'e' ? 'egress' : 'ingress', family, length };
 }
 
-/** The name of a class map: its length, its size, and a digest of what is in it. */
+/** The name of a class map: its length, its size, and a digest of its content. */
 export function classMapName({ family, tier, words, verdicts, chains }: ClassMap): string {
   const hash = createHash('sha256').update(chains.join());
   for (const { buffer, byteOffset, byteLength } of [words, verdicts])

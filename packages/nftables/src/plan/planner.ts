@@ -56,7 +56,7 @@ export interface Planned {
 }
 
 /**
- * What the next plan builds on, so that what did not change costs next to nothing. It holds no more than the
+ * Results that the next plan reuses, so that unchanged parts cost next to nothing. It holds no more than the
  * plan itself used, and ends with it.
  */
 export interface Basis extends Pick<RemoteBasis, 'canonicals'> {
@@ -65,7 +65,7 @@ export interface Basis extends Pick<RemoteBasis, 'canonicals'> {
   readonly blocks: ReadonlyMap<string, BlockBasis>;
   /** By direction, family, policy and block. */
   readonly classes: ReadonlyMap<string, ClassBasis>;
-  /** Of policies that are nothing but rules, by chain: of a thousand policies, one changes. */
+  /** The chains of policies that depend on their rules alone: of a thousand policies, one changes. */
   readonly plain: ReadonlyMap<string, PlainChain>;
 }
 
@@ -73,7 +73,7 @@ export interface Basis extends Pick<RemoteBasis, 'canonicals'> {
 interface PlainChain {
   readonly own: BlockPlan;
   readonly exceptions: BlockPlan;
-  /** What comes between and after them. */
+  /** The text for the steps between and after them. */
   readonly between: string;
   readonly steps: readonly Step[];
   readonly sets: readonly (readonly [string, AddressSet])[];
@@ -83,9 +83,8 @@ const FAMILIES = [4, 6] as const;
 const DIRECTIONS = ['egress', 'ingress'] as const;
 
 /**
- * Plans a rule set. What is in the kernel is built on where that is less: sets that are `known`, and the
- * `basis` of the plan in force; it means the same. Throws RangeError where it goes beyond what we load into a
- * kernel.
+ * Plans a rule set. It reuses what is in the kernel if that is less work, the sets that are `known` and the
+ * `basis` of the plan in force; the meaning is the same. Throws RangeError beyond our limits for a kernel.
  */
 export function planOf(source: PlanSource, known: KnownSets, basis?: Basis): Planned {
   try {
@@ -106,11 +105,11 @@ interface Judgement {
   readonly exceptions: BlockPlan;
   readonly common: BlockPlan;
   readonly own: BlockPlan;
-  /** Where none of them matches. */
+  /** The step if none of them matches. */
   readonly end: Step;
 }
 
-/** Makes one plan. What it hands out are plain values: a planner holds the plan before its own. */
+/** Makes one plan. The result is plain values, as a planner holds on to the plan before. */
 class Planner {
   readonly #ruleSet: RuleSet;
   readonly #before: Basis | undefined;
@@ -180,7 +179,7 @@ class Planner {
     }
   }
 
-  /** What is said of egress that no policy judges; nothing is planned where nothing is said. */
+  /** Plans egress of qubes that no policy judges; nothing if the rule set has no action for it. */
   #planUnmatched(common: BlockPlan): void {
     const { unmatched, policies } = this.#ruleSet;
     if (unmatched === undefined || policies.has(DEFAULT_POLICY)) return;
@@ -236,8 +235,9 @@ class Planner {
   }
 
   /**
-   * The policy `first`, whose chain drops or comes back. Then the longest source prefix decides: maps from
-   * the longest to the shortest, then prefix 0, then `default`, then what is said of unmatched qubes.
+   * Plans the entry of a direction: the policy `first`, whose chain drops or returns; then the longest source
+   * prefix, by maps from the longest to the shortest, then prefix 0, then `default`, then the action for
+   * unmatched qubes.
    */
   #planEntry(direction: Direction, family: Family): void {
     const first = policyChain(direction, family, FIRST_POLICY);

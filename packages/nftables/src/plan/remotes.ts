@@ -1,6 +1,6 @@
 /**
- * What rules say of the remote side: nothing, one prefix, a set of the kernel, or the addresses that a qube
- * was told for names. A set that is in the kernel stays where that is less work.
+ * The remote side of rules: anything, one prefix, a set of the kernel, or the addresses that DNS gave a qube.
+ * A set in the kernel is kept if that is less work.
  */
 
 import {
@@ -44,7 +44,7 @@ import {
 /** The set of some key that is in the kernel. */
 export type KnownSets = (setKey: string) => AddressSet | undefined;
 
-/** What the remote sides of the next plan build on. */
+/** Results about remote sides that the next plan reuses. */
 export interface RemoteBasis {
   readonly nameSets: ReadonlyMap<string, PlannedNameSet>;
   /** Canonical columns of runs with prefixes of their own, by index of the run. */
@@ -58,7 +58,7 @@ export class Remotes {
   readonly #source: PlanSource;
   readonly #known: KnownSets;
   readonly #before: RemoteBasis | undefined;
-  /** Of each list one, of this plan or the one before. */
+  /** By list: its name set, from this plan or the one before. */
   readonly #named: Map<string, PlannedNameSet>;
   readonly #columns = new Map<string, Prefixes>(); // of lists
   readonly #opened: ReturnType<typeof openedLists>;
@@ -71,7 +71,7 @@ export class Remotes {
     this.#named = new Map(Array.from(before?.nameSets.values() ?? [], (each) => [each.list, each]));
   }
 
-  /** Of a run in one family: none where it matches nothing. `counter` tells it from all other runs. */
+  /** The remote sides of a run in one family: none if it matches nothing. `counter` identifies the run. */
   of(runs: Runs, index: number, counter: string, family: Family): readonly PlanRemote[] {
     const { match, remote } = runAt(runs, index);
     if (remote.kind === 'any' && !match.dns) return [{ kind: 'any' }];
@@ -94,8 +94,8 @@ export class Remotes {
   }
 
   /**
-   * What a rule with a list of names that the firewall's own DNS knows says of addresses; undefined for any
-   * other list. One that drops stops questions, and no packet.
+   * The remote sides of a rule whose list of names the firewall's own DNS serves; undefined for any other
+   * list. A drop rule stops questions, and no packet.
    */
   #toldBy(list: string, { action, dns }: RuleMatch, family: Family): readonly PlanRemote[] | undefined {
     const names = namesOpenedBy(this.#source.ruleSet.lists, list);
@@ -113,7 +113,7 @@ export class Remotes {
     return [{ kind: 'told', set }];
   }
 
-  /** Of a list that was planned already, here or before, it is known. */
+  /** The digest of a list; taken from an earlier plan if the list is the same. */
   #versionOf(list: string, names: NameSet, isPrivate: boolean): Key {
     const known = this.#named.get(list);
     const isKnown = known?.names === names && known.isPrivate === isPrivate;
@@ -187,7 +187,7 @@ function onlyPrefix(column: Prefixes): PlanRemote {
     : { kind: 'prefix', address: hexAt(column.words, 0, column.family), length };
 }
 
-/** What a column of addresses is for; own prefixes are for their run. */
+/** The purpose of a column of addresses; a run's own prefixes belong to that run. */
 function remoteText(remote: RunRemote, counter: string): string {
   switch (remote.kind) {
     case 'any':
@@ -202,8 +202,8 @@ function remoteText(remote: RunRemote, counter: string): string {
 }
 
 /**
- * The set that is there, as it is or changed in place; undefined if it is too small for that to be worth it,
- * too full, or too different.
+ * The existing set, unchanged or changed in place; undefined if it is too small for that, too full, or too
+ * different.
  */
 function keptSet(
   key: Key,
@@ -225,7 +225,7 @@ function keptSet(
   return { key, members, layout, version, delta: changed === 0 ? undefined : made };
 }
 
-/** What turns one column into another: as `change` says if it is of these very columns, else compared. */
+/** The change from one column to another: `change` if it is about these very columns, else a comparison. */
 function deltaBetween(before: Prefixes, after: Prefixes, change: ListChange | undefined): PrefixesDelta {
   const { family } = after;
   const isOfThese =

@@ -26,7 +26,7 @@ export function sameElements(
   return true;
 }
 
-/** How many elements there are, and two sums of two mixes of each: the same in any order. */
+/** The number of elements, and two sums of two hashes of each: independent of their order. */
 function digest(pieces: Iterable<Pick<Piece, 'keys' | 'ends'>>, stride: number): string {
   const sums = [0, 0, 0] as [number, number, number];
   for (const { keys, ends } of pieces) {

@@ -1,8 +1,8 @@
 /**
  * Flow marks: which releases accepted a flow, each a connection label, so that the rest of its packets need
- * no further judging. Each release has a value that no flow has yet. What lacks its label is judged by the
- * rules: a flow is judged by each release anew, and dies with the release that forbids it. Rules can only add
- * a label, so that of a former release is taken from all flows before it comes back (kernel/flow-labels.ts).
+ * no further judging. Each release has a value that no flow has yet. Flows without the present label are
+ * judged by the rules: each release judges a flow anew, and one that forbids it ends it. Rules can only add a
+ * label, so before a value is used again, its label is cleared from all flows (kernel/flow-labels.ts).
  */
 
 import { FLOW_MARK_MAX, FLOW_MARKS_FREE_MIN, NO_FLOW_MARK } from '../limits.ts';
@@ -10,9 +10,7 @@ import { FLOW_MARK_MAX, FLOW_MARKS_FREE_MIN, NO_FLOW_MARK } from '../limits.ts';
 export class FlowMarks {
   /** Values that flows may have or get; undefined: nobody looked yet. */
   #held: Set<number> | undefined;
-  /**
-   * Those of them that the kernel may be giving now: of the release in force, and of what was to follow it.
-   */
+  /** Values that the kernel may be giving out now: of the release in force, and of the one being loaded. */
   #given = new Set<number>();
   #last = NO_FLOW_MARK;
 
@@ -34,7 +32,7 @@ export class FlowMarks {
     this.#given = new Set([value, this.#last]);
   }
 
-  /** Nobody looked yet. */
+  /** Whether the labels of flows were never listed. */
   get unknown(): boolean {
     return this.#held === undefined;
   }
@@ -50,8 +48,8 @@ export class FlowMarks {
   }
 
   /**
-   * No flow has another value than those given and those of tables in the kernel, `others`. None may have
-   * been taken meanwhile.
+   * Flows now have no values but those given, and `others`, those of tables in the kernel. None may have been
+   * handed out meanwhile.
    */
   cleared(others: Iterable<number>): void {
     this.#held = new Set([...others, ...this.#given]);

@@ -1,4 +1,4 @@
-/** Hits: what the rules matched, put together from the kernel's counters. */
+/** Hits: matches of the rules, computed from the kernel's counters. */
 
 import type { Action, Direction, RuleBlock } from '@rulecast/rules';
 import type { CounterIndex } from '../plan/blocks.ts';
@@ -10,8 +10,8 @@ export interface Hits {
 }
 
 /**
- * What the rules of one block of a policy in one direction decided since the applier was started: packets,
- * but of a flow that is accepted and marked only those that were judged, one a release.
+ * Packets decided by the rules of one block of a policy in one direction since the applier started. Of an
+ * accepted and marked flow only the judged packets count, one a release.
  */
 export interface PolicyHits {
   /** Undefined: of qubes that no policy judges. */
@@ -41,8 +41,8 @@ export interface NftHits {
 export type CounterValues = Readonly<Record<string, readonly [number, number]>>;
 
 /**
- * How many counters of lists and policies are sent, and how many of rules: together no more than the
- * publisher reads pages of. `nftLeftOut` counts those beyond. Our choice.
+ * The number of counters sent for lists and policies, and for rules: together no more pages than the
+ * publisher reads. `nftLeftOut` counts the rest. Our choice.
  */
 const SENT_MAX = 12_288;
 

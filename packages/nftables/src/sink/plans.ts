@@ -1,7 +1,7 @@
 /**
- * Plans, and the steps from one to the next, as whoever has the rule sets makes them: what takes long of
- * enforcement. The reconciler, which has the applier, may be in another thread; so it asks, and question and
- * answer are plain data. An answer holds no rules but as bytes that the applier is sent.
+ * Makes plans and the steps between them: the long part of enforcement, done where the rule sets are. The
+ * reconciler, which has the applier, may be in another thread, so questions and answers are plain data. An
+ * answer contains rules only as bytes for the applier.
  *
  *   plan ─▶ planned ─▶ take ─▶ desired ─▶ whole, names, probes, drift, elements, hits
  *      └──── the next plan ◀── builds on what is desired ──┘
@@ -47,7 +47,7 @@ import { type CounterValues, hitsFrom, type NftHits, sumsOf } from './hits.ts';
 export interface PlansOptions {
   readonly downstreamGroup: number;
   readonly answer: 'reject' | 'silent';
-  /** Of NFLOG, to which refused packets are logged; undefined: they are not. */
+  /** The NFLOG group of refused packets; undefined: they are not logged. */
   readonly logGroup?: number | undefined;
   /** Whether flows that a release accepts are marked. */
   readonly marksFlows: boolean;
@@ -62,7 +62,7 @@ export interface EncodedChange {
   readonly elementCount: number;
 }
 
-/** What the reconciler knows of a plan. */
+/** A plan, as far as the reconciler knows it. */
 export interface PlanHead {
   readonly tag: Tag;
   /** Resolvers whose questions are captured, in hex; null: none are. */
@@ -71,12 +71,12 @@ export interface PlanHead {
   readonly nameFamilies: readonly Family[];
 }
 
-/** A step towards what is to be desired next. */
+/** A step to the next desired plan. */
 export interface PlannedStep {
   readonly next: PlanHead;
   /** Undefined: the kernel has it already. */
   readonly first: EncodedChange | undefined;
-  /** What changes no verdict. */
+  /** Changes that alter no verdict. */
   readonly afterwards: readonly EncodedChange[];
 }
 
@@ -93,11 +93,11 @@ export interface PlanQuestions {
   take: { readonly asks: { readonly tag: Tag }; readonly answer: undefined };
   /** All of a plan, in place of whatever the kernel has. */
   whole: { readonly asks: { readonly tag: Tag }; readonly answer: EncodedChange };
-  /** Of what is desired. */
+  /** The name sets of the desired plan. */
   names: { readonly asks: object; readonly answer: readonly NameSet[] };
   /** Why the kernel does not hold what is desired, elements aside; undefined: it does. */
   drift: { readonly asks: { readonly state: KernelState }; readonly answer: string | undefined };
-  /** What to ask the applier about elements. */
+  /** A request for the applier about elements. */
   probes: {
     readonly asks: object;
     readonly answer: { readonly request: ElementsRequest; readonly body: Uint8Array };
@@ -127,11 +127,11 @@ interface Desired extends Planned {
 
 export class Plans {
   readonly #options: PlansOptions;
-  /** Of the answer under way. */
+  /** Buffers moved with the present answer. */
   #moved = new Set<ArrayBuffer>();
   #desired: Desired | undefined;
   #planned: Desired | undefined;
-  /** Of chains, most of which stay the same objects from one plan to the next. */
+  /** Digests by chain; most chains stay the same objects from one plan to the next. */
   #digests: ReadonlyMap<readonly Rule[], string> = new Map();
 
   constructor(options: PlansOptions) {
@@ -215,7 +215,7 @@ export class Plans {
     );
   }
 
-  /** By what it is of: who asks may know it from plans that were in a thread before this one. */
+  /** The plan with that tag. The caller may know it from a thread that died since. */
   #marked({ tag }: { readonly tag: Tag }): Desired {
     const plan = [this.#planned, this.#desired].find((each) => each && sameTag(each.tag, tag));
     if (plan === undefined) throw new TypeError(`there is no plan of release ${tag.release} any more`);
@@ -243,7 +243,7 @@ export class Plans {
     return { isFresh: change.base === 'fresh', json, body: this.#joined(body), elementCount };
   }
 
-  /** Of small sets all elements, of large ones some. */
+  /** All elements of small sets, and samples of large ones. */
   #probes(plan: Plan): PlanQuestions['probes']['answer'] {
     const sets = listedSets(plan).flatMap(setNames);
     const maps = [...plan.maps].filter(([, keys]) => keys.size <= LISTED_ELEMENTS_MAX).map(([name]) => name);

@@ -6,9 +6,9 @@
  *   realise: change ─▶ applier ─▶ kernel; afterwards, what changes no verdict: folds and clean-up
  *   check:   kernel ─ compared with the desired one ─▶ all of it loaded anew, where it is something else
  *
- * One step at a time, each after what the one before left to be done. Checks follow each release, what the
- * applier notices that others did, and every few minutes, then with the elements of sets. (The model is
- * Cilium's statedb reconciler.)
+ * One step at a time, each after what the one before left to be done. Checks run after each release, after
+ * changes by others that the applier notices, and every few minutes; those also compare the elements of sets.
+ * (The model is Cilium's statedb reconciler.)
  */
 
 import { setTimeout as pause } from 'node:timers/promises';
@@ -20,22 +20,22 @@ import type { FlowMarks } from './flow-marks.ts';
 import type { EncodedChange, PlanHead, PlannedStep, PlanQuestions } from './plans.ts';
 import type { NftRelease, SinkLogger } from './sink.ts';
 
-/** Asks whoever has the plans; a release is planned from `release` where they are here. */
+/** Asks the thread that has the plans. If they are in this thread, a release is planned from `release`. */
 export type AskPlans = <K extends keyof PlanQuestions>(
   kind: K,
   asks: PlanQuestions[K]['asks'],
   release?: NftRelease,
 ) => Promise<PlanQuestions[K]['answer']>;
 
-/** What it holds of that, as far as we know. */
+/** The kernel's content, as far as we know. */
 type Realised =
-  /** Something else, or nothing: all of it is to be loaded. */
+  /** Something else, or nothing: everything must be loaded. */
   | { readonly kind: 'stale' }
   /** Its verdicts; `rest` is still to be done, without effect on any. */
   | {
       readonly kind: 'in-force';
       readonly rest: readonly EncodedChange[];
-      /** Of the table as we left it; undefined: nobody looked yet. */
+      /** Fingerprint of the table as we left it; undefined: not read yet. */
       readonly fingerprint: string | undefined;
     };
 
@@ -44,7 +44,7 @@ export type Status =
   | { readonly kind: 'enforced' }
   | { readonly kind: 'not-enforced'; readonly text: string; readonly sinceMs: number };
 
-/** How closely the kernel is looked at: names, rules and tag, or the elements of sets as well. */
+/** The depth of a check: names, rules and tag, or the elements of sets as well. */
 export type Depth = 'structure' | 'elements';
 
 const STALE: Realised = { kind: 'stale' };
@@ -91,12 +91,12 @@ export class Reconciler {
     return this.#status;
   }
 
-  /** How often the kernel was found to hold something else, and was repaired. */
+  /** How often a check found the kernel changed, and repaired it. */
   get repairs(): number {
     return this.#repairs;
   }
 
-  /** Runs a step when those before it, and what they left to be done, are through. */
+  /** Runs a step after the earlier ones and their follow-up work. */
   inTurn<T>(step: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(() => this.#finish()).then(step);
     this.#turn = result.catch(() => undefined);
@@ -114,8 +114,8 @@ export class Reconciler {
   }
 
   /**
-   * Has what takes a table of its own made already, where no packet gets to. Resolves to what that took;
-   * rejects with ApplierError.
+   * Loads a step that needs a new table ahead of time; no packet gets there yet. Resolves to the figures of
+   * the load; rejects with ApplierError.
    */
   async stage({ first }: PlannedStep): Promise<NftRun | undefined> {
     if (first?.isFresh !== true) return undefined;
@@ -128,8 +128,8 @@ export class Reconciler {
   }
 
   /**
-   * Takes a staged step, which is what is desired from then on. Resolves to what that took; rejects with
-   * ApplierError.
+   * Puts a staged step in force; it is the desired state from then on. Resolves to the figures of the load;
+   * rejects with ApplierError.
    */
   async realise({ next, first, afterwards }: PlannedStep): Promise<NftRun | undefined> {
     if (first === undefined) return undefined;
@@ -145,7 +145,7 @@ export class Reconciler {
     return run;
   }
 
-  /** Releases what was staged, or loads a change; or everything if that is not what the applier has. */
+  /** Releases the staged table, or loads a change; or loads everything if the applier has another base. */
   async #loadOrAll(change: EncodedChange, rest: readonly EncodedChange[], next: PlanHead): Promise<NftRun> {
     try {
       if (!change.isFresh) return await this.#load(change, rest);
@@ -168,13 +168,13 @@ export class Reconciler {
     const { tag } = desired;
     this.#marks?.take(tag.mark);
     this.#desired = desired;
-    // What the kernel has does not become less so: without its plan, all of it is loaded again.
+    // The release stays in force even if its plan is lost; then everything is loaded again.
     await this.#plans('take', { tag }).catch(() => {
       this.#realised = STALE;
     });
   }
 
-  /** What was in force still is where it fails; but of its table we know less. */
+  /** Loads a change. If it fails, the former release is still in force, but we know less of its table. */
   #load(change: EncodedChange, rest: readonly EncodedChange[] = []): Promise<NftRun> {
     return this.#loaded(() => this.#applier.send('apply', change), rest);
   }
@@ -186,7 +186,7 @@ export class Reconciler {
     return run;
   }
 
-  /** Folds and clean-up of the release in force. What fails here is found by the next check, and repaired. */
+  /** Folds and clean-up of the release in force. The next check finds and repairs a failure. */
   async #finish(): Promise<void> {
     while (this.#realised.kind === 'in-force') {
       const [next, ...rest] = this.#realised.rest;
@@ -202,8 +202,8 @@ export class Reconciler {
   }
 
   /**
-   * Takes marks from flows that they have from former releases, of this life or an earlier one. Where that
-   * fails, none is given that one may have.
+   * Clears the marks of former releases from flows, those of earlier processes too. If that fails, no mark is
+   * used that a flow may have.
    */
   async #clearMarks(): Promise<void> {
     if (this.#marks === undefined) return;
@@ -244,7 +244,10 @@ export class Reconciler {
     this.#again = setTimeout(() => this.checkSoon('structure'), AGAIN_MS);
   };
 
-  /** To be called in turn. Resolves to whether the kernel had to be repaired; rejects with ApplierError. */
+  /**
+   * Compares the kernel with the desired state; call it in turn. Resolves to whether the kernel had to be
+   * repaired; rejects with ApplierError.
+   */
   async check(depth: Depth): Promise<boolean> {
     const desired = this.#desired;
     if (desired === undefined || this.#closed) return false;
@@ -256,7 +259,7 @@ export class Reconciler {
     }
     const { release } = desired.tag;
     this.#logger.warn({ release, drift }, 'the kernel holds something else: repairing');
-    const mark = this.#marks?.next() ?? NO_FLOW_MARK; // of what was marked meanwhile, nothing is known
+    const mark = this.#marks?.next() ?? NO_FLOW_MARK; // marks given meanwhile are unknown
     const repaired = { ...desired, tag: { ...desired.tag, mark } };
     await this.#load(await this.#whole(repaired));
     await this.#take(repaired);
@@ -271,7 +274,7 @@ export class Reconciler {
     if (this.#desired !== undefined) await this.#capture(this.#desired);
   }
 
-  /** Says whose questions are captured; to say it again costs a look. Rejects with ApplierError. */
+  /** Sends the resolvers to capture; repeating it costs a look. Rejects with ApplierError. */
   async #capture({ resolvers }: PlanHead): Promise<void> {
     if (this.#capturesDns) await this.#applier.ask({ kind: 'capture', resolvers }, 'done');
   }
@@ -286,7 +289,7 @@ export class Reconciler {
     this.#realised = { kind: 'in-force', rest: [], fingerprint };
   }
 
-  /** What is not as it was left; undefined if all is. */
+  /** A difference between the kernel and the state we left; undefined if there is none. */
   async #drift(depth: Depth): Promise<string | undefined> {
     const state = await this.look();
     if (!state.exists) return 'the table is gone';
@@ -302,7 +305,7 @@ export class Reconciler {
     return this.#plans('elements', { state: found.reply.state, body: found.body });
   }
 
-  /** What the kernel holds, without elements. Rejects with ApplierError. */
+  /** The kernel's state, without elements. Rejects with ApplierError. */
   async look(): Promise<KernelState> {
     const request = { kind: 'look', sets: [], maps: [], probes: [], classProbes: [] } as const;
     return (await this.#applier.ask(request, 'state')).reply.state;
@@ -310,7 +313,7 @@ export class Reconciler {
 
   // ── Status ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** What is enforced is as it should be. */
+  /** The kernel was found to enforce the desired state. */
   found(): void {
     this.#status = { kind: 'enforced' };
   }

@@ -1,7 +1,7 @@
 /**
- * The sink: where the subscriber puts a release. It plans it and has the reconciler keep the kernel at it;
- * the applier, a process of its own, checks and loads. What others did to the kernel's tables is told by the
- * applier, and leads to a check.
+ * The sink enforces the subscriber's releases by nftables. It plans a release, and the reconciler keeps the
+ * kernel at it; the applier, a process of its own, checks and loads. The applier reports changes by other
+ * programs, which lead to a check.
  */
 
 import { setTimeout as pause } from 'node:timers/promises';
@@ -24,14 +24,14 @@ import type { NftHits } from './hits.ts';
 import { type PlannedStep, type PlanQuestion, Plans, type PlansOptions } from './plans.ts';
 import { type AskPlans, Reconciler } from './reconciler.ts';
 
-/** What a sink is to enforce; as the subscriber declares it. */
+/** A release to enforce; as the subscriber declares it. */
 export interface NftRelease {
   /** Manifest hash, 32 bytes. */
   readonly hash: Uint8Array;
   /** It is asked for where this sink plans by itself. */
   readonly ruleSet: RuleSet | (() => Promise<RuleSet>);
   readonly environment: Environment;
-  /** What lists gained and lost by this release, where that is known. */
+  /** The changes of lists by this release, if known. */
   readonly changes?: ListChanges;
 }
 
@@ -42,12 +42,12 @@ export interface SinkLogger {
 }
 
 export interface NftSinkOptions {
-  /** How to start the applier; default: with this Node, as this user. */
+  /** The command of the applier; default: with this Node, as this user. */
   readonly applier?: ApplierCommand;
   /** Link group of the interfaces of downstream qubes; default 2. Give the applier the same. */
   readonly downstreamGroup?: number;
   /**
-   * What the sender of a dropped packet is told; default `reject`: administratively prohibited, as Qubes
+   * The answer to the sender of a dropped packet; default `reject`: administratively prohibited, as Qubes
    * does.
    */
   readonly answer?: 'reject' | 'silent';
@@ -66,28 +66,28 @@ export interface NftSinkOptions {
    */
   readonly capturesDns?: boolean;
   /**
-   * Asks whoever has the rule sets, and plans there; without, this sink plans by itself, from the releases
-   * that it is given.
+   * Asks the thread that has the rule sets for plans; without it, this sink plans from the releases it gets.
    */
   readonly askPlans?: AskPlans;
   readonly logger?: SinkLogger;
-  /** What the applier says on standard error; without, it goes to that of this process. */
+  /** Receives the applier's standard error; without it, that goes to this process's. */
   readonly onText?: (text: string) => void;
   /**
-   * No applier runs, and none can be started, as its supervisor ended: nothing is applied or repaired any
-   * more. What the kernel holds stays.
+   * Called when no applier runs or can be started, as its supervisor ended: nothing is applied or repaired
+   * any more. The kernel's tables stay.
    */
   readonly onLost?: (text: string) => void;
 }
 
 export interface NftStatus {
   /**
-   * Manifest hash of what the kernel enforces, hex; all zeros for the boot mode; undefined before anything.
+   * Manifest hash of the release that the kernel enforces, hex; all zeros for the boot mode; undefined at
+   * first.
    */
   readonly release: string | undefined;
-  /** What the last load took. */
+  /** Figures of the last load. */
   readonly lastRun: NftRun | undefined;
-  /** How often the kernel was found to hold something else, and was repaired. */
+  /** How often a check found the kernel changed, and repaired it. */
   readonly repairs: number;
 }
 
@@ -103,7 +103,7 @@ const SAID_EVERY_MS = 60_000;
 /** Between attempts to enforce the boot mode, and how long it is tried: another owner may be ending. */
 const AGAIN_MS = 500;
 const BOOT_WAITS_MS = 3000;
-/** How long counters that were read are fresh. */
+/** How long read counters count as fresh. */
 const COUNTED_FOR_MS = 1000;
 const SILENT: SinkLogger = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -132,9 +132,9 @@ function checkOptions(downstreamGroup: number, answer: string): void {
 }
 
 export class NftSink {
-  /** What begins no flow is dropped. */
+  /** A packet that begins no flow is dropped. */
   readonly judgesFlows = true;
-  /** How it is planned for by whoever has the rule sets; undefined: this sink does. */
+  /** Options for planning in the thread that has the rule sets; undefined: this sink plans. */
   readonly plans: PlansOptions | undefined;
   /** Whether addresses can be opened by name. */
   readonly opensNames: boolean;
@@ -147,7 +147,7 @@ export class NftSink {
     | { readonly step: PlannedStep; readonly planMs: number; readonly staged: NftRun | undefined }
     | undefined;
   #lastRun: NftRun | undefined;
-  /** Where nobody says which address comes by which interface. */
+  /** Families without a known source of interfaces. */
   #unpaired: { readonly families: readonly Family[]; readonly sinceMs: number } | undefined;
   /** Why DNS of qubes, which is captured, does not come to `rulecast-dns`. */
   #uncaptured: { readonly text: string; readonly sinceMs: number } | undefined;
