@@ -42,6 +42,7 @@ const CASES: readonly (readonly [words: readonly string[], answers: readonly str
   [['push', '--nothing-like-it'], []],
   [['li'], ['lists']],
   [['lists', 'sh'], ['show']],
+  [['lists', 'outd'], ['outdated']],
   [['lists', '--sour'], ['--sources']],
   [['lists', 'show', '--st'], ['--stats']],
   [['lists', 'show', '--sources'], []],

@@ -9,7 +9,7 @@ import { type Command, type Step, stepsToMake, undoing } from './net/steps.ts';
 
 const cli = strictYargs('rulecast-dns-net', new URL('../package.json', import.meta.url))
   .usage(
-    '$0 [--remove]\n\nMakes the network namespace in which rulecast-dns is asked by qubes that ask their resolvers, and the route to it of what rulecast-subscriber --names auto marks; anew where they are there. Leaves alone what it did not make, and says what of that is in its way. Needs root, iproute2 and nftables.',
+    '$0 [--remove]\n\nMakes the network namespace in which rulecast-dns answers, and the route that takes questions of qubes there (rulecast-subscriber --names auto marks them). If they exist, it makes them anew. It does not touch what it did not make; if that is in the way, it says what. Needs root, iproute2 and nftables.',
   )
   .option('remove', { type: 'boolean', default: false, describe: 'Take all of it away' })
   .option('namespace', {

@@ -109,7 +109,7 @@ Commands:
   rulectl lists search    public feeds that the catalogue knows
   rulectl lists try       a URL, file or feed before it is a list: format, content, cost
   rulectl lists add       a feed of the catalogue, into the configuration of the publisher
-  rulectl lists outdated which lists have moved or ended, as far as the catalogue knows
+  rulectl lists outdated  which lists have moved or ended, as far as the catalogue knows
 `,
 };
 

@@ -30,7 +30,7 @@ const ENVIRONMENT = {
 
 const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.meta.url))
   .usage(
-    '$0 --releases SOCKET [--listen ADDRESS] [--upstream ADDRESS]\n\nAnswers DNS, and blocks names for each qube as the release in force says, which a subscriber with --names auto or router tells, or as a rule set document of this machine; has the addresses of names that rules accept opened before it tells them.',
+    '$0 --releases SOCKET [--listen ADDRESS] [--upstream ADDRESS]\n\nAnswers DNS, and blocks names for each qube, as the release in force says. A subscriber with --names auto or router tells it the release; in its place it can read a rule set document. Before it answers a name that rules accept, it has the addresses opened.',
   )
   .option('releases', {
     type: 'string',
@@ -107,7 +107,7 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
   )
   .example('$0 --rules names.yaml --listen 127.0.0.1:5353 --upstream [2620:fe::fe]:53', 'Other ports')
   .epilogue(
-    'Environment: what the command line does not say is taken from RULECAST_RELEASES, RULECAST_LISTEN and so on, one variable an option; an empty one is none.\n\nExit codes: 0 stopped by SIGINT or SIGTERM, 1 the document is refused, or an address or the socket cannot be had, 64 usage, 70 a bug, 74 the output cannot be written.',
+    'Environment: an option that is not given is taken from its variable, such as RULECAST_LISTEN for --listen. An empty variable is none.\n\nExit codes: 0 stopped by SIGINT or SIGTERM, 1 the document is refused, or an address or the socket cannot be had, 64 usage, 70 a bug, 74 the output cannot be written.',
   );
 
 /** What the command line says; read when this was loaded, and a wrong one has ended the program. */

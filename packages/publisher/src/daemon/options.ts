@@ -135,8 +135,8 @@ const cli = strictYargs('rulecast-publisher', packageFile)
     'Beyond this host, encrypted, for the subscribers whose public keys firewall.pub holds',
   )
   .epilogue(
-    'Environment: feeds are fetched through the proxy of https_proxy, http_proxy or all_proxy (a URL, or "qubes" for the update proxy of ' +
-      'Qubes at 127.0.0.1:8082), except from the hosts of no_proxy; NODE_EXTRA_CA_CERTS names a file of further certificates to trust.\n\n' +
+    'Environment: feeds are fetched through the proxy of https_proxy, http_proxy or all_proxy, except from the hosts of no_proxy. A proxy ' +
+      'is a URL, or "qubes", the update proxy of Qubes at 127.0.0.1:8082. NODE_EXTRA_CA_CERTS names a file of further certificates.\n\n' +
       'Names in rules are asked for again when their time to live ends (30 s to 1 h). One that does not resolve keeps its addresses: in ' +
       'drop rules for good, in accept rules for 24 h. Private addresses of names of the Internet are left out.\n\n' +
       'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or an endpoint cannot be used, 64 usage, 70 a bug, 74 the output cannot be ' +

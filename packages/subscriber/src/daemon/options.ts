@@ -227,8 +227,8 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     'Enforce by nftables; the part that talks to the network has no privileges',
   )
   .epilogue(
-    'Environment: what the command line does not say is taken from RULECAST_TRUST, RULECAST_STATE, RULECAST_FLOW_MARKS and so on, one ' +
-      'variable an option, with true or false for switches; an empty one is none.\n\n' +
+    'Environment: an option that is not given is taken from its variable, such as RULECAST_FLOW_MARKS for --flow-marks, with true or ' +
+      'false for a switch. An empty variable is none.\n\n' +
       'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state, the file of --dns or QubesDB cannot be used, nothing can be enforced or this process can have no table, 64 usage, 70 a bug, 74 the output ' +
       'cannot be written.',
   );
