@@ -1,25 +1,9 @@
 /**
- * What people write and what feeds hold, read into values and rejects. Pure: bytes in, values out; nothing
- * here opens a file.
- *
- * Begin with list/import.ts, which reads a list in any format, and ingest.ts, which says what a push makes of
- * a rule set. A program that starts for each command imports single files in place of this one, such as
- * `@rulecast/formats/detect`: esbuild bundles all that is named here as one piece, with ajv and yaml in it.
- *
- *     bytes of a list ─detect─▶ importer of its format ─entries─▶ collector ─▶ list, rejects, skips ─accept─▶ may it replace the last one
- *     bytes of a push ─detect─▶ lists, rule lines, document ─pushed─▶ parts, rejects ─ingest─▶ rule set
- *     bytes of a configuration ─tree─▶ shape ─keys─▶ PublisherConfig
- *
- * Folders, lowest first; rooms.mjs holds the order:
- *
- *     text/      bytes, lines, ranges, and the reader of entries; rejects and limits
- *     collect/   what every importer gives its entries to, and what is asked of it: formats, filters, what files state of themselves
- *     json/      JSON as a tape of its values, and the formats of lists in it, a row for each
- *     csv/       CSV records, which column holds what, and the tables
- *     feed/      every other format of lists, one a file
- *     list/      which format a file has, lists in whatever format, whether a list may replace another, and lists written
- *     document/  YAML and JSON as a tree with places and a shape, rule set documents, files of rule lines, packets, questions of DNS
- *     config/    the publisher's configuration: its keys, each declared once, and what they mean together
+ * Reads what people write and feeds publish into values and rejects. Pure: bytes in, values out; nothing here
+ * opens a file. Begin with list/import.ts, which reads a list in any format, then ingest.ts, which applies a
+ * push to a rule set, and config/config.ts, the publisher's configuration. A program that starts anew for
+ * each command imports single files, such as `@rulecast/formats/detect`: the bundler keeps everything named
+ * here, with ajv and yaml.
  */
 
 export { isListFormatName, LIST_FORMATS, type ListFormatName } from './collect/format.ts';

@@ -1,6 +1,6 @@
 /**
- * What a push makes of the rule set: its parts replace, join or leave what is there. Pure: two values in, a
- * rule set or rejects out. One bad line refuses the whole push.
+ * Applies a push to the rule set: its parts replace, join or leave those there. Pure: two values in, a rule
+ * set or rejects out. One bad line refuses the whole push.
  */
 
 import {
@@ -41,20 +41,20 @@ export interface IngestNote {
   readonly reason: string;
 }
 
-/** The code of a note of what is not there. */
+/** The code of a note about a missing part. */
 export const NOTHING_TO_WITHDRAW = 'nothing-to-withdraw';
 
 /** Parts of the rule set that belong to a rules file. */
 export interface OwnedParts {
   readonly lists: ReadonlySet<string>;
   readonly policies: ReadonlySet<string>;
-  /** Whether it says what happens to qubes that no policy names. */
+  /** Whether it sets the action for qubes outside all policies. */
   readonly unmatched: boolean;
 }
 
 export const NO_OWNED_PARTS: OwnedParts = { lists: new Set(), policies: new Set(), unmatched: false };
 
-/** What is done with pushed parts. */
+/** How pushed parts are applied. */
 export interface IngestHow {
   readonly action: PushAction;
   /** Remove the parts that were not pushed. */
@@ -145,7 +145,7 @@ function combineList(
   return undefined;
 }
 
-/** What is left of a list; undefined across kinds. */
+/** `a` without the entries of `b`; undefined if their kinds differ. */
 function listWithout(a: List, b: List): List | undefined {
   if (a.kind === 'prefixes' && b.kind === 'prefixes')
     return prefixListOf(combineSets(subtractPrefixes, a, b));
@@ -153,7 +153,7 @@ function listWithout(a: List, b: List): List | undefined {
   return { ...a, ...subtractNames(a, b) };
 }
 
-/** A plain file of names does not say whether rules may use them: what was said before holds. */
+/** A plain file of names does not say whether rules may use them, so the former setting stays. */
 function keepResolve(existing: List | undefined, pushed: List): List {
   if (existing?.kind !== 'names' || pushed.kind !== 'names' || pushed.resolve) return pushed;
   return { ...pushed, resolve: existing.resolve };
@@ -178,7 +178,7 @@ function combinePolicy(
       return;
     case 'merge':
       policies.set(name, {
-        ...existing, // what it says of names, and the pushed one does not
+        ...existing, // keeps its settings for names if the pushed one has none
         ...pushed,
         exceptions: joinDirected(existing.exceptions, pushed.exceptions, action),
         prefixes: combineSets(unionPrefixes, existing.prefixes, pushed.prefixes),
@@ -195,7 +195,10 @@ function combinePolicy(
   }
 }
 
-/** A word replaces what was said, and is withdrawn by itself; the other word takes nothing away. */
+/**
+ * A word replaces the former one; withdrawing the same word removes it, and withdrawing the other has no
+ * effect.
+ */
 function combineUnmatched(
   existing: Action | undefined,
   pushed: Action | undefined,
@@ -246,9 +249,9 @@ function linesOf(runs: Runs, direction: Direction): ReadonlySet<string> {
 }
 
 /**
- * After a withdrawal, what is left of a part may be nothing. A list goes then, unless a rule still uses it. A
- * policy goes once its prefixes are withdrawn too: while it has some, and for `default` always, its default
- * action still judges.
+ * Removes parts that a withdrawal emptied. A list is removed unless a rule still uses it. A policy is removed
+ * once its prefixes are withdrawn too: while it has some, and for `default` always, its default action still
+ * judges.
  */
 function dropEmptied(
   lists: Map<string, List>,

@@ -1,4 +1,4 @@
-/** Where a pushed file uses a list, for what is said of one that is not there. */
+/** The place where a pushed file uses a list, for messages about a missing one. */
 
 import type { PushedFile } from './pushed.ts';
 import { latin1 } from './text/bytes.ts';

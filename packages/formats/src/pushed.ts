@@ -1,6 +1,6 @@
 /**
  * The files of a push, read into parts. Pure: bytes in, parts and rejects out, all of it plain data that
- * crosses to and from a worker thread. What the parts do to the rule set is ingest.ts.
+ * crosses to and from a worker thread. ingest.ts applies the parts to the rule set.
  */
 
 import { basename, extname } from 'node:path';
@@ -46,21 +46,21 @@ export interface PushInput extends NameReading {
   /** Parts that the files do not name are removed. */
   readonly replaceAll: boolean;
   readonly files: readonly PushedFile[];
-  /** That of the pushed files, each of which is a list then; without it the content of each decides. */
+  /** The format of the pushed files, each of which then is a list; without it the content of each decides. */
   readonly format?: ListFormatName | undefined;
-  /** Who resolves the names of pushed lists; without it as it was before, or nobody. */
+  /** The resolver of pushed lists' names; without it as before, or none. */
   readonly resolve?: 'publisher' | 'firewall' | undefined;
-  /** What bare rules are for; default `egress`, and a push knows nothing else. */
+  /** The direction of bare rules; default `egress`, the only one of a push. */
   readonly direction?: Direction | undefined;
 }
 
-/** What a pushed file turned out to be. */
+/** The result of reading a pushed file. */
 export type ReadFile =
   | { readonly kind: 'list'; readonly name: string; readonly list: ImportedList }
   | { readonly kind: 'rules'; readonly direction: Direction; readonly rules: RuleLines }
   | { readonly kind: 'document'; readonly document: RuleSetDocument };
 
-/** Is told of what is read, while it is read. */
+/** A listener for the content, while it is read. */
 export interface PushObserver {
   /** Takes each rule and entry; reading is slower then. */
   readonly onEntry?: DocumentEntrySink | undefined;
@@ -70,12 +70,12 @@ export interface PushObserver {
   readonly onFile?: (file: PushedFile, read: ReadFile, rejectCount: number) => void;
 }
 
-/** What the files of one push say. */
+/** The parts in the files of one push. */
 export interface PushedParts {
   readonly lists: Map<string, List>;
   readonly policies: Map<string, Policy>;
   unmatched: Action | undefined;
-  /** Of the policies, those of which only the egress was given, by a file of bare rules. */
+  /** The policies of which only the egress was given, by a file of bare rules. */
   readonly bare: Set<string>;
   /** The first of them. */
   readonly rejects: DocumentReject[];
@@ -106,7 +106,7 @@ export function readPushed(input: PushInput, now: number, observer: PushObserver
   return pushed;
 }
 
-/** The parts so far, and who is told of what is wrong with them. */
+/** The parts so far, and the listener for rejects. */
 interface Gathered extends PushedParts {
   readonly onReject: PushObserver['onReject'];
 }

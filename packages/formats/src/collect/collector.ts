@@ -1,9 +1,9 @@
 /**
- * What the importers of all formats give their entries to: it reads addresses, ranges and names, decides the
- * kind of the list, applies the filters, keeps rejects and counts what is skipped.
+ * The collector of entries for the importers of all formats: it reads addresses, ranges and names, decides
+ * the kind of the list, applies the filters, and gathers rejects and counts of skipped lines.
  *
- * An importer says where it is (`line`, `lineStart`, and `at` where the text of a value is not that of the
- * file) and hands over bytes; nothing here makes a string for each address.
+ * An importer sets the position (`line`, `lineStart`, and `at` if a value's text is not that of the file) and
+ * passes bytes; nothing here makes a string for each address.
  */
 
 import {
@@ -49,18 +49,18 @@ export class Collector implements LineSink {
   readonly limits: FormatLimits;
   readonly hasNul: boolean;
   readonly rejects: RejectLog;
-  /** Of the line or value at hand. */
+  /** The present line or value. */
   line = 0;
   lineStart = 0;
-  /** Where a value stands whose text is not that of the file. */
+  /** The position of a value whose text is not that of the file. */
   at = 0;
-  /** How many entries were used. */
+  /** The number of entries used. */
   entries = 0;
-  /** What makes the file unusable as a whole; it is one of the rejects. */
+  /** A fault of the whole file; it is one of the rejects. */
   fault: Reject | undefined;
-  /** What the file states of itself. */
+  /** Counts that the file declares. */
   readonly declared: DeclaredCount[] = [];
-  /** What shows, beside the declared counts, that the file is not whole. */
+  /** A sign, beside the declared counts, that the file is not whole. */
   truncated: string | undefined;
   /** Prefixes that hold more of the Internet than one usually means. */
   short: ShortPrefixes | undefined;
@@ -68,15 +68,15 @@ export class Collector implements LineSink {
   readonly reader: EntryReader;
   /** Keeps the names. Only the tight loop of plain lists pushes here itself. */
   readonly names: NamesBuilder;
-  /** What entries of names are not to stand for. */
+  /** Names to take out of the list. */
   readonly #exceptions = new NamesBuilder(0);
   /** Entries that no exception takes anything of, where it is not the nearest that decides. */
   readonly #important = new NamesBuilder(0);
-  /** What a name stands for of which nothing is said. */
+  /** The scope of a name without a mark. */
   readonly scope: KeyEnd;
   /** `*.name` means the name as well: the file has nothing but such. */
   isOfWildcards = false;
-  /** How many entries were read so. */
+  /** The number of entries whose scope was widened. */
   widened = 0;
   readonly #columns: ColumnCounter;
   readonly #skips = new Map<SkipCode, SkipCount>();
@@ -102,7 +102,7 @@ export class Collector implements LineSink {
     });
   }
 
-  /** What the list holds; undefined as long as nothing decided it. */
+  /** The kind of the list; undefined until an entry decides it. */
   get kind(): List['kind'] | undefined {
     return this.#kind;
   }
@@ -131,8 +131,8 @@ export class Collector implements LineSink {
   }
 
   /**
-   * Uses text[start, end) if it is one address or CIDR and nobody wants to hear of it. Returns false, having
-   * done nothing, if not.
+   * Uses text[start, end) if it is one address or CIDR and there is no entry listener. Otherwise returns
+   * false and does nothing.
    */
   wholeAddress(text: Uint8Array, start: number, end: number): boolean {
     if (this.options.onEntry !== undefined || !this.reader.readWhole(text, start, end)) return false;
@@ -220,9 +220,7 @@ export class Collector implements LineSink {
     return this.names.addWritten(text, start, end, scope) && this.#used('names', text, start);
   }
 
-  /**
-   * Rejects what is meant as an address where names are listed: for what is wrong with it, or for being one.
-   */
+  /** Rejects an address in a list of names: for its fault, or else for being an address. */
   refuseAddress(text: Uint8Array, start: number, end: number, tokenEnd: TokenEnd): false {
     const fault = this.reader.check(text, start, end, tokenEnd);
     return fault === undefined
@@ -244,7 +242,7 @@ export class Collector implements LineSink {
     else known.count++;
   }
 
-  /** Rejects what stands at byte `at` of the file. Returns false, for the reader to pass on. */
+  /** Rejects the text at byte `at` of the file. Returns false, for the reader to pass on. */
   reject(at: number, code: string, reason: string): false {
     this.rejects.add({ line: this.line, column: this.#columns.columnAt(this.lineStart, at), code, reason });
     return false;
@@ -260,7 +258,10 @@ export class Collector implements LineSink {
     return Array.from(this.#skips, ([code, { count, line }]) => ({ code, count, line }));
   }
 
-  /** What was collected, canonical. `exceptionsWin`: over all entries but important ones, near and far. */
+  /**
+   * The list collected, canonical. `exceptionsWin`: exceptions override all entries except important ones,
+   * not only the nearest.
+   */
   list(exceptionsWin = false): List {
     const { aggregate = false, resolve = false } = this.options;
     if (this.kind === 'names') return { kind: 'names', ...this.#nameSet(exceptionsWin), resolve };

@@ -1,4 +1,4 @@
-/** Filters of an import: what an entry must be to be used. */
+/** Filters of an import: the conditions for using an entry. */
 
 import type { ImportOptions, SkipCode } from './options.ts';
 
@@ -30,7 +30,7 @@ export class EntryFilter {
     return this.#words[filter] !== undefined;
   }
 
-  /** Whether an entry of these words, of which one must be asked for, is taken. */
+  /** Whether an entry with these words passes a filter, one of whose words it must have. */
   takes(filter: WordFilter, words: readonly string[]): boolean {
     const wanted = this.#words[filter];
     const each = filter === 'asn' ? words.flatMap((word) => word.split(ASN_DIVIDER)) : words;

@@ -1,12 +1,13 @@
 /**
- * The formats that lists come in: their names, for `--format` and configurations, what they hold and what may
- * be picked from them. One row for each, which docs/reference/list-formats.md describes; its importer stands
- * in list/import.ts and its detection in list/detect-list.ts, and both in json/formats.ts for those in JSON.
+ * The formats that lists come in: their names, for `--format` and configurations, the kind of their entries
+ * and the filters they allow. One row for each, which docs/reference/list-formats.md describes; its importer
+ * stands in list/import.ts and its detection in list/detect-list.ts, and both in json/formats.ts for those in
+ * JSON.
  */
 
 import type { List } from '@rulecast/rules';
 
-/** What may be picked from a format that tells it of each entry; the names are those of ImportOptions. */
+/** The filters of a format whose entries carry such data; named as in ImportOptions. */
 export const LIST_FILTERS = [
   'minScore',
   'column',

@@ -10,7 +10,7 @@ import { latin1, lineEndAt, nextLineAt, skipBlanks } from '../text/bytes.ts';
 import type { Collector } from './collector.ts';
 import type { ListFormatName } from './format.ts';
 
-/** How far a header is followed. */
+/** The number of lines in which a header is searched for. */
 const HEADER_MAX_LINES = 100;
 const LINE_MAX_BYTES = 200;
 const COMMENT = /^[#!;]/;
@@ -74,7 +74,7 @@ function skippedEntries(collector: Collector): number {
     .reduce((sum, { count }) => sum + count, 0);
 }
 
-/** How many IPv4 addresses a list holds. */
+/** The number of IPv4 addresses in a list. */
 function addressCount(list: List): number {
   if (list.kind === 'names') return 0;
   let count = 0;

@@ -1,4 +1,4 @@
-/** What is asked of an import, and what it says of the lines that it knowingly did not use. */
+/** The options of an import, and the reasons for skipping lines. */
 
 import type { List, NameList } from '@rulecast/rules';
 import type { EntrySink, HostBits, NameReading } from '../text/entry.ts';
@@ -13,9 +13,9 @@ export type JsonQuery = (json: unknown, visit: (way: readonly (string | number)[
 export interface ImportOptions extends NameReading {
   /** Without it the content decides. */
   readonly format?: ListFormatName;
-  /** What the list must hold; without it the format or the first entry decides. */
+  /** The kind the list must have; without it the format or the first entry decides. */
   readonly kind?: List['kind'];
-  /** Of a file with addresses and names: which of them are entries; the others are counted. */
+  /** For a file with addresses and names: the kind to use; entries of the other are counted. */
   readonly take?: List['kind'];
   /** Becomes the `resolve` of a list of names. */
   readonly resolve?: NameList['resolve'];
@@ -49,11 +49,11 @@ export interface ImportOptions extends NameReading {
   // Ways to find entries in files of any format, one at most; no filter goes with them.
   /** Each string in JSON that this finds; json/query.ts makes it of a path. */
   readonly json?: JsonQuery;
-  /** What this finds in each line; text/pattern.ts makes it of a pattern. */
+  /** Finds the entries in each line; made from a pattern by text/pattern.ts. */
   readonly pattern?: Finder;
   /** Each address, CIDR and range, wherever it stands. */
   readonly allAddresses?: boolean;
-  /** A file is refused if anything is left of it but comments, headers and what was not asked for. */
+  /** A file is refused if it has anything besides entries, comments, headers and filtered entries. */
   readonly strict?: boolean;
 
   /** Takes every entry that is used; importing is slower then. */
@@ -89,7 +89,7 @@ export const SKIP_REASONS = {
 } as const;
 export type SkipCode = keyof typeof SKIP_REASONS;
 
-/** How many lines or values were knowingly not used, for one reason. */
+/** The number of lines or values skipped for one reason. */
 export interface Skipped {
   readonly code: SkipCode;
   readonly count: number;
@@ -99,21 +99,21 @@ export interface Skipped {
 
 /** A count that the file states of itself, beside what it holds. */
 export interface DeclaredCount {
-  /** What is counted, for people: `records`, `subnets`, `unique addresses`, …. */
+  /** The unit, for people: `records`, `subnets`, `unique addresses`, …. */
   readonly what: string;
   readonly declared: number;
-  /** What the file holds of them, whether used or not. */
+  /** The number in the file, whether used or not. */
   readonly held: number;
-  /** Where it is stated, from 1. */
+  /** The line of the declaration, from 1. */
   readonly line: number;
 }
 
-/** Codes of what makes a file unusable as a whole, beside TextFault. */
+/** Codes of faults that make a whole file unusable, beside TextFault. */
 export const ImportFault = {
   html: 'looks-like-html',
   rules: 'rules-not-a-list',
   document: 'document-not-a-list',
-  /** An answer that says what went wrong instead of a list. */
+  /** The server answered with an error message in place of a list. */
   errorAnswer: 'error-answer',
   json: 'bad-json',
   jsonShape: 'unknown-json',
@@ -121,13 +121,13 @@ export const ImportFault = {
   truncated: 'truncated',
   noAddresses: 'no-addresses',
   wrongKind: 'wrong-kind',
-  /** Prefix lengths in a column of their own, of which nobody said that they are. */
+  /** A column of prefix lengths that no option names. */
   lengthColumn: 'length-column',
-  /** A list says more than the file, so that somebody has to say that this is meant. */
+  /** The format's entries mean less than the list would, so an option must confirm it. */
   stated: 'to-be-stated',
   uselessFilter: 'useless-filter',
   noColumn: 'no-such-column',
-  /** Text with commas, of which nothing says what its columns hold. */
+  /** Text with commas whose columns cannot be told. */
   unproven: 'unproven-table',
   rejects: 'too-many-rejects',
   /** Something is left, and nothing may be. */

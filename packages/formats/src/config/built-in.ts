@@ -1,7 +1,6 @@
 /**
- * The tables that lists of countries and of autonomous systems are cut from where the configuration has none
- * of its own: which addresses a registry gave to whom, and which are announced by whom. They are fetched only
- * where a list asks for them.
+ * The default tables for lists by country or by autonomous system: the addresses that each registry assigned,
+ * and the systems that announce them. They are downloaded only if a list uses them.
  */
 
 import { DOWNLOAD_KEYS } from './fetch.ts';
@@ -26,7 +25,7 @@ const ANNOUNCED = ['https://iptoasn.com/data/ip2asn-combined.tsv.gz'];
 /** Our choice: some 15 MB, from servers that may be slow. */
 const TIMEOUT_MS = 600_000;
 
-/** By what they are of, which is what they are called. */
+/** By the key that uses them, which is also their name. */
 export const BUILT_IN_TABLES: Readonly<Record<CutSource, TableConfig>> = {
   country: builtIn('country', 'rir', REGISTRIES),
   asn: builtIn('asn', 'ranges', ANNOUNCED),

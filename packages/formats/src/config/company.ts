@@ -1,17 +1,17 @@
 /**
- * Companies by name: the addresses that one publishes as its own, or, where it publishes none, the numbers of
- * its autonomous systems. What a name stands for may change with a version of this file; a list that must not
- * says `url` or `asn`.
+ * Companies by name: the addresses that one publishes, or else the numbers of its autonomous systems. The
+ * meaning of a name may change with a version of this file; for a list that must not change, use `url` or
+ * `asn`.
  */
 
 import type { ReadingConfig } from './reading.ts';
 
-/** What a company publishes and how it is read, or the numbers by which it announces. */
+/** A company's published lists and how to read them, or its autonomous systems. */
 export type Company = Partial<Pick<ReadingConfig, 'format' | 'service' | 'asn'>> & {
   readonly urls?: readonly string[];
 };
 
-/** At most 20, whose facts somebody looks after: more are a list of one's own. */
+/** At most 20, as their data needs upkeep: users list others themselves. */
 export const COMPANIES = {
   akamai: { asn: [12222, 16625, 20940] },
   alibaba: { asn: [24429, 37963, 45102] },

@@ -1,7 +1,7 @@
 /**
- * The publisher's configuration: one YAML document that says where it listens, whom it serves, and which
- * lists it keeps fresh from which sources. Everything that is wrong is reported in one pass, each with its
- * place and what to write instead; examples/publisher.yaml shows every key.
+ * The publisher's configuration: one YAML document with its endpoints, its subscribers, and its lists with
+ * their sources. All faults are reported in one pass, each with its place and a remedy;
+ * examples/publisher.yaml shows every key.
  */
 
 import { posix } from 'node:path';
@@ -55,7 +55,7 @@ export interface MustReach {
 /** Fits the 1,024 parts of a release, with room for policies. */
 export const LISTS_MAX = 960;
 const FETCHES_MAX = 64;
-/** Of the disk. */
+/** A limit on the disk space of downloads. */
 const DOWNLOADS_MAX_BYTES = 64 * 2 ** 30;
 const NAME_AGE_MIN_MS = 60_000; // less than the shortest times to live in use would drop names between two queries
 const NAME_AGE_MAX_MS = 366 * 86_400_000;
@@ -65,7 +65,7 @@ const DAY_MS = 86_400_000;
 /** Each is judged for every policy at each release. */
 const MUST_REACH_MAX = 64;
 const INGRESS_WORD = 'ingress ';
-/** Of lists that the publisher makes of what `rulectl block` and `allow` name. */
+/** Prefix of the lists that the publisher makes for `rulectl block` and `allow`. */
 const ROWS_PREFIX = 'rulectl.';
 
 const count =
@@ -110,10 +110,10 @@ const LIMIT_KEYS = {
   }),
 } as const satisfies Keys;
 
-/** What sources may cost. */
+/** The limits on the cost of sources. */
 export type SourceLimits = Filled<typeof LIMIT_KEYS>;
 
-/** What sources may cost where the configuration does not say. */
+/** The default limits on the cost of sources. */
 export const SOURCE_LIMITS: SourceLimits = filled(LIMIT_KEYS);
 
 const CURVE_KEYS = {
@@ -158,13 +158,13 @@ const NEVER_BLOCK_KEYS = {
   ),
 } as const satisfies Keys;
 
-/** What fetched lists of purpose `block` must not hold. */
+/** Addresses and names that downloaded lists of purpose `block` must not contain. */
 export type NeverBlockConfig = Filled<typeof NEVER_BLOCK_KEYS>;
 
 /** Releases as files: where, and for how long. */
 export type DepotConfig = Filled<typeof DEPOT_KEYS> & { readonly directory: string };
 
-/** Where reports come, and with whose tokens. */
+/** The socket for reports, and the tokens of reporting names. */
 export type FleetConfig = Filled<typeof FLEET_KEYS> & {
   readonly reports: ConfigText;
   readonly secret: string;
@@ -236,7 +236,7 @@ export const CONFIG_KEYS = {
   lists: named(schemaOf(LIST_KEYS), asItIs, 'the lists that are kept fresh, by name'),
 } as const satisfies Keys;
 
-/** The keys of which the value of a key alone says what is meant. */
+/** The keys whose value needs no other key. */
 type PlainKey = Exclude<
   keyof typeof CONFIG_KEYS,
   | 'curve'
@@ -252,14 +252,15 @@ type PlainKey = Exclude<
 >;
 
 /**
- * What the publisher is told by its configuration. A key that is not there leaves its option, or the default,
- * in force. Paths are absolute; endpoints are checked by who opens them.
+ * The configuration of the publisher. A missing key leaves its option, or the default, in force. A key that
+ * is not there leaves its option, or the default, in force. Paths are absolute; endpoints are checked when
+ * they are opened.
  */
 export interface PublisherConfig extends Pick<Filled<typeof CONFIG_KEYS>, PlainKey> {
   readonly curve: Filled<typeof CURVE_KEYS> | undefined;
   /** Names of the subscribers that are expected to apply what is released; undefined: all that ever did. */
   readonly subscribers: ReadonlySet<string> | undefined;
-  /** What names of subscribers are bound to. */
+  /** The bindings of subscribers' names to transport identities. */
   readonly bindings: readonly BindingConfig[];
   readonly depot: DepotConfig | undefined;
   readonly fleet: FleetConfig | undefined;
@@ -270,7 +271,7 @@ export interface PublisherConfig extends Pick<Filled<typeof CONFIG_KEYS>, PlainK
   readonly lists: ReadonlyMap<string, ListConfig>;
   /** Whether there is a key `lists:`, so that having none is meant; half a file may have lost it. */
   readonly saysLists: boolean;
-  /** What takes effect at the next start only, as text, by its key; equal where the same is meant. */
+  /** Settings that take effect at the next start only, as text, by key; equal if they mean the same. */
   readonly startTexts: ReadonlyMap<string, string>;
 }
 
@@ -519,7 +520,7 @@ function checkOperands(
   }
 }
 
-/** How a list comes to be made from itself, or undefined. */
+/** The cycle by which a list is made from itself, or undefined. */
 function circleFrom(name: string, lists: ReadonlyMap<string, ListConfig>): readonly string[] | undefined {
   const seen = new Set<string>();
   const paths: (readonly string[])[] = [[name]];

@@ -1,4 +1,4 @@
-/** Whether a file is a configuration of the publisher, or something that rule sets are made of. */
+/** Tells a configuration of the publisher from files of a rule set. */
 
 import type { MappingNode } from '../document/node.ts';
 import { DOCUMENT_SCHEMA } from '../document/schema.ts';

@@ -1,4 +1,4 @@
-/** Where a configuration says that downloads come from. */
+/** Download sources in a configuration. */
 
 import type { MappingNode, TextNode } from '../document/node.ts';
 import { quote } from '../text/bytes.ts';
@@ -51,14 +51,14 @@ export const FETCH_KEYS = {
   ...DOWNLOAD_KEYS,
 } as const satisfies Keys;
 
-/** Where downloads come from. */
+/** The source of a download. */
 export interface FetchConfig extends Filled<typeof DOWNLOAD_KEYS> {
   readonly kind: 'url';
-  /** What they hold is one list together. */
+  /** Their contents form one list together. */
   readonly urls: readonly string[];
 }
 
-/** What is said of a download by a mapping that has `url:`. */
+/** The download described by a mapping that has `url:`. */
 export function fetchOf(
   values: Values<typeof FETCH_KEYS>,
   node: MappingNode,

@@ -1,7 +1,7 @@
 /**
- * Keys of the configuration: each says once what may stand there, how that is read, what holds without it,
- * and what it is. The schema, the values and their types, and the tables of docs/reference/publisher-yaml.md
- * all come from that, so that they cannot drift apart.
+ * Keys of the configuration: each declares once its schema, its reader, its default, and its description. The
+ * schema, the values and their types, and the tables of docs/reference/publisher-yaml.md all come from that,
+ * so that they cannot drift apart.
  */
 
 import { EMPTY_PREFIX_SET, type PrefixSet } from '@rulecast/rules';
@@ -16,12 +16,12 @@ export type Schema = { readonly [keyword: string]: unknown };
 /** A key whose value is a `T`, or an `A` where it is not there. */
 export interface Key<T, A = undefined> {
   readonly schema: Schema;
-  /** What it is, as docs/reference/publisher-yaml.md has it. */
+  /** Its description, for docs/reference/publisher-yaml.md. */
   readonly sentence: string;
-  /** What holds without it, as one would write it. */
+  /** Its default, as one would write it. */
   readonly standard?: string | undefined;
   readonly absent: A;
-  /** Of lists: the keys of the sources that it goes with; without, all of them. */
+  /** For lists: the keys of the sources it applies to; without it, all. */
   readonly sources?: readonly string[] | undefined;
   /** Whether a change takes effect at the next start of the publisher only. */
   readonly atStart?: true;
@@ -33,7 +33,7 @@ export interface Key<T, A = undefined> {
   readonly read: (entry: MappingEntry, key: string, reader: ConfigReader) => T | undefined;
 }
 
-/** By the fields of what is read. */
+/** By the field of the value. */
 export type Keys = { readonly [field: string]: Key<unknown, unknown> };
 
 /** The values of some keys; undefined where a key is not there, or has a fault. */
@@ -103,7 +103,7 @@ export function word<const W extends string>(
   return { schema: { enum: choices }, sentence, standard, absent: standard, read };
 }
 
-/** `false` where it is not there, or what `standard` says. */
+/** `false` if absent, or the default in `standard`. */
 export function flag(sentence: string, standard = false): Key<boolean, boolean> {
   const choice = word(['true', 'false'], sentence, `${standard}`);
   const read: Key<boolean>['read'] = (entry, key, reader) => {
@@ -132,7 +132,7 @@ export function words(sentence: string): Key<readonly string[], readonly string[
   return { ...texts((nodes) => nodes.map(({ value }) => value), sentence), absent: [] };
 }
 
-/** Texts, each of which `parse` understands; those with a fault are told and left out. */
+/** Texts, each read by `parse`; faulty ones are reported and left out. */
 export function each<T>(parse: Parse<T>, sentence: string): Key<readonly T[], readonly T[]> {
   const key = texts(
     (nodes, name, reader) => nodes.flatMap((node) => understood(node, name, parse, reader) ?? []),
@@ -158,7 +158,7 @@ export function mapping<K extends Keys>(keys: K, sentence: string, more: Schema 
   };
 }
 
-/** A mapping by names that the configuration gives, each of which takes what `schema` says. */
+/** A mapping from names to values of `schema`. */
 export function named<T>(
   schema: Schema,
   make: (node: MappingNode, reader: ConfigReader) => T,
@@ -190,7 +190,7 @@ export function withSources<K extends Key<unknown, unknown>>(sources: readonly s
   return { ...key, sources };
 }
 
-/** How the key of a field is written: `entry-ttl` for `entryTtlMs`, for units are in the value. */
+/** The key of a field: `entry-ttl` for `entryTtlMs`, as units are in the value. */
 export function keyOf(field: string): string {
   return field.replace(/(?:Ms|Share)$/, '').replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
@@ -206,7 +206,7 @@ export function schemaOf(keys: Keys): Schema {
   return { type: 'object', additionalProperties: false, properties };
 }
 
-/** Reads what a mapping says of some keys. */
+/** Reads the values of some keys from a mapping. */
 export function readKeys<K extends Keys>(
   keys: K,
   node: MappingNode | undefined,
@@ -220,7 +220,7 @@ export function readKeys<K extends Keys>(
   return Object.fromEntries(values);
 }
 
-/** The values of keys: what the first says that says something, or what holds without a key. */
+/** The values of keys: the first given one, else the default. */
 export function filled<K extends Keys>(keys: K, ...values: readonly Partial<Values<K>>[]): Filled<K> {
   const fields = Object.entries(keys).map(([field, { absent }]) => {
     return [field, values.find((some) => some[field] !== undefined)?.[field] ?? absent];
@@ -262,7 +262,7 @@ function plainOf(node: TreeNode): unknown {
   return [...node.entries].map(([key, { value }]) => [key, plainOf(value)]).sort();
 }
 
-/** The text of an entry, which is told to be missing where it is empty. */
+/** The text of an entry; an empty one is reported as missing. */
 function givenText(
   { value, keyOffset }: MappingEntry,
   key: string,

@@ -1,7 +1,4 @@
-/**
- * The keys of a list, those that tables share with it, and what holds without them: bounds and standard
- * values.
- */
+/** The keys of a list, those shared with tables, and their bounds and defaults. */
 
 import type { NameList } from '@rulecast/rules';
 import { DEFAULT_TOLERANCE } from '../list/acceptance.ts';
@@ -29,7 +26,7 @@ import { BYTES_SOURCES, CUT_SOURCES, READ_SOURCES, READING_KEYS } from './readin
 import { orWord, printShare, readCount, readDuration, readShare } from './value.ts';
 
 /** Our choice. */
-const INTERVAL_MIN_MS = 10_000; // nobody's feed changes faster, and its server is somebody's
+const INTERVAL_MIN_MS = 10_000; // no feed changes faster, and its server belongs to others
 const INTERVAL_MAX_MS = 366 * 86_400_000;
 const TIMEOUT_MIN_MS = 1000;
 const TIMEOUT_MAX_MS = 3_600_000;
@@ -59,13 +56,13 @@ const ofNames = <K extends Key<unknown, unknown>>(key: K): K =>
   withSources([...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES], key);
 const ofFiles = <K extends Key<unknown, unknown>>(key: K): K => withSources(['file', 'dir'], key);
 
-/** How often something is downloaded. */
+/** The interval of downloads. */
 export const intervalKey = (standard: string): Key<number, number> =>
   ofBytes(scalar(duration, 'how often it is downloaded; what is watched needs none', standard));
 
-/** When a list is refreshed, and what becomes of what it is then. */
+/** When a list is refreshed, and how long its content may stay unchanged. */
 const REFRESH_KEYS = {
-  // What the makers of large feeds ask for is 1 to 24 hours.
+  // Makers of large feeds ask for 1 to 24 hours.
   intervalMs: intervalKey('6h'),
   jitterShare: ofBytes(scalar(jitter, 'each interval is longer or shorter by up to so much', '10%')),
   timeoutMs: ofUrl(scalar(timeout, 'how long one attempt of a download may take', '2m')),
@@ -84,7 +81,7 @@ const REFRESH_KEYS = {
   ),
 } as const satisfies Keys;
 
-/** Shares beyond these are refused; Infinity, and 1 of what it may lose, is no limit. */
+/** Larger changes are refused; Infinity for growth, and 1 for shrinking, mean no limit. */
 const CHANGE_KEYS = {
   shrinkShare: scalar(shrink, 'entries that the list may lose at once; `off` for any', '50%'),
   growthShare: scalar(growth, 'entries that it may gain at once; `off` for any', '50%'),
@@ -108,10 +105,7 @@ const KEEPING_KEYS = {
   aggregate: flag('whether adjacent prefixes are joined; covered ones always are'),
 } as const satisfies Keys;
 
-/**
- * How long files must have rested before they are read; those that were moved to their place after they were
- * written need not.
- */
+/** How long files must be unchanged before they are read; files moved into place when whole need no wait. */
 const REST_KEYS = {
   // A job that writes line by line pauses for less.
   quietMs: ofFiles(
@@ -151,7 +145,7 @@ export const SHARED_KEYS = {
   ...REST_KEYS,
 } as const satisfies Keys;
 
-/** What holds for lists that say nothing else. */
+/** The defaults of lists. */
 export const LIST_DEFAULTS = filled(SHARED_KEYS);
 
 /** Largest share of the Internet of a list of countries: the United States have 44 % of IPv4. */
@@ -167,7 +161,7 @@ export const SOURCE_KEYS = [
 ] as const;
 export type SourceKey = (typeof SOURCE_KEYS)[number];
 
-/** What a list must hold, and what it may. */
+/** The required and the allowed content of a list. */
 const CONTENT_KEYS = {
   minEntries: scalar(entryCount, 'fewest entries; with fewer the last good list stays', '1'),
   maxEntries: scalar(entryCount, 'most entries; with more the last good list stays'),
@@ -182,10 +176,10 @@ const CONTENT_KEYS = {
   ),
 } as const satisfies Keys;
 
-/** What a refresh is judged by. */
+/** The guards of a refresh. */
 export const GUARD_KEYS = { ...CHANGE_KEYS, ...CONTENT_KEYS } as const satisfies Keys;
 
-/** What a list is for. */
+/** The use of a list. */
 export const USE_KEYS = {
   mode: ofRead(word(['replace', 'merge'], '`merge`: what the source said before stays', 'replace')),
   entryTtlMs: ofRead(
@@ -247,7 +241,7 @@ function operands(sentence: string): Key<readonly string[], readonly string[]> {
   return { ...words(sentence), schema: { ...list, type: ['string', 'array', 'object'], items } };
 }
 
-/** Who resolves the names of a list for rules, if anybody does. */
+/** The resolver of a list's names for rules, if any. */
 function resolveKey(sentence: string): Key<NameList['resolve']> {
   const choice = word(['true', 'false', 'publisher', 'firewall'], sentence);
   const read: Key<NameList['resolve']>['read'] = (entry, key, reader) => {

@@ -1,7 +1,4 @@
-/**
- * One list of a configuration: where it comes from, how its bytes are read, when it is refreshed, and what
- * guards it.
- */
+/** One list of a configuration: its source, how its bytes are read, its refresh, and its guards. */
 
 import { EMPTY_PREFIX_SET, type NameList, type PrefixSet, RESOLVED_NAMES_MAX } from '@rulecast/rules';
 import type { MappingNode, TextNode } from '../document/node.ts';
@@ -50,7 +47,7 @@ export type ListSource =
       readonly minus: readonly string[];
     };
 
-/** What a refresh is judged by, each as LIST_KEYS has it. */
+/** The guards of a refresh, each as in LIST_KEYS. */
 export type GuardConfig = Omit<Filled<typeof GUARD_KEYS>, 'minEntries'> & {
   readonly minEntries: number | undefined;
 };
@@ -72,7 +69,7 @@ export interface ListConfig
   readonly resolve: NameList['resolve'];
 }
 
-/** What is read along with a list. */
+/** The context for reading a list. */
 export interface ListContext {
   readonly reader: ConfigReader;
   readonly defaults: Values<typeof SHARED_KEYS>;
@@ -114,9 +111,9 @@ export function readList(
     source,
     reading: { ...readingOf(values, node, reader), ...companyReading },
     ...timing,
-    // What a company publishes for this purpose stands still, and does not end unheard.
+    // A company's list rarely changes, and its end would be noticed.
     maxUnchangedMs: timing.maxUnchangedMs ?? (values.company && Number.POSITIVE_INFINITY),
-    // What is watched needs no interval, and what is cut from a table follows the table.
+    // A watched file needs no interval, and a list from a table follows the table.
     intervalMs: source.kind === 'url' ? timing.intervalMs : values.intervalMs,
     guard: guardOf(values, node, context),
     rest: restOf(values, defaults),
@@ -126,7 +123,7 @@ export function readList(
   };
 }
 
-/** Who resolves the names of a list, and for the firewall whether they may stand for private addresses. */
+/** The resolver of a list's names, and for the firewall whether they may resolve to private addresses. */
 function resolveOf(
   { resolve, private: isPrivate }: ListValues,
   node: MappingNode,
@@ -188,7 +185,8 @@ function sourceOf(
       return companyOf(COMPANIES[values.company], node, context);
     case 'names': {
       const { resolve, publish, suffixes } = values;
-      // What nobody uses for rules, and what the firewall's DNS judges by, may have names below.
+      // Lists without use in rules, and lists that only the firewall's DNS uses, may contain all names below
+      // a public suffix.
       const takesSuffixes = resolve === 'firewall' || publish === false || suffixes === 'as-names';
       const names = reader.names(values.names ?? [], filled(READING_KEYS, values), takesSuffixes);
       if (names.length > RESOLVED_NAMES_MAX && resolve !== false && resolve !== 'firewall') {
@@ -209,7 +207,7 @@ function sourceOf(
   }
 }
 
-/** A list cut from a table by what it says of countries or numbers. */
+/** A list cut from a table by countries or numbers. */
 function cutOf(
   key: CutSource,
   node: MappingNode,
@@ -227,8 +225,8 @@ function cutOf(
 }
 
 /**
- * The table of a kind: that which is named, the only one, the one that is called by its kind, or the built-in
- * one, which has that name.
+ * The table for a kind: the named one, the only one, the one named after its kind, or the built-in one, which
+ * has that name.
  */
 function tableOf(
   key: CutSource,
@@ -247,13 +245,13 @@ function tableOf(
   return undefined;
 }
 
-/** Where the addresses of a company come from. */
+/** The source of a company's addresses. */
 function companyOf({ urls }: Company, node: MappingNode, context: ListContext): ListSource | undefined {
   if (urls === undefined) return tableOf('asn', keyOffsetOf(node, 'company'), undefined, context);
   return { kind: 'url', urls, ...filled(DOWNLOAD_KEYS) };
 }
 
-/** How many levels of union and intersect are searched for a list that is picked by country. */
+/** Levels of union and intersect that are searched for a list by country. */
 const COUNTRIES_DEPTH = 4;
 
 /** Whether a list is picked by country, or made of one that is. */

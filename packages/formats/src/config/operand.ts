@@ -1,5 +1,5 @@
 /**
- * Lists that stand in an expression in the place of a name: `union: [ipsum, { country: ru }]`. Each becomes a
+ * Lists written inside an expression in place of a name: `union: [ipsum, { country: ru }]`. Each becomes a
  * list of its own that is not released: `country.ru`.
  */
 

@@ -1,6 +1,6 @@
 /**
- * The part of the publisher's configuration about operators: who uses `rulectl`, by what they are known, and
- * what they may do. Whoever is not here, and does not own the control endpoint, may do nothing.
+ * The part of the publisher's configuration about operators: the users of `rulectl`, how each is identified,
+ * and its role. Nobody else but the owner of the control endpoint has any rights.
  */
 
 import { isPartName } from '@rulecast/rules';
@@ -10,7 +10,7 @@ import { type Keys, readKeys, word } from './key.ts';
 import { ConfigFault, type ConfigReader } from './reader.ts';
 import { type BindingConfig, readBindings, SUBSCRIBER_KEYS } from './subscribers.ts';
 
-/** What an operator may do; each may do what those before it may. */
+/** The roles of operators; each includes those before it. */
 export const OPERATOR_ROLES = ['status', 'push', 'admin'] as const;
 export type OperatorRole = (typeof OPERATOR_ROLES)[number];
 
@@ -21,7 +21,7 @@ export interface OperatorConfig extends BindingConfig {
 /** Each has places of its own at the control endpoints. */
 export const OPERATORS_MAX = 32;
 
-/** What an operator has beside what a subscriber has. */
+/** The keys of an operator beside those of a subscriber. */
 export const ROLE_KEYS = {
   role: word(
     OPERATOR_ROLES,
@@ -31,7 +31,7 @@ export const ROLE_KEYS = {
 
 export const OPERATOR_KEYS = { ...ROLE_KEYS, ...SUBSCRIBER_KEYS } as const satisfies Keys;
 
-/** Who has no name, no role, or nothing to be known by, is a fault at its place. */
+/** Reads operators. One without a valid name, a role or an identity is a fault at its place. */
 export function readOperators(node: MappingNode, reader: ConfigReader): readonly OperatorConfig[] {
   const bindings = new Map(readBindings(node, reader).map((binding) => [binding.name, binding]));
   const operators: OperatorConfig[] = [];

@@ -1,6 +1,6 @@
 /**
- * What reads a configuration: where relative paths start, and who is told what is wrong, each at its place.
- * What the schema has refused is passed over by those who read, so that one fault is told once.
+ * Reads a configuration: the base of relative paths, and a listener for faults, each with its place. Readers
+ * skip values that the schema refused, so that each fault is reported once.
  */
 
 import { posix } from 'node:path';
@@ -79,7 +79,7 @@ export function textsOf(node: TreeNode): readonly TextNode[] {
   return node.kind === 'sequence' ? node.items.filter((item) => item.kind === 'text') : [];
 }
 
-/** Where the key of a mapping stands, or the mapping if it has no such key. */
+/** The offset of a key in a mapping, or of the mapping if it lacks the key. */
 export function keyOffsetOf(node: MappingNode, key: string): number {
   return node.entries.get(key)?.keyOffset ?? node.offset;
 }

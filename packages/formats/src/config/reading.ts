@@ -1,4 +1,4 @@
-/** How a configuration says that bytes are read: format, column, filters, members of archives. */
+/** The keys for reading bytes: format, column, filters, members of archives. */
 
 import {
   filterKey,
@@ -32,7 +32,7 @@ export const BYTES_SOURCES = ['file', 'dir', 'url'] as const;
 /** Sources that cut a list from a table. */
 export const CUT_SOURCES = ['country', 'asn'] as const;
 export type CutSource = (typeof CUT_SOURCES)[number];
-/** Sources of what somebody else wrote. */
+/** Sources whose content is written by others. */
 export const READ_SOURCES = [...BYTES_SOURCES, ...CUT_SOURCES, 'company'] as const;
 
 /** Sources of names that somebody wrote. */
@@ -102,10 +102,10 @@ export const READING_KEYS = {
   ),
 } as const satisfies Keys;
 
-/** How bytes become entries. Filters are those of ImportOptions; an empty one lets everything pass. */
+/** How bytes become entries. Filters are those of ImportOptions; an empty one passes everything. */
 export type ReadingConfig = Filled<typeof READING_KEYS>;
 
-/** What a list says of how its bytes are read. */
+/** How the bytes of a list are read, by its keys. */
 export function readingOf(
   values: Values<typeof READING_KEYS>,
   node: MappingNode,

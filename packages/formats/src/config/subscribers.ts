@@ -1,6 +1,7 @@
 /**
- * The part of the publisher's configuration about subscribers: who is expected, and what a name is bound to.
- * What is bound to two names, or said twice, would bind neither: it is a fault, at the place of the second.
+ * The part of the publisher's configuration about subscribers: the expected ones, and the identity bound to
+ * each name. An identity bound to two names, or given twice, is a fault at the second place, as it would bind
+ * neither.
  */
 
 import { isPartName } from '@rulecast/rules';
@@ -10,7 +11,7 @@ import { atStart, type Key, type Keys, place, readKeys, scalar, schemaOf } from 
 import { ConfigFault, type ConfigReader, type ConfigText } from './reader.ts';
 import { fault, type ValueResult } from './value.ts';
 
-/** What proves to be a subscriber: each by itself. A name without any is whoever's says it. */
+/** Identities of a subscriber; each of them suffices. A name without any may be claimed by every client. */
 export interface BindingConfig {
   readonly name: string;
   /** A public key of CURVE, Z85. */
@@ -64,7 +65,7 @@ export const SUBSCRIBER_KEYS = atStart({
   socket: SOCKET,
 });
 
-/** An empty mapping says nothing: that nobody is expected is said with each push. */
+/** An empty mapping means nothing: a push itself can say that no subscriber is expected. */
 export function readSubscribers(node: MappingNode, reader: ConfigReader): ReadonlySet<string> | undefined {
   const subscribers = new Set<string>();
   for (const [name, { keyOffset }] of node.entries) {
@@ -81,10 +82,10 @@ export function readSubscribers(node: MappingNode, reader: ConfigReader): Readon
   return subscribers.size === 0 ? undefined : subscribers;
 }
 
-/** What names are bound to; names that are bound to nothing are not there. */
+/** The bindings of names; names without one are left out. */
 export function readBindings(node: MappingNode, reader: ConfigReader): readonly BindingConfig[] {
   const bindings: BindingConfig[] = [];
-  /** Whose each key, qube and path is, with the line that says so. */
+  /** The owner of each key, qube and path, with its line. */
   const owners = new Map<string, string>();
   for (const [name, { value }] of node.entries) {
     if (value.kind !== 'mapping') continue;

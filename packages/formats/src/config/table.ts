@@ -1,4 +1,4 @@
-/** One table of a configuration, which lists are cut from: where it comes from and when it is refreshed. */
+/** One table of a configuration, from which lists are cut: its source and its refresh. */
 
 import type { MappingNode } from '../document/node.ts';
 import { FETCH_KEYS, type FetchConfig, fetchOf } from './fetch.ts';

@@ -1,9 +1,9 @@
 /**
- * Scalars of a configuration: durations, shares, sizes and counts, as people write them. Each reader gives
- * the value, or in words what to write.
+ * Scalars of a configuration: durations, shares, sizes and counts, as people write them. Each parser returns
+ * the value, or advice on what to write.
  */
 
-/** What was read, or why not. */
+/** The value, or the reason why there is none. */
 export type ValueResult<T> =
   | { readonly kind: 'value'; readonly value: T }
   | { readonly kind: 'fault'; readonly reason: string };
@@ -39,7 +39,7 @@ export function readDuration(text: string, minMs: number, maxMs: number): ValueR
   return { kind: 'value', value: ms };
 }
 
-/** A word that stands for a value, or what `parse` understands. */
+/** Parses a word with a fixed value, or else by `parse`. */
 export function orWord<T>(
   text: string,
   word: string,

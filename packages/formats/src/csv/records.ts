@@ -1,7 +1,7 @@
 /**
- * CSV (RFC 4180, with other delimiters) as records of fields in bytes. Lines whose quotes are only around
- * fields, which are nearly all, are cut here; from the first other quote on the CSV library reads, because
- * only it should know what quotes mean. A test holds both to the same records.
+ * CSV (RFC 4180, with other delimiters) as records of fields in bytes. Lines with quotes only around fields,
+ * nearly all, are split here. From the first other quote on, the CSV library reads, as the rules of quotes
+ * should be in one place. A test compares both.
  *
  * Blanks around fields do not count. A record that starts with `#`, `//` or a `;` that is no delimiter is a
  * comment.
@@ -121,8 +121,8 @@ function splitFields(bytes: Uint8Array, start: number, delimiter: number, record
 }
 
 /**
- * Where the field ends whose quote opens at `at`, if it is in quotes as a whole, ends in this line, and has
- * no quote within; else -1. What looks like a comment is left to the library too.
+ * The end of a field in quotes, whose quote opens at `at`, if it closes in this line and has no quote inside;
+ * else -1. A field that looks like a comment is left to the library too.
  */
 function closingQuote(bytes: Uint8Array, fieldStart: number, at: number, delimiter: number): number {
   const isTab = delimiter === TAB; // then blanks around quotes belong to the field
@@ -136,9 +136,7 @@ function closingQuote(bytes: Uint8Array, fieldStart: number, at: number, delimit
   return next === delimiter || next === LF || next === CR || next === undefined ? close : -1;
 }
 
-/**
- * What the library tells of a record; it also counts lines, but those that end in CRLF within quotes twice.
- */
+/** The library's data about a record; it counts lines, but counts a CRLF within quotes twice. */
 interface RecordInfo {
   /** Bytes read so far, up to the end of the record. */
   readonly bytes: number;

@@ -1,6 +1,6 @@
 /**
- * Which column of a table without telling titles holds the entries, by what its first rows hold. Anything
- * with commas looks like a table: what proves nothing is refused, and told with what could be said.
+ * Finds the column of entries in a table without telling titles, from its first rows. Any text with commas
+ * looks like a table, so an unclear one is refused, with advice on which options would settle it.
  */
 
 import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
@@ -10,7 +10,7 @@ import { indexIn, latin1 } from '../text/bytes.ts';
 import { isAddressLike, readName } from '../text/entry.ts';
 import { CSV_COLUMNS_MAX, type CsvRecord, eachCsvRecord } from './records.ts';
 
-/** Our choice: how much of a table is looked at. What follows is held to what this says, row by row. */
+/** How much of a table is surveyed. Later rows must match the result. Our choice. */
 const SURVEY_BYTES = 256 * 1024;
 /**
  * Our choice: a column that reads in fewer rows holds something else, and one that reads in more than the
@@ -119,7 +119,7 @@ function numbersOf(columns: readonly number[]): string {
 
 const prefix = newPrefixScratch();
 
-/** Where a field starts; one that the record does not have is empty. */
+/** The start of a field; 0, for an empty one, if the record lacks it. */
 export function startOf(record: CsvRecord, column: number): number {
   return column < record.count ? record.starts[column]! : 0; // column < count <= length
 }

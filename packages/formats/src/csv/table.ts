@@ -1,7 +1,7 @@
 /**
- * CSV tables: which column holds what, and the entries of their records. What was asked for decides, then
- * titles, then what the first records prove. An address in a field that is not used is a reject: the record
- * says more than its entry then.
+ * CSV tables: the meaning of columns, and the entries of records. Options decide, then titles, then the
+ * content of the first records. An address in a field that is not used is a reject: the record says more than
+ * its entry then.
  *
  *     Domain,Malware,Date added,Source       a column of names, by its title
  *     start_ip,end_ip,country,asn            a range in two columns
@@ -30,19 +30,19 @@ import { endOf, isAddressField, isHostField, isNameField, startOf, surveyColumns
 
 /** Delimiters that are recognised, the likeliest first. */
 export const CSV_DELIMITERS = [0x2c, 0x09, 0x3b, 0x7c] as const; // , tab ; |
-/** How much of a file is looked at to find its delimiter. */
+/** Lines in which the delimiter is searched for. */
 const SAMPLE_LINES = 20;
 const COUNTRY = /^[A-Za-z]{2}$/;
 const ASN = /^(?:[Aa][Ss])?\d{1,10}$/;
 /** Longest part of a header that is repeated in a message. */
 const HEADER_MAX_CHARS = 120;
 /**
- * Our choice: the share of rows in which a column must read to be taken unasked, and where somebody at least
- * said that it is CSV.
+ * The share of rows in which a column must parse to be used without an option; and if an option at least
+ * names the format CSV. Our choice.
  */
 const GUESSED_SHARE = 0.95;
 const STATED_SHARE = 0.5;
-/** What can always be said. */
+/** Advice that always applies. */
 const ONE_A_LINE = 'write one entry a line';
 /** Lines that a refusal shows. */
 const LINES_SHOWN = 2;
@@ -71,9 +71,9 @@ const ROLE_OF: ReadonlyMap<string, Role> = new Map(
 /** Which column holds what, from 0. */
 type Columns = { readonly [role in Role | 'length']?: number };
 
-/** Of RFC 8805. */
+/** The columns of RFC 8805. */
 const GEOFEED_COLUMNS: Columns = { address: 0, country: 1, region: 2 };
-/** Of CAIDA. Networks that several systems announce have the numbers of all of them. */
+/** CAIDA's columns. A network that several systems announce has all of their numbers. */
 const PFX2AS_COLUMNS: Columns = { address: 0, length: 1, asn: 2 };
 
 const scratch = newPrefixScratch();
@@ -101,7 +101,7 @@ class CsvReader {
   #columns: Columns | undefined;
   readonly #holdsRanges: boolean;
   readonly #delimiter: number;
-  /** Of the ranges so far, the last address by family, where their being ranges is only a guess. */
+  /** By family, the last address of the ranges so far, while it is only a guess that they are ranges. */
   readonly #lastEnds = new Map<4 | 6, Uint32Array>();
   /** Titles of the header, if the file has one. */
   #titles: readonly string[] | undefined;
@@ -198,8 +198,8 @@ class CsvReader {
   }
 
   /**
-   * Rejects a record of addresses that holds one beside its entry, whatever else stands in that field. Where
-   * a column was asked for, such fields are counted instead. Returns whether it is rejected.
+   * Rejects a record with a second address in an unused field. If an option names the column, such fields are
+   * counted instead. Returns whether it is rejected.
    */
   #refuseUnused(record: CsvRecord, columns: Columns): boolean {
     const collector = this.#collector;
@@ -274,7 +274,7 @@ class CsvReader {
       scratch.family === family &&
       compareWordsAt(start, 0, scratch.words, 0, strideOf(family)) <= 0;
     if (isRange) lastEnds.set(family, scratch.words.slice());
-    return true; // what is wrong with a range is told by who reads it
+    return true; // the reader of the range reports its fault
   }
 
   #useEntry(record: CsvRecord, column: number): void {
@@ -289,7 +289,7 @@ class CsvReader {
     else collector.entry(record.text, start, end);
   }
 
-  /** Uses an address whose prefix length stands in a column of its own. */
+  /** Uses an address whose prefix length has a column of its own. */
   #useParted(record: CsvRecord, column: number, lengthColumn: number): void {
     const length = fieldText(record, lengthColumn);
     if (!/^\d{1,3}$/.test(length)) {
@@ -316,10 +316,7 @@ class CsvReader {
 
   // ── Which column holds what ──────────────────────────────────────────────────────────────────────────────
 
-  /**
-   * The columns by titles, by what was asked for, and by what the record holds. Undefined if the record does
-   * not tell.
-   */
+  /** The columns by titles, by options, and by the record's content. Undefined if that does not tell. */
   #findColumns(record: CsvRecord): Columns | undefined {
     const { column, kind } = this.#collector.options;
     const roles = rolesOf(this.#titles ?? []);
@@ -379,7 +376,7 @@ class CsvReader {
     return undefined;
   }
 
-  /** What to say so that the table is read: only what was tried on it, and used every address. */
+  /** Advice on options to read the table: only those that were tried on it and used every address. */
   #triedAdvice(columns: readonly number[]): string {
     const collector = this.#collector;
     const reads = (options: Partial<ImportOptions>, holdsRanges: boolean): boolean => {

@@ -1,7 +1,6 @@
 /**
- * Rule set documents: lists, common rules and policies in one YAML or JSON file, with what they name kept in
- * files beside it. Everything that is wrong is reported in one pass, each with its place in the file it
- * stands in.
+ * Rule set documents: lists, common rules and policies in one YAML or JSON file, and the files it names
+ * beside it. All faults are reported in one pass, each with its file and place.
  *
  *     lists:    NAME: { entries: […] } | { names: […], exceptions: […], NAMES } | { file, NAMES }
  *     NAMES:    resolve, suffixes, subdomains, allow-public-suffixes
@@ -203,7 +202,7 @@ class DocumentReader {
     const shape = checkShape(root, DOCUMENT_SCHEMA, this.#limits.rejectsKept);
     const faults = shape.faults.map(({ offset, code, reason }) => ({ ...this.#place(offset), code, reason }));
     this.#addRejects(this.#fileName, faults, shape.count);
-    // What the schema has refused is passed over below, so that the rest is checked too.
+    // Values that the schema refused are skipped below, so that the rest is checked too.
     for (const [name, entry] of entriesOf(childOf(root, 'lists'))) this.#readList(name, entry);
     for (const name of [FIRST_POLICY, COMMON_POLICY]) {
       const node = childOf(root, name);
@@ -224,14 +223,14 @@ class DocumentReader {
     this.#onEntry(kind, this.#fileName, line, column, canonical);
   }
 
-  /** What tells the entries or rules of a referenced file; none if nobody listens. */
+  /** A listener for the entries or rules of a referenced file; none without a caller's listener. */
   #sinkFor(kind: 'rule' | 'entry', file: string): { readonly onEntry?: EntrySink } {
     const onEntry = this.#onEntry;
     if (onEntry === undefined) return {};
     return { onEntry: (line, column, canonical) => onEntry(kind, file, line, column, canonical) };
   }
 
-  /** Takes inline entries; `told` may say otherwise what is wrong with one. */
+  /** Listeners for inline entries; `told` may replace the fault of one. */
   #itemSinks(told: (text: string, fault: EntryFault) => EntryFault = (_, fault) => fault): ItemSinks {
     return {
       onFault: (node, index, found) => {
@@ -352,7 +351,7 @@ class DocumentReader {
     return text.list;
   }
 
-  /** What a list is to be without; each has to take something out of the entries. */
+  /** The exceptions of a list; each must remove something from the entries. */
   #exceptionsOf(node: MappingNode, entries: readonly string[]): readonly string[] {
     const exceptions = childOf(node, 'exceptions');
     if (exceptions?.kind !== 'sequence') return [];
@@ -498,7 +497,7 @@ class DocumentReader {
   }
 }
 
-/** Of what is no policy of qubes, and has a place of its own. */
+/** Why a reserved name is no policy's, and where to write its rules. */
 const RESERVED_REASONS: ReadonlyMap<string, string> = new Map([
   [
     COMMON_POLICY,
@@ -512,12 +511,12 @@ const RESERVED_REASONS: ReadonlyMap<string, string> = new Map([
 
 const reservedListReason = `no list may be called ${RESOLVED_LIST}: give it another name`;
 
-/** Whatever is not the word that accepts drops; the schema has refused other words. */
+/** Any other word than the accepting one drops; the schema refuses other words. */
 function actionOf(node: TreeNode | undefined): Action {
   return node?.kind === 'text' && node.value === 'accept' ? 'accept' : 'drop';
 }
 
-/** What a policy says of names; the schema refuses other words. */
+/** A policy's settings for names; the schema refuses other words. */
 function nameTermsIn(node: MappingNode): Pick<Policy, 'blocked' | 'unlisted'> {
   const said = <T extends string>(key: string, words: readonly T[]): T | undefined => {
     const value = childOf(node, key);
@@ -528,7 +527,7 @@ function nameTermsIn(node: MappingNode): Pick<Policy, 'blocked' | 'unlisted'> {
   return { ...(blocked && { blocked }), ...(unlisted && { unlisted }) };
 }
 
-/** How the names of a list are read; the schema refuses other words. */
+/** How a list's names are read; the schema refuses other words. */
 function nameReadingIn(node: MappingNode): NameReading {
   const isSaid = (key: string): boolean => {
     const value = childOf(node, key);
@@ -556,7 +555,7 @@ function entryFault(text: string, fault: EntryFault): EntryFault {
   return { code: EntryFaultCode.name, at: 0, reason };
 }
 
-/** Whether a set has the name of an exception, or stands for what is below it. */
+/** Whether a set contains the name of an exception, or the names below it. */
 function takesFrom(set: NameSet, exception: string): boolean {
   const name = exception.replace(/^\*?\./, '');
   const isOfName = !exception.startsWith('*') && namesStandFor(set, name);

@@ -1,6 +1,6 @@
 /**
- * The rules of a qube as dom0 keeps them: `firewall.xml` in `/var/lib/qubes/appvms/QUBE`, of Qubes 4. Written
- * by one program in one way, so what looks otherwise is refused rather than guessed at.
+ * The rules of a qube as dom0 keeps them: `firewall.xml` in `/var/lib/qubes/appvms/QUBE`, of Qubes 4. One
+ * program writes it, in one way, so any other form is refused.
  */
 
 import { type Reject, TextFault } from '../text/reject.ts';
@@ -74,7 +74,7 @@ function takeRules(take: (pattern: RegExp) => RegExpExecArray | undefined, lines
   return take(RULES_END) !== undefined;
 }
 
-/** One that is none stays as it is, for the reader of rules to refuse. */
+/** An unknown entity stays as it is, for the rule parser to refuse. */
 function unescaped(text: string): string {
   return text.replace(/&(?:#(\d{1,7})|([a-z]+));/g, (whole, code?: string, name?: string) => {
     if (code !== undefined) return Number(code) <= 0x10_ff_ff ? String.fromCodePoint(Number(code)) : whole;

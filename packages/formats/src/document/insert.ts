@@ -1,6 +1,6 @@
 /**
- * Lines put into a document, as `rulectl lists add` does: every other byte stays as a person wrote it, which
- * what merge.ts writes does not keep. Pure.
+ * Inserts lines into a document, for `rulectl lists add`: every other byte stays as it was written, unlike
+ * with merge.ts. Pure.
  */
 
 import { FORMAT_LIMITS } from '../text/limits.ts';
@@ -45,7 +45,7 @@ export function insertLines(text: string, key: string, lines: readonly string[])
   ].join('');
 }
 
-/** How far in the entries of a mapping stand; undefined if it is none, or not written line by line. */
+/** The indentation of a mapping's entries; undefined if it is none, or not written line by line. */
 function indentOf(text: string, value: TreeNode): string | undefined {
   if (value.kind === 'text')
     return value.value === '' && !/^["']/.test(text.slice(value.offset)) ? INDENT : undefined;

@@ -1,4 +1,4 @@
-/** Entries that stand in a document or a configuration, one an item: read as those of a list are. */
+/** Entries in a document or a configuration, one an item, read like those of a list. */
 
 import { isWildcard, type PrefixSet, RuleFault } from '@rulecast/rules';
 import { columnAt, quote } from '../text/bytes.ts';
@@ -13,9 +13,9 @@ import {
 } from '../text/entry.ts';
 import type { TextNode } from './node.ts';
 
-/** Who hears of the items. */
+/** Listeners for the items. */
 export interface ItemSinks {
-  /** What is wrong with an item, and at which character of it, from 0. */
+  /** A fault of an item, and the character of it, from 0. */
   readonly onFault: (node: TextNode, index: number, fault: EntryFault) => void;
   readonly onEntry?: ((node: TextNode, canonical: () => string) => void) | undefined;
 }

@@ -1,7 +1,6 @@
 /**
- * The tree of a document that is JSON and has nothing wrong with it: rulectl sends such, and those of ten
- * thousand policies take the YAML library seconds. Whatever else a text is, that library reads it and says
- * what is wrong.
+ * The tree of a faultless JSON document. rulectl sends such documents, and one with ten thousand policies
+ * takes the YAML library seconds. Any other text is left to that library, which also reports its faults.
  */
 
 import { JsonTape } from '../json/tape.ts';
@@ -19,7 +18,7 @@ export function jsonTree(bytes: Uint8Array, maxTokens: number): TreeNode | undef
   return nodeOf(tape, 0, new ColumnCounter(bytes), 0);
 }
 
-/** The node of a value; undefined where there is something to be said of it. */
+/** The node of a value; undefined if it has a fault. */
 function nodeOf(tape: JsonTape, value: number, chars: ColumnCounter, depth: number): TreeNode | undefined {
   /** Which character of the text a value begins. */
   const charOf = (of: number): number => chars.columnAt(0, tape.startOf(of)) - 1;

@@ -1,6 +1,6 @@
 /**
- * One YAML document added to another, with the comments of both, as `rulectl init` adds presets to what is
- * there. For documents of which `parseTree` has nothing to say: the library nests by recursion.
+ * Merges one YAML document into another, keeping the comments of both, for `rulectl init`, which adds
+ * presets. Only for documents that `parseTree` accepts: the library nests by recursion.
  */
 
 import { type Document, isMap, isScalar, isSeq, type Node, parseDocument, YAMLMap, type YAMLSeq } from 'yaml';

@@ -8,7 +8,7 @@ export interface TextNode {
   readonly value: string;
   /** Index of the value in the text. */
   readonly offset: number;
-  /** Whether the value stands in the text as it is, so that an index within it is one of the text. */
+  /** Whether the value is in the text unchanged, so that its indices are those of the text. */
   readonly exact: boolean;
 }
 
@@ -32,7 +32,7 @@ export interface MappingEntry {
 
 export type TreeNode = TextNode | SequenceNode | MappingNode;
 
-/** What stands under a key; undefined where nothing can. */
+/** The value under a key; undefined if there is none. */
 export function childOf(node: TreeNode | undefined, key: string): TreeNode | undefined {
   return node?.kind === 'mapping' ? node.entries.get(key)?.value : undefined;
 }

@@ -1,6 +1,6 @@
 /**
  * Packets as people write them: one JSON object a line for test files, or `SRC > DST proto/port` on a command
- * line. Strict, with the column of what is wrong: a packet that is guessed proves nothing.
+ * line. Strict, with the column of each fault: a guessed packet would prove nothing.
  */
 
 import {
@@ -14,7 +14,7 @@ import {
 } from '@rulecast/rules';
 import { quote } from '../text/bytes.ts';
 
-/** What the test file says should come out. */
+/** The expected verdict in a test file. */
 export type ExpectedAction = 'accept' | 'drop' | 'none';
 
 /** A packet that parsed, or why it did not. */
@@ -55,10 +55,7 @@ PROTO is tcp, udp, icmp, icmpv6, gre, sctp, esp, ah or a number; PORT is the des
 icmp and icmpv6. Without PROTO the packet is tcp to port 443; with PROTO and without PORT it is a packet whose
 port cannot be read, such as one with a cut header.`;
 
-/**
- * What an address alone stands for: the connection that people mean when they ask whether an address is
- * blocked.
- */
+/** The port of an address alone: people who ask whether an address is blocked mean such a connection. */
 const BARE_ADDRESS_PORT = 443;
 
 /** IP protocol numbers by name (IANA). */
@@ -202,7 +199,7 @@ function packetOf(fields: Fields, text: string): PacketResult {
   return combinationFault(packet, column) ?? { kind: 'packet', packet, expect };
 }
 
-/** What only the whole packet can tell. */
+/** The checks that need the whole packet. */
 function combinationFault(packet: Packet, column: (key: Key) => number): PacketFaultResult | undefined {
   const { src, dst, proto, port, icmpType } = packet;
   if (src !== undefined && src.family !== dst.family) {
@@ -333,7 +330,7 @@ export function parseAskedPacket(
   return result.kind === 'fault' ? result : { kind: 'packet', packet: result.packet, policy };
 }
 
-/** What stands after the slash: a port or an ICMP type. */
+/** The part after the slash: a port or an ICMP type. */
 function detailOf(
   text: string | undefined,
   column: number,

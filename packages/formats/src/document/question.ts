@@ -1,6 +1,6 @@
 /**
- * Questions of DNS as people write them: `QUBE ? NAME`, and behind it the names that it is an alias of.
- * Strict, with the column of what is wrong, as packets are.
+ * DNS questions as people write them: `QUBE ? NAME`, followed by the aliases it leads through. Strict, with
+ * the column of each fault, like packets.
  */
 
 import { isPartName, type NameQuestion, parseAddress, parseHostName } from '@rulecast/rules';
@@ -21,7 +21,7 @@ export type QuestionResult =
       readonly reason: string;
     };
 
-/** Whether a text is to be a question: no packet has such a mark. */
+/** Whether a text is meant as a question: no packet contains such a mark. */
 export function isQuestionText(text: string): boolean {
   return text.includes('?');
 }

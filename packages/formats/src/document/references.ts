@@ -1,6 +1,6 @@
 /**
- * The files that a rule set document names, for who has to bring them along: read without what reads the
- * document itself.
+ * The files that a rule set document names, for the client that must send them: found without loading the
+ * parser of documents.
  */
 
 import { posix } from 'node:path';

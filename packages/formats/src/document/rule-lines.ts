@@ -3,8 +3,8 @@
  * lines between them.
  *
  * Lines that differ from one before only in the address of their remote side are the bulk of long files. They
- * are recognised by their bytes and read without a string; the rule parser sees every other line, and every
- * one that is refused.
+ * are recognised by their bytes and read without a string; the rule parser reads all other lines, and all
+ * refused ones.
  */
 
 import {
@@ -28,7 +28,7 @@ import type { EntrySink } from '../text/entry.ts';
 import { type FormatLimits, withLimits } from '../text/limits.ts';
 import { type Reject, RejectLog, TextFault } from '../text/reject.ts';
 
-/** How the options that name the remote side begin. */
+/** The first letters of the options that name the remote side. */
 const REMOTE_STEM = { egress: 'dst', ingress: 'src' } as const;
 const NOT_RAW = 'this is what qvm-firewall shows people: take the lines of `qvm-firewall QUBE list --raw`';
 /** Kinds of lines that are recognised at once. Our choice: more take as long to compare as to parse. */
@@ -42,7 +42,7 @@ export interface RuleLinesOptions {
   /** Takes every reject, also those that are not kept. */
   readonly onReject?: (reject: Reject) => void;
   readonly limits?: Partial<FormatLimits>;
-  /** Of the policy `first`: an accept is refused. */
+  /** For the policy `first`: an accept is refused. */
   readonly dropsOnly?: boolean;
 }
 
@@ -79,11 +79,11 @@ class RuleLinesReader {
   readonly #runs = new RunBuilder();
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   readonly #scratch = newPrefixScratch();
-  /** Of lines before, the last used first. */
+  /** Models of earlier lines, the last used first. */
   readonly #models: LineModel[] = [];
   #ruleCount = 0;
   #line = 0; // number of the line last begun
-  /** What follows is for people, too: one refusal says it all. */
+  /** The rest is for people, too, so one refusal is enough. */
   #isShown = false;
 
   constructor(bytes: Uint8Array, direction: Direction, now: number, options: RuleLinesOptions) {
@@ -187,7 +187,7 @@ interface LineModel {
   readonly match: RuleMatch;
   readonly head: Uint8Array;
   readonly tail: Uint8Array;
-  /** What `dst4=` or `dst6=` in the head asks of the address. */
+  /** The family that `dst4=` or `dst6=` in the head requires. */
   readonly family: 4 | 6;
 }
 

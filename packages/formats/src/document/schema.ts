@@ -18,7 +18,7 @@ const RULES_OF_BOTH = { egress: RULES, ingress: RULES } as const;
 export const PRIVATE_MISPLACED =
   "private: is for names that the firewall's DNS knows: say resolve: firewall for this list, or leave it out";
 
-/** What a policy says of names, to the firewall's own DNS. */
+/** The settings for names in a policy, for the firewall's own DNS. */
 export const OF_NAMES = {
   blocked: { enum: ['nxdomain', 'refused', 'null'] },
   unlisted: { enum: ['answer', 'nxdomain'] },

@@ -1,7 +1,6 @@
 /**
- * What is wrong with the shape of a document, by its JSON schema: unknown and missing keys, wrong types,
- * wrong words, each with its place and in words that say what to write instead. Every scalar is text here;
- * see tree.ts.
+ * Checks the shape of a document by its JSON schema: unknown and missing keys, wrong types, wrong words, each
+ * with its place and a remedy. Every scalar is text here; see tree.ts.
  */
 
 import { closest } from '@rulecast/rules';
@@ -26,7 +25,7 @@ export interface ShapeFault {
 /** By schema, made on first use: commands that read no document need not wait for it. */
 const validators = new WeakMap<object, ValidateFunction>();
 
-/** What is wrong with the shape of a document: the first `maxFaults`, and how many there are. */
+/** The faults in the shape of a document: the first `maxFaults`, and their full number. */
 export function checkShape(
   root: MappingNode,
   schema: object,
@@ -102,7 +101,7 @@ function faultOf(root: MappingNode, error: ErrorObject): ShapeFault {
   }
 }
 
-/** What a schema's `description` says to write where a key is missing. */
+/** The advice for a missing key, from the `description` of its schema. */
 function adviceOf(error: ErrorObject): string {
   const description = descriptionOf(error);
   return description === undefined ? '' : `: ${description}`;
@@ -113,7 +112,7 @@ function descriptionOf(error: ErrorObject): string | undefined {
   return typeof description === 'string' ? description : undefined;
 }
 
-/** Beyond so many words a near one is suggested, if there is one, in place of all of them. */
+/** With more words than this, only the nearest one is suggested, if there is one. */
 const WORDS_TOLD_MAX = 4;
 
 function wordReason(node: TreeNode, schema: unknown): string {

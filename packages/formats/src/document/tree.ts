@@ -86,7 +86,7 @@ export function parseTree(bytes: Uint8Array, limits: FormatLimits): DocumentTree
   };
 }
 
-/** The root of JSON of which nothing is to be said. */
+/** The root of a faultless JSON text. */
 function readJson(text: string, limits: FormatLimits, lines: LineCounter): TreeNode | undefined {
   const root = jsonTree(Buffer.from(text), limits.documentTokens);
   if (root === undefined) return undefined;

@@ -1,7 +1,7 @@
 /**
  * Rules of ad blockers, after the syntax that EasyList, AdGuard and uBlock Origin share. A list of names can
- * hold what blocks a whole name, `||name^`, and single names and lines of hosts files as AdGuard Home takes
- * them. The rest is about parts of pages or patterns of addresses, is skipped and counted.
+ * use rules that block a whole name, `||name^`, and single names and lines of hosts files, as AdGuard Home
+ * accepts them. Other rules are about parts of pages or patterns of addresses; they are skipped and counted.
  *
  *     rule = ["@@"] pattern ["$" option ["," option]…]
  *
@@ -20,7 +20,7 @@ import { importHostsLine } from './hosts.ts';
 const COMMENT = /^(?:!|\[.*\]$|#(?:[ \t]|$))/;
 /** Marks of rules about parts of pages: a `#` or `$` pair with signs between them. */
 const COSMETIC = /#@?(?:[?$%]+|@)?#|#@?\$\?#|\$@?\$/;
-/** Of an exception, `||`, what says that only names below are meant, the name, and the options. */
+/** The groups: exception, `||`, the mark for names below only, the name, its end, and the options. */
 const WHOLE = /^(@@)?(\|\|?)(\*\.)?([^^]*)\^(\|)?(?:\$(.*))?$/;
 /** Options that leave a rule about all of the name. */
 const WHOLE_OPTIONS: ReadonlySet<string> = new Set(['important', 'all', 'document', 'doc']);
@@ -46,13 +46,13 @@ export function importAdblock(collector: Collector, start: number): void {
   });
 }
 
-/** A rule about all of what looks like a name. */
+/** A rule for a whole name, by its look. */
 interface WholeRule {
   readonly isException: boolean;
   readonly isImportant: boolean;
   readonly scope: KeyEnd;
   readonly name: string;
-  /** Where the name stands in the rule. */
+  /** The name's position in the rule. */
   readonly at: number;
 }
 
@@ -70,7 +70,7 @@ function ruleOf(text: string): WholeRule | undefined {
   return { isException, isImportant: all.includes('important'), scope, name, at };
 }
 
-/** What looks like a name may be an address or a pattern. */
+/** The name may turn out to be an address or a pattern. */
 function importName(collector: Collector, start: number, rule: WholeRule): void {
   const { bytes } = collector;
   const { isException, isImportant, scope, name, at } = rule;

@@ -16,9 +16,9 @@ import { suffixMarkBytes } from '../text/entry.ts';
 import { eachLine, trimEnd } from '../text/lines.ts';
 
 const KEY = /^(?:[\w.-]+:|---|%YAML .*)$/;
-/** What stands before an item of a sequence, with its quote. */
+/** The text before an item of a sequence, with its quote. */
 const BEFORE = /^(?:- [ \t]*)?(["'])?/;
-/** What may stand behind an item in quotes: the other quote, and a comment. */
+/** The text allowed after an item in quotes: the other quote, and a comment. */
 const QUOTED_END = /^["'][ \t]*(?:#.*)?$/;
 
 export function importClash(collector: Collector, start: number): void {

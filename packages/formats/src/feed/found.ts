@@ -1,6 +1,6 @@
 /**
- * Entries that stand anywhere, found as somebody says: `pattern` by a pattern, `all-addresses` each address,
- * CIDR and range. What is left is counted: lines in which nothing is found, and addresses beside what is.
+ * Entries anywhere in a text, found as an option says: `pattern` by a pattern, `all-addresses` every address,
+ * CIDR and range. The rest is counted: lines without a find, and other addresses.
  */
 
 import type { Collector } from '../collect/collector.ts';
@@ -9,7 +9,7 @@ import { latin1, quoteBytes } from '../text/bytes.ts';
 import { eachLine } from '../text/lines.ts';
 import { addressesIn, type Finder, type TextPlace } from '../text/within.ts';
 
-/** Where a comment begins. */
+/** The start of a comment. */
 const COMMENT = /(?:^|\s)(?:#|;|\/\/)/;
 
 /** Uses what a pattern finds in each line. */

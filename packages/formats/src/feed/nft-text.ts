@@ -28,10 +28,10 @@ const SEMICOLON = 0x3b;
 
 const ADDRESS_TYPE = /^(?:type (?:ipv4_addr|ipv6_addr)|typeof (?:ip|ip6) [sd]addr)$/;
 const TYPE = /^type(?:of)? /;
-/** What statements outside of braces begin with. */
+/** The first words of statements outside of braces. */
 const COMMANDS =
   /^(?:table|add|create|delete|destroy|flush|insert|replace|rename|reset|list|include|(?:re|un)?define)$/;
-/** What may stand behind the value of an element. */
+/** The words that may follow the value of an element. */
 const ATTRIBUTES: ReadonlySet<string> = new Set([
   'timeout',
   'expires',
@@ -58,7 +58,7 @@ type TokenKind = 'word' | 'open' | 'close' | 'comma' | 'statement' | 'end';
 
 /** Cuts the text into tokens; keeps the collector's line. */
 class NftTokens {
-  /** Of the token read last. */
+  /** The position of the last token. */
   start = 0;
   end: number;
   readonly #collector: Collector;
@@ -142,7 +142,7 @@ function isPunctuation(byte: number | undefined): boolean {
 /** A set whose elements are read. */
 interface SetAtHand {
   readonly name: string;
-  /** How many braces are open within it. */
+  /** The number of open braces within it. */
   readonly depth: number;
   holdsAddresses: boolean;
 }
@@ -234,7 +234,7 @@ class NftReader {
     } else if (kind === 'end') this.#refuseTruncated();
   }
 
-  /** Reads the element whose first word was read, up to what ends it, which is returned. */
+  /** Reads the element whose first word was read, up to the token that ends it, which is returned. */
   #readElement(other: SkipCode | undefined): TokenKind {
     const collector = this.#collector;
     const tokens = this.#tokens;
@@ -252,7 +252,7 @@ class NftReader {
         end = tokens.end; // a range with blanks
       else attribute ??= word;
     }
-    // The place is that of the element, not of what ends it.
+    // The position is the element's, not that of the token after it.
     const { line: endLine, lineStart: endLineStart } = collector;
     collector.line = line;
     collector.lineStart = lineStart;

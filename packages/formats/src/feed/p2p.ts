@@ -25,7 +25,7 @@ export function importP2p(collector: Collector, start: number): void {
       const first = parseDottedQuad(bytes, firstAt, firstEnd);
       const final = parseDottedQuad(bytes, lastAt, end);
       if (first >= 0 && first <= final) collector.ip4Range(first, final, firstAt);
-      else collector.range(bytes, firstAt, firstEnd, lastAt, end); // which says what is wrong
+      else collector.range(bytes, firstAt, firstEnd, lastAt, end); // it reports the fault
     }
   });
 }

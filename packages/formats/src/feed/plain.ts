@@ -45,8 +45,8 @@ const UPPER_Z = 0x5a;
 const ZERO = 0x30;
 
 /**
- * Of an IPv4 CIDR and its line end, `255.255.255.255/32\r\n`: so much may be read without looking for the end
- * of the text.
+ * The length of an IPv4 CIDR with its line end, `255.255.255.255/32\r\n`: so much may be read without looking
+ * for the end of the text.
  */
 const LONGEST_IP4_LINE_BYTES = 20;
 /** A host name and the dot at its end. */
@@ -57,7 +57,7 @@ const LOOPBACK = 0x7f000001;
 /** Shorter prefixes are looked at one by one. */
 const SKIMMED_LENGTH_MIN = 8;
 
-/** What a host name is written with: letters, by which a token is a name, and what addresses have, too. */
+/** The bytes of host names: letters, which make a token a name, and those that addresses have, too. */
 const NameByte = { none: 0, any: 1, letter: 2 } as const;
 const NAME_BYTES = Uint8Array.from({ length: 256 }, (_, byte) => {
   if (byte === DOT || byte === DASH || (byte >= ZERO && byte <= NINE)) return NameByte.any;
@@ -106,7 +106,7 @@ function importLine(collector: Collector, start: number, end: number): void {
   else importAddressLine(collector, from, end);
 }
 
-/** A line of a list of addresses, or of one whose kind nothing decided yet. */
+/** A line in a list of addresses, or in one whose kind is still open. */
 function importAddressLine(collector: Collector, from: number, end: number): void {
   const { bytes, kind } = collector;
   if (importPartedCidr(collector, from, end)) return;
@@ -188,7 +188,7 @@ const tokenEnd: TokenEnd = (bytes, start, limit, atDash) => {
 };
 
 /**
- * What is wrong with a name that starts a line. A word without a dot with more words behind it is refused:
+ * The fault of a name that starts a line, if any. A word without a dot with more words behind it is refused:
  * `add blocked 192.0.2.1` is a line of another format, and a column title is no name.
  */
 function nameFault(bytes: Uint8Array, from: number, nameEnd: number, end: number): EntryFault | undefined {

@@ -1,6 +1,6 @@
 /**
- * DNS response policy zones, as zone files (RFC 1035 §5.1): what is blocked is a name whose CNAME is the
- * root, `*.`, or `rpz-drop.`, or that has an address of nowhere.
+ * DNS response policy zones, as zone files (RFC 1035 §5.1): a blocked name has a CNAME to the root, `*.`, or
+ * `rpz-drop.`, or an address of nowhere.
  *
  *     owner [TTL] [class] CNAME .
  *
@@ -33,7 +33,7 @@ class RpzReader {
   #isOpen = false; // within parentheses that continue a record over lines
   #owner = ''; // of the record before
   #ownerStart = 0;
-  #lastBlocked = -1; // where the owner stands that was used last: records of one owner may be many
+  #lastBlocked = -1; // the start of the owner used last: one owner may have many records
 
   constructor(collector: Collector) {
     this.#collector = collector;
@@ -116,7 +116,7 @@ class RpzReader {
     else take(bytes, start, end, KeyByte.self);
   }
 
-  /** How many characters of the owner stand before the zone's own name. */
+  /** The number of characters of the owner before the zone's own name. */
   #relativeChars(): number {
     const owner = this.#owner;
     const origin = this.#origin;
@@ -131,7 +131,7 @@ function zoneName(text: string): string {
   return name === '' ? '' : `.${name}.`;
 }
 
-/** Where the comment of a record starts: a `;` outside of quotes. */
+/** The start of a record's comment: a `;` outside of quotes. */
 function endBeforeComment(bytes: Uint8Array, from: number, end: number): number {
   let isQuoted = false;
   for (let at = from; at < end; at++) {

@@ -19,9 +19,9 @@ const RULE = new RegExp(
   String.raw`^(\w+)\s+([\w-]+)\s+${GROUP}\s+${GROUP}\s+(?:->|<>)\s+${GROUP}\s+${GROUP}\s*(\(.*\))$`,
   'd',
 );
-/** No address: every one, or what the program is told elsewhere. */
+/** Not an address: any, or a variable. */
 const NO_ADDRESS = /^(?:any|!?\$\w+)$/;
-/** Of packets, and not of what is sent in them. */
+/** Protocols of packets, not of their content. */
 const PROTOCOL = /^(?:ip|tcp|udp|pkthdr)$/;
 /** Options that ask nothing of a packet but whether it begins a connection, and to whom it goes. */
 const OPTION =

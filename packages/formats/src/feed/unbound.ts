@@ -4,7 +4,7 @@
  *     local-zone: "name" type
  *
  * A type that refuses holds for the name and all below it; `transparent` and its like are exceptions, and the
- * nearest zone decides. What zones have as data is sent elsewhere, and skipped.
+ * nearest zone decides. Zones with data redirect their names, and are skipped.
  */
 
 import { KeyByte } from '@rulecast/rules';

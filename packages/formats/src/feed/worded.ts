@@ -17,7 +17,7 @@ interface WordedFormat {
   readonly entry: RegExp;
   /** Lines that say something about entries. */
   readonly metadata?: RegExp;
-  /** How a line is written, for people. */
+  /** The form of a line, for people. */
   readonly written: string;
 }
 
@@ -65,7 +65,7 @@ export function worded(name: keyof typeof WORDED_FORMATS): (collector: Collector
   };
 }
 
-/** A name in such a line is that name, whatever mark it begins with. */
+/** A name in such a line is that name, without a mark for names below. */
 function importHost(collector: Collector, start: number, end: number): void {
   const { bytes, scope } = collector;
   if (isAddressLike(bytes, start, end)) collector.address(bytes, start, end);

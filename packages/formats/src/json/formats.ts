@@ -1,6 +1,6 @@
 /**
- * The formats of lists in JSON, a row for each: what tells it from the others, and its reader, for most no
- * more than a tree of keys. A new one is a row here and one in collect/format.ts.
+ * The formats of lists in JSON, a row for each: the signs by which it is detected, and its reader, mostly a
+ * tree of keys. A new one is a row here and one in collect/format.ts.
  */
 
 import type { Collector } from '../collect/collector.ts';
@@ -33,7 +33,7 @@ const AWS_RECORD = {
 } as const satisfies KeyTree;
 const FAMILIES = { ipv4: ['entry'], ipv6: ['entry'] } as const satisfies KeyTree;
 
-/** The first whose signs are there is the format of a file. */
+/** The first format whose signs are present is that of the file. */
 export const JSON_FORMATS = {
   'nft-json': { signs: [['nftables']], read: readNftJson },
   aws: {
@@ -107,13 +107,13 @@ export const JSON_FORMATS = {
     root: 'sequence',
   },
   jsonl: { signs: [[SEQUENCE]], read: readJsonLines, root: 'sequence' },
-  /** What nothing tells. */
+  /** The format if no sign matches. */
   json: { signs: [], read: readAnyJson, root: 'any' },
 } as const satisfies { readonly [format in ListFormatName]?: JsonFormat };
 
 export type JsonFormatName = keyof typeof JSON_FORMATS;
 
-/** Whether a format is JSON, whose text itself shows where it ends: a part of it cannot be read. */
+/** Whether a format is JSON: such a text cannot be read in part. */
 export function isJsonFormat(name: ListFormatName): name is JsonFormatName {
   return Object.hasOwn(JSON_FORMATS, name);
 }

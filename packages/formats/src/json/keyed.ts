@@ -1,10 +1,10 @@
 /**
- * Lists whose entries all stand under the same keys, read by a tree of keys, drawn as the JSON:
+ * Lists whose entries have fixed keys, read by a tree of keys in the form of the JSON:
  *
  *     { regions: [{ region: 'region', cidrs: [{ cidr: 'entry', tags: ['tag'] }] }] }
  *
- * An object in an array is a record: its words, and those of objects in it, say what may be picked by, and
- * hold for every entry of it, wherever among its keys they stand. Other keys are passed over.
+ * An object in an array is a record: its words, and those of objects in it, are what filters compare, for
+ * every entry of the record, in any order of keys. Other keys are ignored.
  */
 
 import { WORD_FILTERS, type WordFilter } from '../collect/filter.ts';
@@ -12,7 +12,7 @@ import type { SkipCode } from '../collect/options.ts';
 import type { JsonTape } from './tape.ts';
 import { eachOf, type JsonImport, type JsonReader, rejectRecord, useAddress, useEntry } from './values.ts';
 
-/** What stands under a key: an address, a name, or a word that a filter compares. */
+/** The role of a value: an address, a name, or a word for a filter. */
 type Role = 'entry' | 'name' | WordFilter;
 type Field = Role | KeyTree | readonly [Role | KeyTree];
 export interface KeyTree {
@@ -63,7 +63,7 @@ function readArray(
   });
 }
 
-/** Uses a name; a star within it stands for a part of one, which no list says. */
+/** Uses a name; a star inside it stands for a part of a name, which lists cannot express. */
 function useName(source: JsonImport, value: number, other: SkipCode | undefined): void {
   const isPattern = source.tape.string(value).replace(/^\*\./, '').includes('*');
   useEntry(source, value, other ?? (isPattern ? 'pattern' : undefined));

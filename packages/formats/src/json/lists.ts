@@ -208,8 +208,9 @@ function readObject(source: JsonImport, item: number): void {
 }
 
 /**
- * Rejects an address under a key that is not used or, beside an entry that is one, within what stands there.
- * Where a key was asked for, such values are counted instead. Returns whether one was rejected.
+ * Rejects an address under an unused key, or inside its text, beside an entry that is an address. If an
+ * option names the key, such values are counted instead. Where a key was asked for, such values are counted
+ * instead. Returns whether one was rejected.
  */
 function refuseUnused(source: JsonImport, entry: number, others: readonly number[]): boolean {
   const { tape, collector } = source;

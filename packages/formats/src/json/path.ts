@@ -1,7 +1,7 @@
 /**
- * Lists in JSON of any shape: what a path of RFC 9535 finds is an entry each. Its library answers with the
- * way to a value, which is gone once more on the tape, for that knows the place. Addresses that the path
- * leaves are counted.
+ * Lists in JSON of any shape: each value found by a path of RFC 9535 is an entry. The library returns the way
+ * to a value, which is followed again on the tape to get its place. Addresses that the path misses are
+ * counted.
  */
 
 import type { Collector } from '../collect/collector.ts';
@@ -13,7 +13,7 @@ import { importJson, type JsonImport, rejectValue, useEntry } from './values.ts'
 /** Our choice: the library holds each value and its way as objects, some 500 bytes. */
 const VALUES_MAX = 2 ** 21;
 
-/** Uses what a path finds in each value of a file; of a JSON file there is one. */
+/** Uses the values that a path finds in each value of a file; a JSON file has one. */
 export function importJsonPath(collector: Collector, start: number, query: JsonQuery): void {
   importJson(collector, start, 'sequence', (source) => readPath(source, query));
 }

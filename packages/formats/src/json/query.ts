@@ -1,13 +1,12 @@
 /**
- * Paths of RFC 9535 that people write for JSON of their own. Who starts without them does not load the
- * library.
+ * Paths of RFC 9535, which users write for JSON of their own. The library is loaded only if a list has one.
  */
 
 import { exec, type JsonValue } from 'jsonpath-rfc9535';
 import parse from 'jsonpath-rfc9535/parser';
 import type { JsonQuery } from '../collect/options.ts';
 
-/** What a path finds; undefined if a text is none. */
+/** The finder of a path; undefined if the text is not a path. */
 export function jsonQueryOf(path: string): JsonQuery | undefined {
   try {
     parse(path);

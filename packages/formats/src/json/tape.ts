@@ -1,7 +1,7 @@
 /**
  * JSON (RFC 8259) as a tape: where each value and each key starts and ends, in the order of the text. Objects
- * and strings are made on demand only. Several values may follow one another, as in NDJSON. `JSON.parse` does
- * not do: rejects need the place of a value, and documents refuse a key that is repeated.
+ * and strings are made on demand only. Several values may follow one another, as in NDJSON. `JSON.parse` is
+ * not enough: rejects need the place of a value, and documents refuse a repeated key.
  *
  *     {"a": [1, "b"]}      tape  0 {…}   1 "a"   2 […]   3 1   4 "b"
  *                          next  5       2       5       4     5
@@ -34,14 +34,14 @@ const KEY_SLOTS = 64;
 
 export type JsonKind = 'object' | 'array' | 'string' | 'word';
 
-/** Where the characters of a value are: in the file, or in bytes of their own where it has escapes. */
+/** The characters of a value: in the file, or in bytes of their own if it has escapes. */
 export interface JsonText {
   readonly text: Uint8Array;
   readonly start: number;
   readonly end: number;
 }
 
-/** What is wrong with the text; the tape ends there. */
+/** A fault of the text; the tape ends there. */
 export class JsonFault extends Error {
   readonly line: number;
   readonly column: number;
@@ -59,7 +59,7 @@ export class JsonFault extends Error {
 /** Methods take a value or key by its index on the tape, from 0. */
 export class JsonTape {
   readonly bytes: Buffer;
-  /** How many values and keys there are. */
+  /** The number of values and keys. */
   count = 0;
   readonly fault: JsonFault | undefined;
   #starts = new Int32Array(1024);
@@ -79,7 +79,7 @@ export class JsonTape {
     this.fault = this.#readAll();
   }
 
-  /** How many lines there are, or up to the fault; an empty one at the end of the file is none. */
+  /** The number of lines, or of those up to the fault; an empty one at the end of the file does not count. */
   get lineCount(): number {
     if (this.fault !== undefined) return this.fault.line;
     const { line, lineStart } = this.placeAt(this.bytes.length);
@@ -113,7 +113,7 @@ export class JsonTape {
     return byte === OPEN_BRACE ? 'object' : byte === OPEN_BRACKET ? 'array' : 'word';
   }
 
-  /** Where a value starts; a string with its quote. */
+  /** The start of a value; for a string, its quote. */
   startOf(value: number): number {
     return this.#starts[value]!; // value < count
   }

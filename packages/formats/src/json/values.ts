@@ -1,11 +1,11 @@
-/** Values of lists in JSON: used, rejected where they stand, or passed over. */
+/** Values of lists in JSON: used, rejected with their place, or ignored. */
 
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
 import { ImportFault, type SkipCode } from '../collect/options.ts';
 import { type JsonFault, JsonTape } from './tape.ts';
 
-/** What a reader works with. */
+/** The context of a reader. */
 export interface JsonImport {
   readonly tape: JsonTape;
   readonly collector: Collector;
@@ -15,7 +15,7 @@ export interface JsonImport {
 /** Reads the value at an index of the tape. */
 export type JsonReader = (source: JsonImport, root: number) => void;
 
-/** What a file of a format is: one object, any one value, or values one after the other. */
+/** The top level of a format's file: one object, any one value, or a sequence of values. */
 export type JsonRoot = 'object' | 'any' | 'sequence';
 
 /** Runs a reader over the file; a file that is no JSON is refused whole. */

@@ -1,6 +1,6 @@
 /**
- * What to say of a file that is refused, so that it is read: rules of firewalls are told by name, and a line
- * of a configuration is proposed only after it was tried on this file and used every address of it.
+ * Advice on how to have a refused file read. Firewall rules are recognised by their program. A line of the
+ * configuration is proposed only after a trial on this file used every address of it.
  */
 
 import type { ListFormatName } from '../collect/format.ts';
@@ -13,7 +13,7 @@ import { finderOf } from '../text/pattern.ts';
 import { sampleLines } from '../text/sample.ts';
 import { addressesIn, isAddress } from '../text/within.ts';
 
-/** What may be said of a file, as a line of a configuration and as options. */
+/** A piece of advice: a line of the configuration, and the options it means. */
 export type Advice = readonly [line: string, says: ImportOptions];
 
 // ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -21,7 +21,7 @@ export type Advice = readonly [line: string, says: ImportOptions];
 interface Rules {
   readonly of: string;
   readonly sign: RegExp;
-  /** What lists may have as well, within what `sign` begins. */
+  /** Rules that lists may contain as well, within a block that `sign` begins. */
   readonly within?: RegExp;
   /** A pattern that finds addresses in lines that say of them only that they are blocked, or listed. */
   readonly plain?: string;
@@ -84,7 +84,7 @@ export function rulesOf(bytes: Uint8Array, start: number): Rules | undefined {
   });
 }
 
-/** What may be said of such rules: nothing where they are more than addresses. */
+/** Advice for such rules: none if they contain more than addresses. */
 function* rulesAdvice({ plain, all }: Rules, bytes: Uint8Array, start: number): Generator<Advice> {
   const pattern = plain === undefined ? '' : finderOf(plain);
   if (typeof pattern !== 'string') yield [`pattern: '${plain}'`, { pattern }];
@@ -96,7 +96,7 @@ function* rulesAdvice({ plain, all }: Rules, bytes: Uint8Array, start: number): 
 
 // ── Anything ───────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What may be said of a file that was read in a format, the likeliest first; each is to be tried. */
+/** Possible advice for a file that was read in a format, the likeliest first; each must be tried. */
 export function* adviceFor(format: ListFormatName, bytes: Uint8Array, start: number): Generator<Advice> {
   const rules = rulesOf(bytes, start);
   if (rules !== undefined) yield* rulesAdvice(rules, bytes, start);

@@ -1,6 +1,6 @@
 /**
- * Which format a file has, by its first meaningful lines, and by its name where they do not say. The table is
- * read from the top; a new format is a row here and a parser beside this file.
+ * Detects the format of a file by its first meaningful lines, and by its name if they do not tell. The table
+ * is read from the top; a new format is a row here and a parser beside this file.
  */
 
 import { parsePrefix } from '@rulecast/rules';
@@ -17,13 +17,13 @@ interface Recogniser {
   readonly line: RegExp;
 }
 
-/** How many lines tell: a version and a mark of YAML, a key, and the first item. */
+/** Lines that decide: a version and a mark of YAML, a key, and the first item. */
 const HEAD_LINES = 4;
 const YAML_HEAD = /^(?:---$|%YAML\b)/;
 const RULE_OPTION =
   /(?:^|\s)(?:action|(?:dst|src)(?:4|6|host|name)?|proto|dstports|icmptype|specialtarget|expire|comment)=/;
 
-/** The head of what `qvm-firewall QUBE list` shows people. */
+/** The first line of `qvm-firewall QUBE list`. */
 export const SHOWN_RULES = /^NO\s+ACTION\s+HOST\b/;
 
 const RECOGNISERS: readonly Recogniser[] = [

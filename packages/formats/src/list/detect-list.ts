@@ -12,9 +12,9 @@ import { splitRange } from '../text/range.ts';
 import { contentStart, SAMPLE_BYTES, sampleLines } from '../text/sample.ts';
 import { lengthColumnOf } from './length-column.ts';
 
-/** How much of JSON is looked at first: its telling keys stand at the head. */
+/** The part of a JSON file to look at first: its telling keys are at the beginning. */
 const JSON_HEAD_BYTES = 2 * 1024;
-/** How many meaningful lines vote. */
+/** Meaningful lines that vote. */
 const SAMPLE_LINES = 100;
 
 /**
@@ -30,15 +30,13 @@ export function detectListFormat(fileName: string, bytes: Uint8Array): ListForma
 
 // ── JSON ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What stands behind the list of a MISP warninglist, which may be longer than the sample. */
+/** The end of a MISP warninglist, whose list may be longer than the sample. */
 const MISP_END = /"(?:matching_attributes|type)"\s*:/;
 const JSON_TAIL_BYTES = 2 * 1024;
-/** Keys of a rule set document: what has one is no list of a kind that nobody knows. */
+/** Keys of a rule set document, which is not a list of an unknown kind. */
 const DOCUMENT_KEYS = ['lists', 'first.egress', 'first.ingress', 'common', 'policies', 'unmatched'];
 
-/**
- * The format of a file that starts as JSON does; undefined if it does not. What has no known keys is `json`.
- */
+/** The format of a file that starts like JSON; undefined if it does not. Without known keys it is `json`. */
 function detectJsonFormat(bytes: Uint8Array, start: number): ListFormatName | undefined {
   if (bytes[start] !== OPEN_BRACE && bytes[start] !== OPEN_BRACKET) return undefined;
   for (const sampleBytes of [JSON_HEAD_BYTES, SAMPLE_BYTES]) {
@@ -73,7 +71,7 @@ interface JsonPaths {
 }
 
 /**
- * What the sample of a file that starts as JSON does holds; undefined if it does not. The sample may cut it
+ * The paths in the sample of a file that starts like JSON; undefined if it does not. The sample may cut it
  * anywhere.
  */
 function jsonPaths(bytes: Uint8Array, start: number, sampleBytes: number): JsonPaths | undefined {
@@ -111,7 +109,7 @@ const PREFIX = `${ADDRESS}(?:/\\d{1,3})?`;
 /** The head of a rule up to its sender; groups are longer than what is looked at. */
 export const SURICATA_RULE =
   /^(?:alert|drop|reject\w*|pass)\s+\w+\s+(?:!?\[[\da-f.:/]|(?:any|!?\$\w+|!?[\da-f.:/]+)\s)/;
-/** What a line of each format looks like; a line votes for the first that it fits. */
+/** The form of lines by format; a line votes for the first that it fits. */
 const LINE_SIGNS: readonly (readonly [ListFormatName, { readonly test: (line: string) => boolean }])[] = [
   ['rir', /^(?:\d+(?:\.\d+)?\|[a-z]+\||[a-z]+\|(?:[A-Z]{2}|\*|)\|(?:asn|ipv4|ipv6)\|)/],
   ['tor', /^(?:ExitNode|ExitAddress)\s/],
@@ -137,7 +135,7 @@ const LINE_SIGNS: readonly (readonly [ListFormatName, { readonly test: (line: st
   ['scored', new RegExp(`^${PREFIX}[ \\t,;|]+\\d+(?:\\.\\d+)?$`)],
   ['csv', /^(?:[^#;]|#(?!\s))*?[^\s,][^,]*,|^[^\t]+\t[^\t]+|^[^;\s]+;[^;]+;|^[^|]+\|[^|]+\||^"[^"]*"/],
 ];
-/** How rule providers of Clash begin. */
+/** The first line of Clash's rule providers. */
 const CLASH_HEAD = /^payload:\s*$/;
 /** First lines that say it whatever follows: elements of sets look like ranges, and zones like anything. */
 const FIRST_LINES: readonly (readonly [ListFormatName, RegExp])[] = [
@@ -174,7 +172,7 @@ function detectTextFormat(fileName: string, lines: Iterable<string>): ListFormat
   return format === 'plain' && headers > 0 && addresses > 0 ? 'netset' : format;
 }
 
-/** Two addresses by accident make many CIDRs, and the ends of what somebody was given one or two. */
+/** Two random addresses make many CIDRs; the ends of an assigned block make one or two. */
 const RANGE_ROW_CIDRS_MAX = 2;
 
 /**
@@ -207,7 +205,7 @@ function count(votes: Map<ListFormatName, number>, format: ListFormatName): void
 }
 
 function formatOfLine(text: string): ListFormatName | undefined {
-  // What a comment says behind an entry does not vote.
+  // A comment behind an entry does not vote.
   const bare = text.replace(/\s+(?:#|;|\/\/).*$/, '');
   if (isPlain(bare)) return 'plain';
   return LINE_SIGNS.find(([, sign]) => sign.test(text))?.[0];
@@ -220,7 +218,7 @@ function isPlain(text: string): boolean {
   return isWildcard(text.startsWith('+.') ? text.slice(1) : text);
 }
 
-/** The format with most votes; a plain list of one column may be CSV if its name says so. */
+/** The format with most votes; a plain list of one column may be CSV by its file name. */
 function decide(
   votes: ReadonlyMap<ListFormatName, number>,
   named: ReadonlySet<ListFormatName>,

@@ -1,7 +1,7 @@
 /**
  * Lists written in the formats that other programs read. Text comes in chunks, so that a list of millions is
- * never one string; what is written is what the importers read back, to the same addresses or names. Only
- * dnsmasq cannot be told a name without those below it.
+ * never one string; the importers read it back to the same addresses or names. Only dnsmasq cannot express a
+ * name without those below it.
  */
 
 import {
@@ -34,7 +34,9 @@ export const EXPORT_FORMATS = [
 export type ExportFormatName = (typeof EXPORT_FORMATS)[number]['name'];
 
 export interface ExportOptions {
-  /** Of the list; becomes the name of sets. Letters, digits, `.`, `_` and `-`, as names of lists are. */
+  /**
+   * The list's name; becomes the name of sets. Letters, digits, `.`, `_` and `-`, like all names of lists.
+   */
   readonly name: string;
   /** Lines to put at the head as comments, where the format has comments: version, time, origin. */
   readonly comments?: readonly string[];

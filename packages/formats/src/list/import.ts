@@ -1,6 +1,6 @@
 /**
- * Lists in whatever format they come: detected, read, filtered, and told with what was not used and why.
- * `acceptImport` says whether the result may replace a list: a rate-limit page, an empty answer or half a
+ * Imports lists in any format: detects, reads and filters them, and reports unused lines with their reasons.
+ * `acceptImport` decides whether the result may replace a list: a rate-limit page, an empty answer or half a
  * download may not.
  */
 
@@ -52,19 +52,19 @@ import { lengthColumnFault, lengthColumnOf } from './length-column.ts';
 export interface ImportedList {
   readonly format: ListFormatName;
   readonly kind: List['kind'];
-  /** What the accepted entries hold, canonical. */
+  /** The accepted entries as a list, canonical. */
   readonly list: List;
-  /** How many entries the file has that were used, before duplicates and covered ones are dropped. */
+  /** The number of used entries in the file, before duplicates and covered ones are dropped. */
   readonly entries: number;
   /** The first rejects, in the order of the file. */
   readonly rejects: readonly Reject[];
   readonly rejectCount: number;
-  /** Of them, those written `*.name` that stand for the name as well, as the file has no others. */
+  /** Of these, entries `*.name` that were read to include the name, as the file has no plain ones. */
   readonly widened: number;
-  /** What was knowingly not used. */
+  /** The skipped lines, by reason. */
   readonly skipped: readonly Skipped[];
   readonly lineCount: number;
-  /** What makes the file unusable as a whole, whatever was read of it; it is among the rejects. */
+  /** A fault that makes the whole file unusable; it is among the rejects. */
   readonly fault: Reject | undefined;
   /** Counts that the file states of itself. */
   readonly declared: readonly DeclaredCount[];
@@ -74,11 +74,11 @@ export interface ImportedList {
   readonly nearly: string | undefined;
   /** Entries that hold more of the Internet than one usually means; whether they may is for the caller. */
   readonly short: ShortPrefixes | undefined;
-  /** What the file has in place of entries, where it has none and is not empty either. */
+  /** The content in place of entries, if there is some but no entry. */
   readonly unread: string | undefined;
 }
 
-/** What no list has: a file of nothing else was taken for a list by mistake. */
+/** Lines that no list has: a file of nothing else was taken for a list by mistake. */
 const UNUSABLE: ReadonlySet<SkipCode> = new Set([
   'directive',
   'redirect',
@@ -87,14 +87,14 @@ const UNUSABLE: ReadonlySet<SkipCode> = new Set([
   'partial',
   'cosmetic',
 ] as const);
-/** What may be an entry. */
+/** Lines that may contain an entry. */
 const LEFT: ReadonlySet<SkipCode> = new Set([
   ...UNUSABLE,
   'other-column',
   'other-line',
   'other-kind',
 ] as const);
-/** Our choice: what a file of this size may be read as is tried within seconds. */
+/** Files up to this size are tried with other options within seconds. Our choice. */
 const ADVICE_MAX_BYTES = 4 * 1024 * 1024;
 /** Faults of files that may be read otherwise. */
 const ADVISED: ReadonlySet<string> = new Set([
@@ -109,18 +109,18 @@ const HTML_SAMPLE_BYTES = 16;
 /** Our choice: publishers miscount by one or two of hundred thousands, and half a download lacks more. */
 const MISCOUNT_SHARE = 0.001;
 
-/** Of which a list says more than the file: all of a host, where that has a page or a port. */
+/** Formats whose lines mean less than a list would: a page or a port, where a list blocks the whole host. */
 const STATED_FORMATS: ReadonlySet<ListFormatName> = new Set(['urls', 'ip-port']);
 
-/** Where a name is that name alone, whatever somebody says. */
+/** Formats whose names are that name alone, whatever the options. */
 const EXACT_FORMATS: ReadonlySet<ListFormatName> = new Set(['hosts', 'rpz', 'clash']);
 
-/** What may be asked of entries that are found as somebody says. */
+/** The filters for entries found by an option: none. */
 const FOUND: Pick<ListFormat, 'holds' | 'filters'> = { holds: 'either', filters: [] };
 
 type Importer = (collector: Collector, start: number) => void;
 
-/** Of every format but those in JSON, which have readers of their own. */
+/** The importers of all formats except JSON ones, which have readers of their own. */
 const IMPORTERS: { readonly [format in Exclude<ListFormatName, JsonFormatName>]: Importer } = {
   plain: importPlain,
   netset: importPlain,
@@ -146,9 +146,8 @@ const IMPORTERS: { readonly [format in Exclude<ListFormatName, JsonFormatName>]:
 };
 
 /**
- * Reads a list in the stated format or the one that its content tells. `fileName` is only a hint and may be
- * empty. Never throws on account of the bytes: what is wrong with them is in `rejects` and, if nothing of it
- * can be used, in `fault`.
+ * Reads a list in the given format, or the detected one. `fileName` is only a hint and may be empty. Never
+ * throws because of the bytes: faults are in `rejects` and, if nothing can be used, in `fault`.
  */
 export function importList(fileName: string, bytes: Uint8Array, asked: ImportOptions = {}): ImportedList {
   const options = asked.take === undefined ? asked : { ...asked, kind: asked.take };
@@ -198,7 +197,7 @@ export function adviceOn(
   return undefined;
 }
 
-/** Whether somebody says how entries are found, whatever the format. */
+/** Whether an option says how entries are found, whatever the format. */
 function isFound({ json, pattern, allAddresses }: ImportOptions): boolean {
   return json !== undefined || pattern !== undefined || allAddresses === true;
 }
@@ -219,7 +218,7 @@ function readAs(format: ListFormatName, collector: Collector, start: number): vo
   else IMPORTERS[format](collector, start);
 }
 
-/** What is left though it may be an entry, but the half of a file that was not to be taken. */
+/** The unused lines that may contain entries, except the half of a file that `take` leaves out. */
 function leftOf(skipped: readonly Skipped[], { take }: ImportOptions): readonly Skipped[] {
   return skipped.filter(({ code }) => LEFT.has(code) && !(code === 'other-kind' && take !== undefined));
 }
@@ -279,7 +278,7 @@ function importRanges(collector: Collector, start: number): void {
   else importPlain(collector, start);
 }
 
-/** What shows that the bytes are no list in any format. */
+/** A fault that shows that the bytes are no list in any format. */
 function contentFault(fileName: string, bytes: Uint8Array, options: ImportOptions): Reject | undefined {
   const fault = (code: string, reason: string): Reject => ({ line: 1, column: 1, code, reason });
   const start = contentStart(bytes);
@@ -302,7 +301,7 @@ function contentFault(fileName: string, bytes: Uint8Array, options: ImportOption
 /** Formats in which numbers may stand beside addresses. */
 const WITH_NUMBERS: readonly ListFormatName[] = ['plain', 'netset', 'scored', 'csv'];
 
-/** Prefix lengths that would be passed over, unless somebody says that they are scores. */
+/** Prefix lengths would be ignored, unless an option says that they are scores. */
 function lengthsFault(
   format: ListFormatName,
   bytes: Uint8Array,
@@ -320,7 +319,7 @@ function lengthsFault(
   return lengthColumnFault(found, trial.entries > 0 && trial.rejectCount === 0);
 }
 
-/** What is asked of a format that does not have it: to ignore a filter would let everything through. */
+/** An option that the format does not support: ignoring a filter would let everything through. */
 function optionFault(format: ListFormatName, bytes: Uint8Array, options: ImportOptions): Reject | undefined {
   const { filters, holds } = isFound(options) ? FOUND : listFormat(format);
   if (options.kind !== undefined && holds !== 'either' && options.kind !== holds) {

@@ -15,7 +15,7 @@ const LENGTHS_SHARE = 0.5;
 const LINES_MAX = 200;
 const COMMENT = /^(?:#|;|\/\/)/;
 
-/** Where lengths stand, and the first network. */
+/** The column of lengths, and the first network. */
 export interface LengthColumn {
   /** From 1; undefined where blanks divide the columns, as in no table that we read. */
   readonly number: number | undefined;
@@ -53,7 +53,7 @@ export function lengthColumnOf(bytes: Uint8Array, start: number): LengthColumn |
   return undefined;
 }
 
-/** Why a text with such a column is refused; `isTried`: it is read whole where the column is said. */
+/** Why a text with such a column is refused; `isTried`: it is read completely with the option. */
 export function lengthColumnFault({ number, address, length }: LengthColumn, isTried: boolean): Reject {
   const written = `write ${address}/${length}`;
   const advice = isTried && number !== undefined ? `say length-column: ${number}, or ${written}` : written;

@@ -14,7 +14,7 @@ const TAB = 0x09;
 /** Longest part of somebody's text that a message repeats, in characters. */
 const QUOTE_MAX_CHARS = 48;
 
-/** Where the text starts after a byte order mark, or why it cannot be read at all. */
+/** The start of the text after a byte order mark, or why it cannot be read at all. */
 export type TextStart =
   | { readonly kind: 'text'; readonly start: number }
   | { readonly kind: 'fault'; readonly reject: Reject };
@@ -64,7 +64,7 @@ export function lineEndAt(bytes: Uint8Array, from: number): number {
   return Math.max(from, length);
 }
 
-/** Where the line after the one that ends at `end` starts. LF, CRLF and a lone CR each end one line. */
+/** The start of the line after the one that ends at `end`. LF, CRLF and a lone CR each end one line. */
 export function nextLineAt(bytes: Uint8Array, end: number): number {
   return bytes[end] === CR && bytes[end + 1] === LF ? end + 2 : end + 1;
 }
@@ -98,7 +98,8 @@ export function columnAt(bytes: Uint8Array, lineStart: number, at: number): numb
 }
 
 /**
- * bytes[start, end) as characters of the same numbers: keeps ASCII as it is and everything else beyond it.
+ * The bytes [start, end) as characters of the same codes: ASCII stays as it is, and other bytes stay outside
+ * of it.
  */
 export function latin1(bytes: Uint8Array, start: number, end: number): string {
   return asBuffer(bytes).toString('latin1', start, end);
@@ -109,10 +110,7 @@ export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-/**
- * Columns of places that mostly come in order: a line may be a whole file, and none of it is counted twice
- * then.
- */
+/** Counts columns of positions that mostly ascend: if a whole file is one line, nothing is counted twice. */
 export class ColumnCounter {
   readonly #bytes: Uint8Array;
   #lineStart = -1;
@@ -136,7 +134,7 @@ export class ColumnCounter {
   }
 }
 
-/** What makes a line in [start, end) unreadable whatever it says. */
+/** A fault that makes a line in [start, end) unreadable, whatever its content. */
 export function lineFault(
   bytes: Uint8Array,
   start: number,

@@ -1,6 +1,4 @@
-/**
- * The reader of entries: addresses, CIDRs and ranges, wherever they stand, into the columns of a list.
- */
+/** Reads entries, addresses, CIDRs and ranges, in any format, into the columns of a list. */
 
 import {
   canonicalPrefixes,
@@ -35,7 +33,7 @@ export interface EntryReaderOptions {
   readonly hostBits?: HostBits | undefined;
   /** Whether `canonical` will be asked for. */
   readonly keepsPieces?: boolean;
-  /** How many IPv4 prefixes to make room for. */
+  /** The number of IPv4 prefixes to make room for. */
   readonly expected?: number;
   /** Shorter prefixes are `short`. */
   readonly shortLengths?: ShortLengths | undefined;
@@ -43,18 +41,18 @@ export interface EntryReaderOptions {
 
 /** Reads address entries and keeps their prefixes; make one per list. */
 export class EntryReader {
-  /** Where the entry that was read last ended. */
+  /** The end of the entry read last. */
   end = 0;
   /** That entry in normal form, if it was a CIDR and is so short that few mean it. */
   short: string | undefined;
   readonly shortLengths: ShortLengths;
-  /** What was read. Only the tight loops of plain lists push here themselves. */
+  /** The prefixes read. Only the tight loops of plain lists push here themselves. */
   readonly v4: PrefixBuilder;
   readonly v6 = new PrefixBuilder(6);
   readonly #first = newPrefixScratch();
   readonly #last = newPrefixScratch();
   readonly #masksHostBits: boolean;
-  #pieces: Prefix[] | undefined; // of the entry at hand, if somebody asks
+  #pieces: Prefix[] | undefined; // of the present entry, if there is a listener
 
   constructor(options: EntryReaderOptions = {}) {
     const { hostBits = 'reject', keepsPieces = false, expected, shortLengths = SHORT_LENGTHS } = options;
@@ -64,12 +62,12 @@ export class EntryReader {
     this.v4 = new PrefixBuilder(4, expected);
   }
 
-  /** How many prefixes are kept. */
+  /** The number of prefixes kept. */
   get count(): number {
     return this.v4.count + this.v6.count;
   }
 
-  /** What is kept, canonical. */
+  /** The prefixes kept, canonical. */
   prefixes(): PrefixSet {
     return { v4: canonicalPrefixes(this.v4.build()), v6: canonicalPrefixes(this.v6.build()) };
   }
@@ -80,21 +78,21 @@ export class EntryReader {
   }
 
   /**
-   * Reads the entry that starts at `start` and ends at `limit` or where `tokenEnd` says. Keeps nothing of one
-   * with a fault.
+   * Reads the entry that starts at `start` and ends at `limit` or at `tokenEnd`. Keeps nothing of a faulty
+   * one.
    */
   read(bytes: Uint8Array, start: number, limit: number, tokenEnd: TokenEnd): EntryFault | undefined {
     return this.#read(bytes, start, limit, tokenEnd, this.#keep);
   }
 
-  /** What is wrong with an entry; keeps nothing. */
+  /** The fault of an entry; keeps nothing. */
   check(bytes: Uint8Array, start: number, limit: number, tokenEnd: TokenEnd): EntryFault | undefined {
     return this.#read(bytes, start, limit, tokenEnd, keepNothing);
   }
 
   /**
-   * Reads bytes[start, end) if it is one address or CIDR of which nothing more is to be said, as nearly all
-   * entries are. Returns false, having kept nothing, for any other: `read` decides about that.
+   * Reads bytes[start, end) if it is one address or CIDR without peculiarities, as nearly all entries are.
+   * Returns false and keeps nothing for any other, which is for `read`.
    */
   readWhole(bytes: Uint8Array, start: number, end: number): boolean {
     const first = this.#first;
@@ -108,7 +106,7 @@ export class EntryReader {
     return true;
   }
 
-  /** Reads a range whose ends stand apart, in two fields. Keeps nothing of one with a fault. */
+  /** Reads a range whose ends are in two fields. Keeps nothing of a faulty one. */
   readEnds(
     bytes: Uint8Array,
     start: number,
@@ -191,7 +189,7 @@ export class EntryReader {
     return this.#readLast(bytes, start, lastStart, end, emit);
   }
 
-  /** Reads the end of a range whose start stands in `first`; `start` is where the range begins. */
+  /** Reads the end of a range whose start is in `first`; `start` is where the range begins. */
   #readLast(
     bytes: Uint8Array,
     start: number,

@@ -1,7 +1,4 @@
-/**
- * What an entry is: one address, CIDR or range, or one host name, in bytes; and the words in which it is
- * refused.
- */
+/** An entry in bytes: one address, CIDR or range, or one host name; and the messages for refusing it. */
 
 import {
   type Family,
@@ -30,9 +27,7 @@ const SLASH = 0x2f;
 const STAR = 0x2a;
 const ZERO = 0x30;
 
-/**
- * What is wrong with an entry, and at which byte. Its codes are those of PrefixFault and NameFault and these.
- */
+/** The fault of an entry, and its byte. Its codes are those of PrefixFault, NameFault and EntryFaultCode. */
 export interface EntryFault {
   readonly code: string;
   readonly at: number;
@@ -61,10 +56,7 @@ export const EntryFaultCode = {
  */
 export type EntrySink = (line: number, column: number, canonical: () => string) => void;
 
-/**
- * What becomes of a CIDR with bits beyond its prefix length. `reject`: they may be all that is left of
- * another one.
- */
+/** How to treat a CIDR with bits beyond its prefix length. `reject`: it may be the rest of another one. */
 export type HostBits = 'reject' | 'mask';
 
 /** Shorter prefixes are rarely meant: half a line is one. */
@@ -91,7 +83,7 @@ export function isShortPrefix(
 export interface ShortPrefixes {
   /** The first, in normal form. */
   readonly prefix: string;
-  /** Where it stands, from 1. */
+  /** Its line, from 1. */
   readonly line: number;
   readonly count: number;
   /** The lengths that they fall below. */
@@ -156,7 +148,7 @@ export function isAddressLike(bytes: Uint8Array, start: number, end: number): bo
   return !letters;
 }
 
-/** Where the token that starts at `start` ends; with `atDash`, a `-` ends it too. */
+/** The end of the token that starts at `start`; with `atDash`, a `-` ends it too. */
 export type TokenEnd = (bytes: Uint8Array, start: number, limit: number, atDash: boolean) => number;
 
 /** Tokens of an entry that stands alone: ended by blanks only. */
@@ -166,7 +158,7 @@ export const bareTokenEnd: TokenEnd = (bytes, start, limit, atDash) => {
   return at;
 };
 
-/** What is wrong with an address or CIDR in bytes[start, end). */
+/** The fault of an address or CIDR in bytes[start, end). */
 export function prefixFault(bytes: Uint8Array, start: number, end: number, fault: PrefixFault): EntryFault {
   const shown = quoteBytes(bytes, start, end);
   switch (fault) {
@@ -183,7 +175,7 @@ export function prefixFault(bytes: Uint8Array, start: number, end: number, fault
   }
 }
 
-/** What is wrong with a CIDR that has host bits. */
+/** The fault of a CIDR that has host bits. */
 export function hostBitsFault(bytes: Uint8Array, start: number, end: number): EntryFault {
   const network = newPrefixScratch();
   const host = newPrefixScratch();
@@ -202,8 +194,8 @@ function addressReason(shown: string): string {
 }
 
 /**
- * How many bytes before the name of an entry say that it stands for names below: `*.` for those alone, `.`
- * for the name as well, and so does `+.`, as Clash has it. 0 for the name itself.
+ * The length of the mark for names below: `*.` for those alone, `.` with the name itself, and so does `+.`,
+ * as in Clash. 0 without a mark.
  */
 export function suffixMarkBytes(bytes: Uint8Array, start: number): 0 | 1 | 2 {
   const first = bytes[start];
@@ -211,22 +203,20 @@ export function suffixMarkBytes(bytes: Uint8Array, start: number): 0 | 1 | 2 {
   return (first === STAR || first === PLUS) && bytes[start + 1] === DOT ? 2 : 0;
 }
 
-/** What an entry that starts with such a mark stands for. */
+/** The scope of an entry that starts with such a mark. */
 export function markedScope(bytes: Uint8Array, start: number): KeyEnd {
   return bytes[start] === STAR ? KeyByte.below : KeyByte.both;
 }
 
 /** How the names of a list are read. */
 export interface NameReading {
-  /** A name that nothing is said of stands for all below it, too. */
+  /** A name without a mark includes all names below it. */
   readonly subdomains?: boolean | undefined;
   /** An entry may stand for all that is below a public suffix. */
   readonly allowPublicSuffixes?: boolean | undefined;
 }
 
-/**
- * The entry of a list of names that stands in bytes[start, end), in normal form, or what is wrong with it.
- */
+/** The entry in bytes[start, end) of a list of names, in normal form, or its fault. */
 export function readNameEntry(
   bytes: Uint8Array,
   start: number,
@@ -267,7 +257,7 @@ function nameReason(shown: string, fault: NameFault): string {
   }
 }
 
-/** What lists, policies and subscribers may be called. */
+/** The names allowed for lists, policies and subscribers. */
 export const PART_NAME_ADVICE = 'write 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit';
 
 /** Why a text names no list, policy or subscriber. */

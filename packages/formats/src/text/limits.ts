@@ -1,6 +1,6 @@
 /**
- * What the parsers take at most. Every limit is checked before the work it bounds, and every parser takes
- * smaller ones for tests.
+ * The limits of the parsers. Each is checked before the work it bounds, and every parser takes smaller ones
+ * for tests.
  */
 
 export interface FormatLimits {
@@ -10,9 +10,9 @@ export interface FormatLimits {
   readonly lineBytes: number;
   /** Most prefixes, names or rules of one file, before duplicates are dropped. */
   readonly entries: number;
-  /** How many rejects are kept with their reasons; the rest are counted. */
+  /** The number of rejects kept with their reasons; the rest are counted. */
   readonly rejectsKept: number;
-  /** After so many rejects a list is given up: what is left of it is not read. */
+  /** After so many rejects the rest of a list is not read. */
   readonly rejects: number;
   /** Longest rule set document, without the files it names. */
   readonly documentBytes: number;
@@ -29,7 +29,7 @@ export const FORMAT_LIMITS: FormatLimits = {
   lineBytes: 64 * 1024, // the longest request of QubesDB, so no line of Qubes is longer
   entries: 16 * 1024 * 1024, // 16 times the million that docs/explain/design.md counts with
   rejectsKept: 1000, // more than anybody reads
-  rejects: 1_000_000, // to say what is wrong takes microseconds, each time; nobody tolerates so many
+  rejects: 1_000_000, // each reject takes microseconds; nobody tolerates so many
   documentBytes: 16 * 1024 * 1024, // 2^18 rules written inline are 11 MB
   documentTokens: 2 * 1024 * 1024, // the same are 1.6M tokens; the YAML library takes some 250 bytes for each
 };

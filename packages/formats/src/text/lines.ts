@@ -1,10 +1,10 @@
-/** Lines of a text file, for the readers that take one after the other. */
+/** Lines of a text file, for readers that take one at a time. */
 
 import { isBlank, latin1, lineEndAt, lineFault, nextLineAt, skipBlanks } from './bytes.ts';
 import type { FormatLimits } from './limits.ts';
 import type { RejectLog } from './reject.ts';
 
-/** Whose lines they are. */
+/** The text, and the state of its reader. */
 export interface LineSink {
   readonly bytes: Uint8Array;
   readonly limits: FormatLimits;
@@ -14,7 +14,7 @@ export interface LineSink {
    */
   readonly hasNul: boolean;
   readonly rejects: RejectLog;
-  /** Of the line last begun, from 1. */
+  /** The line begun last, from 1. */
   readonly line: number;
   /** Whether nothing more is wanted. */
   readonly isFull: boolean;
@@ -52,7 +52,7 @@ export function trimEnd(bytes: Uint8Array, start: number, end: number): number {
   return to;
 }
 
-/** Where the word that starts at `start` ends: at a blank, or at `end`. */
+/** The end of the word that starts at `start`: at a blank, or at `end`. */
 export function wordEnd(bytes: Uint8Array, start: number, end: number): number {
   let at = start;
   while (at < end && !isBlank(bytes[at])) at++;

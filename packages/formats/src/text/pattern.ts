@@ -1,6 +1,6 @@
 /**
- * Patterns that people write for files of their own: RE2's syntax, matched in a time that grows with the text
- * alone, whatever a feed sends.
+ * Patterns that users write for files of their own: RE2's syntax, whose matching time is linear in the text,
+ * whatever a feed sends.
  */
 
 import { RE2JS, RE2JSException } from 're2js';
@@ -10,8 +10,8 @@ import type { Finder } from './within.ts';
 const PATTERN_MAX_CHARS = 1000;
 
 /**
- * What finds a pattern, its first group that took part or all of it; or why there is none. Who starts
- * without patterns does not load the library.
+ * The finder of a pattern: its first matching group, or the whole match; or why there is none. The library is
+ * loaded only if a list has a pattern.
  */
 export function finderOf(pattern: string): Finder | string {
   if (pattern.length > PATTERN_MAX_CHARS) return `a pattern has at most ${PATTERN_MAX_CHARS} characters`;

@@ -1,7 +1,8 @@
 /**
- * Public suffixes: names below which the public registers, such as `com` and `co.uk`. An entry for all below
- * one of them holds a part of the Internet that few mean to name. Only what registries run counts (the ICANN
- * section of publicsuffix.org): below `github.io` stand pages of many people, yet one company answers for it.
+ * Public suffixes: names below which the public registers, such as `com` and `co.uk`. An entry for all names
+ * below one of them covers a large part of the Internet, which is rarely meant. Only what registries run
+ * counts (the ICANN section of publicsuffix.org): below `github.io` stand pages of many people, yet one
+ * company answers for it.
  */
 
 import { getPublicSuffix, parse } from 'tldts';
@@ -17,7 +18,7 @@ const OF_NAMES = {
   validateHostname: false,
 } as const;
 
-/** What is wrong with an entry for all below the name in bytes[start, end), if that is a public suffix. */
+/** The fault of an entry for all names below bytes[start, end), if that is a public suffix. */
 export function publicSuffixFault(bytes: Uint8Array, start: number, end: number): EntryFault | undefined {
   const name = latin1(bytes, start, bytes[end - 1] === DOT ? end - 1 : end).toLowerCase();
   if (!isPublicSuffix(name)) return undefined;
@@ -27,7 +28,7 @@ export function publicSuffixFault(bytes: Uint8Array, start: number, end: number)
 
 /** Takes a name in lower case without a final dot. */
 export function isPublicSuffix(name: string): boolean {
-  // Most names are none, which the first question tells sooner. What is on no list, such as `lan`, is one to
-  // it.
+  // The first call tells sooner that most names are none; names on no list, such as `lan`, pass it, so the
+  // second call decides.
   return getPublicSuffix(name, OF_NAMES) === name && parse(name, OF_NAMES).isIcann === true;
 }

@@ -63,7 +63,7 @@ export function ip4BlockLength(first: number, last: number): number {
   return Math.max(aligned, fitting);
 }
 
-/** How many addresses a prefix of this length has. */
+/** The number of addresses of a prefix of this length. */
 export function ip4BlockSize(length: number): number {
   return length === 0 ? 2 ** 32 : (1 << (32 - length)) >>> 0;
 }
@@ -78,7 +78,7 @@ function flipped(words: Uint32Array, bit: number): Uint32Array {
   return copy;
 }
 
-/** How many bits at the beginning two addresses share. */
+/** The number of leading bits that two addresses share. */
 function commonBits(a: Uint32Array, b: Uint32Array): number {
   for (let w = 0; w < 4; w++) {
     const difference = a[w]! ^ b[w]!; // four words
@@ -87,7 +87,7 @@ function commonBits(a: Uint32Array, b: Uint32Array): number {
   return 128;
 }
 
-/** How many bits at the end of an address are those of `tail`, 0 or all ones. */
+/** The number of trailing bits of an address that equal `tail`, 0 or all ones. */
 function tailBits(words: Uint32Array, tail: 0 | 0xffffffff): number {
   for (let w = 3; w >= 0; w--) {
     const difference = words[w]! ^ tail; // four words

@@ -1,6 +1,6 @@
 /**
- * Rejects: what a parser could not read, where, and why. Bad lines are an expected answer, so they are
- * values.
+ * Rejects: text that a parser could not read, its place, and the reason. Bad lines are an expected answer, so
+ * they are values.
  */
 
 export interface Reject {
@@ -10,7 +10,7 @@ export interface Reject {
   readonly column: number;
   /** Stable, for programs. */
   readonly code: string;
-  /** What is wrong and what to do, for people. */
+  /** The fault and a remedy, for people. */
   readonly reason: string;
 }
 
@@ -20,7 +20,7 @@ export interface DocumentReject extends Reject {
   readonly file: string;
 }
 
-/** Codes of what can be wrong with a text before any line of it is read, or with any line. */
+/** Codes of faults of a whole text, or of any line. */
 export const TextFault = {
   tooLarge: 'too-large',
   utf16: 'utf-16',

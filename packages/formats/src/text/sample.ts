@@ -1,4 +1,4 @@
-/** The head of a file, by which its format is told. */
+/** The beginning of a file, from which its format is detected. */
 
 import { CR, LF, SPACE, TAB } from './ascii.ts';
 import { lineEndAt, nextLineAt } from './bytes.ts';
@@ -8,7 +8,7 @@ export const SAMPLE_BYTES = 64 * 1024;
 /** Longest part of a line that is looked at. */
 const LINE_MAX_BYTES = 1024;
 
-/** Where the content starts, behind a byte order mark and blank lines. */
+/** The start of the content, behind a byte order mark and blank lines. */
 export function contentStart(bytes: Uint8Array): number {
   let at = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
   for (; at < bytes.length; at++) {
@@ -19,8 +19,8 @@ export function contentStart(bytes: Uint8Array): number {
 }
 
 /**
- * The lines of the sample without blanks around them, those that hold something. One that the sample cuts is
- * left out, unless it is the only one.
+ * The lines of the sample that are not blank, trimmed. A line that the sample cuts is left out, unless it is
+ * the only one.
  */
 export function* sampleLines(bytes: Uint8Array, start: number): Generator<string> {
   const limit = Math.min(bytes.length, start + SAMPLE_BYTES);

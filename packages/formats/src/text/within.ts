@@ -1,6 +1,6 @@
 /**
- * Addresses that stand in other text: `[192.0.2.1,`, `ip:192.0.2.1`, `http://192.0.2.1:80/`. A record whose
- * unused fields hold one says more than its entry, so the readers of records look for them.
+ * Finds addresses inside other text: `[192.0.2.1,`, `ip:192.0.2.1`, `http://192.0.2.1:80/`. If an unused
+ * field of a record holds one, the record has more than its entry, so readers of records look for them.
  */
 
 import { contains, type Prefix, parsePrefix } from '@rulecast/rules';
@@ -14,7 +14,7 @@ const HASH = 0x23;
 const SEMICOLON = 0x3b;
 const SLASH = 0x2f;
 
-/** Where an address or CIDR stands: bytes[start, end). */
+/** The place of an address or CIDR: bytes[start, end). */
 export interface FoundAddress {
   readonly start: number;
   readonly end: number;
@@ -44,7 +44,7 @@ export function addressWithin(
 }
 
 /**
- * The same of what follows an entry on its line, up to a comment: `#`, `;`, or `//` behind a blank or a
+ * Likewise in the text after an entry on its line, up to a comment: `#`, `;`, or `//` behind a blank or a
  * separator.
  */
 export function addressBehind(bytes: Uint8Array, start: number, end: number): FoundAddress | undefined {
@@ -58,14 +58,14 @@ export function isAddress({ text, start, end }: TextPlace): boolean {
   return mayHoldAddress(text, start, end) && typeof parsePrefix(latin1(text, start, end)) !== 'string';
 }
 
-/** Where some text is: text[start, end). */
+/** A place in a text: text[start, end). */
 export interface TextPlace {
   readonly text: Uint8Array;
   readonly start: number;
   readonly end: number;
 }
 
-/** Where a text has what is looked for, in order, none within another. */
+/** The places of matches in a text, in order, none within another. */
 export type Finder = (text: string) => readonly (readonly [start: number, end: number])[];
 
 /** An address as it is written among others, and how. */
@@ -84,19 +84,19 @@ function isMask(word: string): boolean {
   return [bits, ~bits].some((one) => (one & (one + 1)) === 0);
 }
 
-/** What makes another entry of an address: the end of `192.0.2.1-9`, a length that is none. */
+/** Text that makes another entry of an address: the end of `192.0.2.1-9`, an invalid length. */
 const MORE = /^(?:-\d{1,3}(?![\d.])|\/\d)[\w./]*/;
 const MORE_MAX_CHARS = 40;
-/** What stands before an address that is excepted, or before the first of a group. */
+/** The text before an excepted address, or before the first of an excepted group. */
 const EXCEPTED = /!=?\s*([[({]\s*)?$/;
 
 /**
- * Every address, CIDR and range in a text. What is written as an IPv4 address and is none is among them, and
- * a word of hex digits and colons that is no address, as a time, is not.
+ * Every address, CIDR and range in a text. An invalid text in the form of an IPv4 address counts; a word of
+ * hex digits and colons that is no address, such as a time, does not.
  */
 export function* addressesIn(text: string): Generator<WrittenAddress> {
   let before: WrittenAddress | undefined;
-  let groupEnd = 0; // of what is excepted together
+  let groupEnd = 0; // the end of a group that is excepted together
   for (const { 0: word, index } of text.matchAll(ADDRESS)) {
     const isPage = text.startsWith('//', index - 2); // what follows is no length
     const bare = isPage ? (word.split('/', 1)[0] ?? word) : word;

@@ -1,9 +1,9 @@
 /**
- * Class maps: a longest match in the kernel, as one hash map for each prefix length that is kept. They are
- * asked from the longest on, so what a shorter prefix is expanded to gives way to the longer ones within it.
+ * Class maps: a longest match in the kernel, as one hash map for each prefix length that is kept. Lookups go
+ * from the longest to the shortest, so longer prefixes win over the expansions of shorter ones.
  *
- * Maps are never changed. Where a few of many networks have another class, a patch is asked just before the
- * map of their length: a small map with what these networks have now, be it the class of a shorter prefix.
+ * Maps are never changed. If a few of many networks change class, a patch is looked up just before the map of
+ * their length: a small map with the present classes of these networks, even if a shorter prefix gives it.
  * The large ones stay as they are, until patches grow too large.
  *
  *   patch /32 ─▶ map /32 ─▶ map /30 ─▶ patch /24 ─▶ map /24 ─▶ … ─▶ the class of all other addresses

@@ -2,8 +2,8 @@
  * From a rule set and an environment to the plan of what the kernel is to hold: the meaning of
  * docs/explain/design.md "Meaning of a rule set", by the means of nftables.
  *
- * What depends on the environment is decided here: expired rules are left out, and `specialtarget=dns`
- * becomes the DNS addresses that the rule's own remote side holds.
+ * Everything that depends on the environment is decided here: expired rules are left out, and
+ * `specialtarget=dns` becomes the DNS addresses that the rule's own remote side holds.
  */
 
 import {
