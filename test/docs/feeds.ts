@@ -40,8 +40,12 @@ const ANNOUNCED = [
   ['1.0.1.0', '1.0.3.255', '0', 'None', 'Not routed'],
   ['8.8.4.0', '8.8.4.255', '15169', 'US', 'GOOGLE'],
   ['8.8.8.0', '8.8.8.255', '15169', 'US', 'GOOGLE'],
+  ['87.240.128.0', '87.240.191.255', '47541', 'RU', 'VKONTAKTE-SPB-AS'],
   ['2001:4860::', '2001:4860:ffff:ffff:ffff:ffff:ffff:ffff', '15169', 'US', 'GOOGLE'],
 ];
+
+/** As many as a list of ads has at least. */
+const SERVERS_OF_ADS = Array.from({ length: 10_000 }, (_, index) => `a${index}.ads-example.test`);
 
 /** What the hosts of the documents serve. */
 const PAGES: Pages = {
@@ -52,6 +56,13 @@ const PAGES: Pages = {
   'feeds.example/reputation.data': () => '192.0.2.9#4#2#Malicious Host#KR##37.5,126.9\n',
   'feeds.example/report.txt': () => 'Seen were 192.0.2.1 and 198.51.100.0/24, for hours.\n',
   'feeds.example/urls.txt': () => 'http://192.0.2.7:8080/a\nhttp://evil.example/b\n',
+  'adguardteam.github.io/AdGuardSDNSFilter/Filters/filter.txt': () =>
+    ['ads.example', 'good.example', ...SERVERS_OF_ADS]
+      .map(
+        (name) => `||${name}^
+`,
+      )
+      .join(''),
   'check.torproject.org/torbulkexitlist': () => lists('tor-exit-nodes.lst'),
   'raw.githubusercontent.com/stamparm/ipsum/master/levels/3.txt': () => lists('ipsum-level3.txt'),
 };
@@ -108,6 +119,7 @@ function ripeStatistics(): string {
     ...rows,
     'NL|ipv4|145.0.0.0|65536',
     'RU|ipv4|5.8.0.0|8192',
+    'RU|ipv4|87.240.128.0|16384',
     'RU|ipv6|2a00:f940::|32',
   ]);
 }

@@ -3,6 +3,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import packet from 'dns-packet';
+import { onTestFinished } from 'vitest';
 
 /** A port at which no datagrams are taken now. */
 export async function freePort(): Promise<number> {
@@ -21,4 +22,24 @@ export async function rcodeOf(port: number, name: string): Promise<unknown> {
   const [bytes] = await once(socket, 'message');
   socket.close();
   return (packet.decode(bytes) as { readonly rcode?: string }).rcode;
+}
+
+/** A resolver until the test is over, which has one address for every name; resolves to its port. */
+export async function openResolver(address: string): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  socket.on('message', (bytes, { port }) => {
+    const { id, questions = [] } = packet.decode(bytes);
+    const answers = questions.flatMap(({ type, name }) =>
+      type === 'A' ? [{ type, name, ttl: 60, data: address } as const] : [],
+    );
+    const flags = packet.RECURSION_AVAILABLE;
+    socket.send(
+      packet.encode({ type: 'response', ...(id !== undefined && { id }), flags, questions, answers }),
+      port,
+      '127.0.0.1',
+    );
+  });
+  onTestFinished(() => void socket.close());
+  await once(socket, 'listening');
+  return socket.address().port;
 }

@@ -1,16 +1,17 @@
 /**
  * Every code block of README and the documents does what it says, as it stands: docs/sandbox.ts runs
- * commands, docs/feeds.ts has the feeds.
+ * commands, docs/reader.ts has what a reader has before a block, docs/feeds.ts the feeds.
  */
 
 import { existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { defaultEndpoints } from '@rulecast/program';
 import { parseTrust, readDepotHead } from '@rulecast/protocol';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { allBlocks, blockText, ROOT } from '../docs/blocks.ts';
-import { type FeedProxy, openFeedProxy } from '../docs/feeds.ts';
-import { Sandbox } from '../docs/sandbox.ts';
+import { describe, expect, it } from 'vitest';
+import { allBlocks, type Block, blockText, ROOT } from '../docs/blocks.ts';
+import { PAGES } from '../docs/how-to.ts';
+import { bare, expectReleased, fresh, withConfiguration, withDaemons, withDepot } from '../docs/reader.ts';
+import type { Sandbox } from '../docs/sandbox.ts';
 import { filesIn, releaseIn } from '../kit/depot.ts';
 import { shippedPolicy } from '../qrexec/policy.ts';
 
@@ -65,70 +66,7 @@ function inQubes(...blocks: readonly string[]): Readonly<Record<string, string>>
   );
 }
 
-const USE_IT = blockText('README.md#Use it');
-const PATH = /^export PATH=.*$/m.exec(USE_IT)?.[0] ?? '';
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
-
-let feeds: FeedProxy;
-let sandbox: Sandbox | undefined;
-
-beforeAll(async () => {
-  feeds = await openFeedProxy();
-});
-
-afterEach(async ({ task }) => {
-  if (task.result?.state === 'fail') console.log(sandbox?.said());
-  await sandbox?.close();
-  sandbox = undefined;
-});
-
-afterAll(() => feeds.close());
-
-/** A new sandbox with the commands on its path, closed after the test. */
-async function fresh(): Promise<Sandbox> {
-  sandbox = new Sandbox(feeds.environment);
-  await sandbox.run(PATH);
-  return sandbox;
-}
-
-/** A sandbox in which publisher and subscriber run, as README starts them. */
-async function withDaemons(): Promise<Sandbox> {
-  const box = await fresh();
-  await box.run(USE_IT);
-  return box;
-}
-
-/** A sandbox whose `publisher.yaml` is a block, beside the files that it names. */
-async function withConfiguration(text: string): Promise<Sandbox> {
-  const box = await fresh();
-  box.write('publisher.yaml', text);
-  box.write('lists/office.txt', '198.51.100.0/24\n');
-  box.write('allowed.txt', '198.51.100.7\n');
-  box.write('incidents/today.txt', '203.0.113.9\n');
-  box.write('incidents.txt', '203.0.113.9\n');
-  box.write('us.netset', '6.0.0.0/7\n64.0.0.0/2\n'); // short, and more than a quarter of IPv4
-  return box;
-}
-
-/** A sandbox whose publisher has a depot, and a release in it. */
-async function withDepot(text: string): Promise<Sandbox> {
-  const box = await withConfiguration(text);
-  await box.run('rulectl check publisher.yaml');
-  await box.run('rulecast-publisher --config publisher.yaml --state ./publisher');
-  await box.run('rulectl push --no-wait examples/firewall.yaml');
-  return box;
-}
-
-/** The configuration is sound, and a publisher makes the first release of its lists from it. */
-async function expectReleased(text: string, files: Readonly<Record<string, string>> = {}): Promise<void> {
-  const box = await withConfiguration(text);
-  for (const [name, content] of Object.entries(files)) box.write(name, content);
-  await box.run('rulectl check publisher.yaml');
-  await box.run('rulecast-publisher --config publisher.yaml --state ./publisher');
-  await box.logged(({ msg }) => msg === 'released');
-  await box.run('rulectl lists refresh');
-  expect(box.errors()).toEqual([]);
-}
 
 /** Without --state the publisher was another one than that of the trust line: wrong-lineage, for ever. */
 async function expectKeys(text: string): Promise<void> {
@@ -187,8 +125,7 @@ async function expectJudged(text: string, packet: string): Promise<void> {
 /** What each block does, by its name. */
 const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
   'README.md#Use it': async (text) => {
-    sandbox = new Sandbox();
-    const printed = await sandbox.run(text);
+    const printed = await bare().run(text);
     expect(printed).toMatch(/^10\.137\.0\.5 > 203\.0\.113\.7 tcp\/443: drop$/m);
   },
 
@@ -611,6 +548,11 @@ function qubesRules(): string {
   return `${raw.join('\n')}\n`;
 }
 
+/** Whether a block is more than something to look at. */
+function isRun({ language }: Block): boolean {
+  return language !== 'text';
+}
+
 describe('every block', () => {
   const blocks = allBlocks();
 
@@ -619,8 +561,11 @@ describe('every block', () => {
   });
 
   it('is run, here or elsewhere, and no other', () => {
-    const named = blocks.filter(({ language }) => language !== 'text').map(({ name }) => name);
-    expect([...Object.keys(RUN_HERE), ...Object.keys(RUN_ELSEWHERE)].sort()).toEqual([...named].sort());
+    const named = blocks.filter(isRun).map(({ name }) => name);
+    const inPages = named.filter((name) => PAGES[name.replace(/#.*/, '')] !== undefined);
+    expect([...inPages, ...Object.keys(RUN_HERE), ...Object.keys(RUN_ELSEWHERE)].sort()).toEqual(
+      [...named].sort(),
+    );
   });
 
   it.each(Object.entries(RUN_ELSEWHERE))('%s is run by %s', (name, runner) => {
@@ -646,3 +591,14 @@ describe('every block', () => {
 });
 
 for (const [name, run] of Object.entries(RUN_HERE)) it(`${name} runs`, () => run(blockText(name)));
+
+for (const [page, run] of Object.entries(PAGES))
+  it(`${page} runs, from top to bottom`, async () => {
+    const unused = new Set(allBlocks().flatMap((one) => (isRun(one) ? [one.name] : [])));
+    for (const name of unused) if (!name.startsWith(`${page}#`)) unused.delete(name);
+    await run((heading) => {
+      unused.delete(`${page}#${heading}`);
+      return blockText(`${page}#${heading}`);
+    });
+    expect([...unused]).toEqual([]);
+  });
