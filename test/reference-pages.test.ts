@@ -2,10 +2,27 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Direction, parseRule } from '@rulecast/rules';
+import { COMMENT_MAX_CHARS, type Direction, parseRule, RESOLVED_NAMES_MAX } from '@rulecast/rules';
 import { parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it } from 'vitest';
+import { LISTS_MAX, MUST_REACH_MAX } from '../packages/formats/src/config/config.ts';
+import { URLS_MAX } from '../packages/formats/src/config/fetch.ts';
+import { OPERATORS_MAX } from '../packages/formats/src/config/operators.ts';
+import { SUBSCRIBERS_MAX } from '../packages/formats/src/config/subscribers.ts';
 import { DOCUMENT_SCHEMA } from '../packages/formats/src/document/schema.ts';
+import { FORMAT_LIMITS } from '../packages/formats/src/text/limits.ts';
+import { ROWS_MAX } from '../packages/publisher/src/blocks/rows.ts';
+import { PART_NAME_MAX_BYTES } from '../packages/rules/src/name.ts';
+import { RULE_LINE_MAX_CHARS } from '../packages/rules/src/rule-line.ts';
+import {
+  ENTRIES_MAX,
+  MESSAGE_MAX_BYTES,
+  PARTS_MAX,
+  PUSH_MAX_BYTES,
+  TRANSFER_MAX_BYTES,
+  SUBSCRIBERS_MAX as UNBOUND_SUBSCRIBERS_MAX,
+  UNCOUNTED_MAX,
+} from '../protocol/src/limits.ts';
 import { ROOT } from './docs/blocks.ts';
 
 /** The rows of the first table below a heading, each as its cells. */
@@ -87,5 +104,42 @@ describe('docs/reference/endpoints.md', () => {
       expect.arrayContaining(kinds.filter((kind) => kind !== 'nothing')),
     );
     expect(kinds.length).toBeGreaterThan(6);
+  });
+});
+
+describe('docs/reference/limits.md', () => {
+  const bytes = (count: number): string => {
+    return count < 2 ** 20 ? `${count / 2 ** 10} KiB` : `${count / 2 ** 20} MiB`;
+  };
+
+  it.each([
+    [
+      'What you write',
+      [
+        bytes(FORMAT_LIMITS.inputBytes),
+        bytes(PUSH_MAX_BYTES),
+        bytes(FORMAT_LIMITS.documentBytes),
+        bytes(FORMAT_LIMITS.lineBytes),
+        FORMAT_LIMITS.entries,
+        RULE_LINE_MAX_CHARS,
+        COMMENT_MAX_CHARS,
+        PART_NAME_MAX_BYTES,
+        RESOLVED_NAMES_MAX,
+        MESSAGE_MAX_BYTES,
+        LISTS_MAX,
+        URLS_MAX,
+        MUST_REACH_MAX,
+        SUBSCRIBERS_MAX,
+        OPERATORS_MAX,
+        ROWS_MAX,
+      ],
+    ],
+    [
+      'What a release holds',
+      [PARTS_MAX, ENTRIES_MAX, UNCOUNTED_MAX, bytes(TRANSFER_MAX_BYTES), UNBOUND_SUBSCRIBERS_MAX],
+    ],
+  ])('gives below %s what the code has', (heading, limits) => {
+    const told = rowsBelow('limits.md', heading).map(([, , most]) => most);
+    expect(told).toEqual(limits.map((limit) => limit.toLocaleString('en-US')));
   });
 });

@@ -52,7 +52,7 @@ export interface MustReach {
   readonly packet: Packet;
 }
 
-/** Fits the 1,024 parts of a release, with room for policies. */
+/** Our choice: each list is watched or fetched by itself. A release has room for more. */
 export const LISTS_MAX = 960;
 const FETCHES_MAX = 64;
 /** A limit on the disk space of downloads. */
@@ -63,7 +63,7 @@ const HISTORY_MIN_MS = 3_600_000;
 const HISTORY_MAX_MS = 3660 * 86_400_000;
 const DAY_MS = 86_400_000;
 /** Each is judged for every policy at each release. */
-const MUST_REACH_MAX = 64;
+export const MUST_REACH_MAX = 64;
 const INGRESS_WORD = 'ingress ';
 /** Prefix of the lists that the publisher makes for `rulectl block` and `allow`. */
 const ROWS_PREFIX = 'rulectl.';
@@ -482,7 +482,11 @@ function readLists(
       reader.fault(keyOffset, ConfigFault.name, reason);
     }
     if (lists.size === LISTS_MAX) {
-      reader.fault(keyOffset, ConfigFault.limit, `at most ${LISTS_MAX} lists: a release has 1,024 parts`);
+      reader.fault(
+        keyOffset,
+        ConfigFault.limit,
+        `at most ${LISTS_MAX} lists: join some, as several URLs of one list`,
+      );
       break;
     }
     const list = readList(name, keyOffset, value, { reader, defaults: defaults ?? {}, tables, lists: named });

@@ -21,7 +21,7 @@ import { ConfigFault, type ConfigReader, keyOffsetOf } from './reader.ts';
 import { fault, readSize, type ValueResult } from './value.ts';
 
 /** Our choice: more are a list each, joined by an expression. */
-const URLS_MAX = 64;
+export const URLS_MAX = 64;
 
 /** A key that goes with a download only. */
 export function ofUrl<K extends Key<unknown, unknown>>(key: K): K {
