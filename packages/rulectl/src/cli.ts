@@ -68,7 +68,7 @@ function commandInOne(words: readonly string[]): readonly string[] {
   return COMMANDS.has(both) ? [both, ...words.slice(2)] : words;
 }
 
-/** What to do, or the text that --help or --version asks for. Throws CliError `usage`. */
+/** The work to do, or the text for --help or --version. Throws CliError `usage`. */
 async function parse(args: readonly string[], terminal: Terminal): Promise<Answer> {
   try {
     return await readLine(args, terminal);
@@ -82,7 +82,7 @@ function helpCommand([first = '']: readonly string[]): string {
   return COMMANDS.has(first) ? `rulectl ${first} --help` : 'rulectl --help';
 }
 
-/** Says what went wrong, to people and, with --json, to programs; returns the exit code. */
+/** Reports an error, to people and, with --json, to programs; returns the exit code. */
 function tell(error: unknown, args: readonly string[], terminal: Terminal): ExitCode {
   if (error instanceof OutputClosedError) return ExitCode.outputClosed;
   if (error instanceof OutputFailedError) return tellOutputFailed(error, terminal);
@@ -107,7 +107,7 @@ function tell(error: unknown, args: readonly string[], terminal: Terminal): Exit
   return exit;
 }
 
-/** Standard error may be elsewhere; if it cannot be written either, the exit code says it alone. */
+/** Standard error may be writable; if it is not either, only the exit code tells. */
 function tellOutputFailed(error: OutputFailedError, terminal: Terminal): ExitCode {
   try {
     terminal.complain(`rulectl: ${error.message}`);
@@ -117,7 +117,7 @@ function tellOutputFailed(error: OutputFailedError, terminal: Terminal): ExitCod
   return ExitCode.outputFailed;
 }
 
-/** The stack of an error and of what caused it. */
+/** The stacks of an error and of its causes. */
 function traceOf(error: Error): string {
   const stack = error.stack ?? error.message;
   return error.cause instanceof Error ? `${stack}\ncaused by ${traceOf(error.cause)}` : stack;

@@ -5,10 +5,10 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import type { ExitCode } from './terminal/exit.ts';
 import type { Terminal } from './terminal/terminal.ts';
 
-/** What a command line asks for. */
+/** The work of a command line. */
 export type Work = () => Promise<ExitCode>;
 
-/** What every command is given. */
+/** The options of every command. */
 export interface GlobalArgs {
   readonly control: string;
   readonly 'no-color': boolean | undefined;
@@ -59,7 +59,7 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['web', async (add) => add(await import('./commands/web.ts'))],
 ]);
 
-/** What `rulectl --help` lists: the map of the commands. */
+/** The overview of commands in `rulectl --help`. */
 export const COMMANDS_HELP = `
 See:
   rulectl status         whether the firewalls enforce what is released; if not, what to do
@@ -90,7 +90,7 @@ Set up:
   rulectl keys           who may sign releases, how that is changed, and keys for zmq+tcp: endpoints
 `;
 
-/** What `rulectl --help --all` lists, too. */
+/** The further commands in `rulectl --help --all`. */
 export const SELDOM_HELP = `
 Seldom needed:
   rulectl names          which addresses are open by name, on the firewall itself
@@ -100,7 +100,7 @@ Seldom needed:
   rulectl metrics        what monitoring wants to know, for Prometheus
 `;
 
-/** What the help of a command lists that takes a second word. */
+/** The list of second words in the help of a command that takes one. */
 export const SECOND_WORDS_HELP: Readonly<Record<string, string>> = {
   lists: `
 Commands:

@@ -1,4 +1,4 @@
-/** `rulecast-doctor`: what `rulectl doctor` does, for a firewall, which has no rulectl. */
+/** `rulecast-doctor`: `rulectl doctor` for a firewall, which has no rulectl. */
 
 import { programOptions } from '@rulecast/program';
 import { strictYargs } from '@rulecast/program/command-line';

@@ -1,4 +1,4 @@
-/** `rulecast-names`: what `rulectl names` does, for a firewall, which has no rulectl. */
+/** `rulecast-names`: `rulectl names` for a firewall, which has no rulectl. */
 
 import { programOptions } from '@rulecast/program';
 import { strictYargs } from '@rulecast/program/command-line';

@@ -1,4 +1,4 @@
-/** A command line, read by yargs: the command that it names, or the text that it asks for. */
+/** A command line, parsed by yargs: the command that it names, or the text that it asks for. */
 
 import { checkSwitches, checkWords, ProgramError, usageError } from '@rulecast/program';
 import { HELP_MAX_COLUMNS, parseWords, strictYargs } from '@rulecast/program/command-line';
@@ -20,7 +20,7 @@ import { exitCodesHelp } from './terminal/exit.ts';
 import { STDIN_NAME } from './terminal/input.ts';
 import type { Terminal } from './terminal/terminal.ts';
 
-/** What to do, or the text that --help or --version asks for. */
+/** The work to do, or the text for --help or --version. */
 export type Answer = Work | string;
 
 /** Reads a command line. Throws ProgramError `usage`, with words of ours. */
@@ -58,7 +58,7 @@ class Choice extends Error {
   }
 }
 
-/** What yargs says, where it could say it better. */
+/** The message of a usage error, where yargs's own could be better. */
 async function usageText(failure: Error, args: readonly string[], terminal: Terminal): Promise<string> {
   const [command = ''] = args;
   const text = failure.message.replaceAll(MASK, '');
@@ -96,8 +96,8 @@ async function usageText(failure: Error, args: readonly string[], terminal: Term
 const MASK = '\u0000';
 
 /**
- * The words with `-`, and those after `--`, as what they are: no options. yargs loses what comes after `--`,
- * and knows commands of one word only.
+ * Masks `-` and the words after `--`, so that yargs takes none of them for options. It drops words after
+ * `--`, and knows commands of one word only.
  */
 function maskWords(line: readonly string[]): readonly string[] {
   const words = line.map((word, at) => (at === 0 ? word.replace(' ', '-') : word));
@@ -124,7 +124,7 @@ function commandsHelp(first: string, args: readonly string[]): string {
   return args.includes('--all') ? `${COMMANDS_HELP}${SELDOM_HELP}\n${oldCommandsHelp()}\n` : COMMANDS_HELP;
 }
 
-/** What rulectl takes: one command, or none, for the help that lists them. */
+/** The yargs command line with one command, or with none, for the help that lists them. */
 async function commandLine(first: string, terminal: Terminal): Promise<Argv<GlobalArgs>> {
   const columns = terminal.outIsTty ? process.stdout.columns : HELP_MAX_COLUMNS;
   const cli = withGlobalOptions(
@@ -161,7 +161,7 @@ async function commandLine(first: string, terminal: Terminal): Promise<Argv<Glob
     .wrap(Math.min(HELP_MAX_COLUMNS, columns));
 }
 
-/** What `rulectl --help` says besides the commands. */
+/** The text of `rulectl --help` besides the commands. */
 function withOwnHelp(cli: Argv<GlobalArgs>): void {
   cli
     .usage(

@@ -1,6 +1,6 @@
-/** Commands of 0.2 that go with 0.4: each is read as the command that took its place, with a warning. */
+/** Commands of 0.2 that end with 0.4: each runs the command that replaces it, with a warning. */
 
-/** What is written now, by what was. */
+/** The new words, by the old ones. */
 const SUCCESSORS: ReadonlyMap<string, readonly string[]> = new Map([
   ['list', ['lists', 'show']],
   ['refresh', ['lists', 'refresh']],

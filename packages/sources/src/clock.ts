@@ -1,6 +1,8 @@
 /**
- * Time as sources see it. What ages is measured by a steady count that a wall clock's jumps do not touch: a
- * qube without a network at boot may have its clock set by years later, and no list is to expire for that.
+ * The time of sources. Ages are measured by a steady count that jumps of the wall clock do not affect: a qube
+ * without a network at boot may have its clock set years ahead later, and no list must expire because of
+ * that. What ages is measured by a steady count that a wall clock's jumps do not touch: a qube without a
+ * network at boot may have its clock set by years later, and no list is to expire for that.
  */
 
 export interface Clock {
@@ -12,7 +14,7 @@ export interface Clock {
   after(delayMs: number, work: () => void): () => void;
 }
 
-/** What is kept of a steady count over a restart. */
+/** The part of the steady count that is kept over a restart. */
 export interface SavedTime {
   readonly steadyMs: number;
   readonly wallMs: number;

@@ -1,19 +1,7 @@
 /**
  * Files, feeds and archives, fetched, cached, guarded and kept fresh as lists. Begin with sources.ts, which
- * runs all of it, then source/source.ts, one list from its origin to what is in force.
- *
- *     file, url ─schedule─▶ fetch, watch ─▶ read: inputs ─unpack─▶ members ─formats─▶ list ─guard─▶ layers ─▶ expressions ─▶ delivery
- *
- * Its folders, lowest first:
- *
- *     lists/     what is made of lists: expressions, layers with their ages, and what of both is kept over a restart
- *     guard/     what is conspicuous about a change, and what is refused for it
- *     schedule/  when something is loaded, and how often what flaps is taken
- *     fetch/     downloads, with their cache, proxies and private addresses
- *     unpack/    from a compressed file or an archive to the files in it
- *     watch/     files that change, and whether they have come to rest
- *     read/      from files and downloads to a list, off the event loop where that is long
- *     source/    one list or table with its state, and the way into the next release
+ * runs all of it, then source/source.ts, one list from its origin to its delivery, and guard/guard.ts, the
+ * reasons to refuse one.
  */
 
 export { type Clock, SYSTEM_CLOCK } from './clock.ts';

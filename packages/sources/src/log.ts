@@ -1,4 +1,4 @@
-/** What sources log to; pino fits. */
+/** The logger of sources; pino fits. */
 export interface Log {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;

@@ -1,11 +1,11 @@
 /**
- * Keeps the lists of a configuration fresh: loads each when it is due or changes, gathers what came of it,
- * and hands what differs to a consumer in batches, each of which becomes one release. What goes wrong with
- * one list is that list's trouble alone.
+ * Keeps the lists of a configuration fresh: loads each when it is due or changes, gathers the results, and
+ * hands the differences to a consumer in batches, each of which becomes one release. A failing list does not
+ * affect the others.
  *
  *     schedule ─▶ loader ─▶ gathered ─▶ expire, expressions ─▶ delivery ─▶ consumer ─▶ records
  *
- * A batch is of one moment: what is loaded, or configured anew, while it is made waits for the next.
+ * A batch is from one moment: a list loaded or configured while it is made waits for the next.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -34,7 +34,7 @@ import { Records } from './source/records.ts';
 import { type ListWork, Source, type SourceContext } from './source/source.ts';
 import { type ListStatus, statusOf } from './source/status.ts';
 
-/** What sources are told by the configuration. */
+/** The configuration of sources. */
 export interface SourcesConfig {
   readonly lists: ReadonlyMap<string, ListConfig>;
   /** Whether having no lists is meant. */
@@ -52,7 +52,7 @@ export type WatchPaths = (
 
 export interface SourcesOptions {
   readonly config: SourcesConfig;
-  /** Of what is kept over a restart. */
+  /** The directory of the saved state. */
   readonly directory: string;
   /** Closed with the sources. */
   readonly fetcher: Downloader;
@@ -76,7 +76,7 @@ const SETTLE_MS = 250; // a job that replaces many files is a burst
 const SETTLE_MAX_MS = 20_000; // one slow feed holds up the others no longer
 const EXPIRY_GRAIN_MS = 30_000; // expiries this near to each other are one release
 const RETRY_UPDATE_MS = 10_000;
-const REFRESH_REST_MS = 5000; // who asks for a file that was just written waits for it to rest, but not for long
+const REFRESH_REST_MS = 5000; // a caller that has just written a file waits for it to rest, but not for long
 const REFRESH_RESTS_MAX = 3;
 
 export class Sources {
@@ -95,7 +95,7 @@ export class Sources {
   readonly #tables = new Map<string, RangeTable>();
   /** For the refresh that is under way, by list. */
   readonly #permits = new Map<string, Permits>();
-  /** Lists of ours in force while the configuration says nothing of lists, with what is known of them. */
+  /** Our lists in force while the configuration has no lists, with their saved state. */
   readonly #unsaid = new Map<string, SavedList>();
   #watched: readonly string[] = [];
   #unwatch: (() => Promise<void>) | undefined;
@@ -145,7 +145,8 @@ export class Sources {
   async start(held: ReadonlyMap<string, List>): Promise<void> {
     const { time, lists } = await this.#records.state();
     this.#time = new SteadyTime(this.#clock, time);
-    await this.#watchAll(this.#config); // what changes from here on is told, and what is there is read below
+    // from here on changes are seen, and the present content is read below
+    await this.#watchAll(this.#config);
     for (const [name, list] of held) {
       const saved = lists.get(name);
       if (saved === undefined) continue;
@@ -203,7 +204,7 @@ export class Sources {
     return others;
   }
 
-  /** What sources share under the configuration at hand. */
+  /** The context of sources under the present configuration. */
   #newContext(): SourceContext {
     const { limits, neverBlock } = this.#config;
     const { fetcher, work, peers = EMPTY_PREFIX_SET } = this.#options;
@@ -223,8 +224,8 @@ export class Sources {
   // ── What people ask for ──────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Whether nobody else may change a list: it is this configuration's, or that of the one before and is to be
-   * withdrawn, which would take away what others put in its place.
+   * Whether a list belongs to the configuration: the present one, or the one before, whose list is being
+   * withdrawn and must not take a replacement by others with it.
    */
   owns(name: string): boolean {
     return this.#publishes(name) || this.#delivery.isLeaving(name);
@@ -310,7 +311,7 @@ export class Sources {
     }
   }
 
-  /** What is in force was changed by others: lists that were lost by it come back. */
+  /** Others changed the release in force: lists lost by that are delivered again. */
   resync(): void {
     if (this.#delivery.resync()) this.#schedule.gather();
   }
@@ -360,7 +361,7 @@ export class Sources {
     this.#schedule.delete(item);
     this.#loader.forget(item);
     const source = new Source(config, this.#context);
-    // What it holds stays until its source is read; guards compare with it only where the source is the same.
+    // Its content stays until its source is read; guards compare with it only if the source is the same.
     const isSameSource = before !== undefined && isDeepStrictEqual(before.config.source, config.source);
     if (isSameSource) source.inherit(before);
     this.#add(source);
@@ -397,7 +398,7 @@ export class Sources {
 
   // ── Telling ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Puts what differs in force, as one batch, and records what is to be known after a restart. */
+  /** Puts the differences in force, as one batch, and saves the state for a restart. */
   async #flush(): Promise<void> {
     try {
       for (const source of this.#sources.values()) await source.expire();
@@ -412,7 +413,7 @@ export class Sources {
     await this.#record();
   }
 
-  /** What is to be in force, as all lists stand now, and what is made of them as they stand now. */
+  /** The lists to be in force, from the present state of all lists, with expressions evaluated. */
   async #published(): Promise<ReadonlyMap<string, List>> {
     const lists = new Map([...this.#sources].map(([name, { list }]) => [name, list]));
     await evaluateExpressions(lists, {
@@ -427,7 +428,7 @@ export class Sources {
     return published;
   }
 
-  /** Lists that say, or of which somebody says for this once, that names below are meant. */
+  /** Lists whose entries may grow wider: by the configuration, or by a permit this once. */
   #widening(): Widening {
     const widening = new Map<string, Permits | undefined>();
     for (const [name, permits] of this.#permits) if (permits.codes.has('wider')) widening.set(name, permits);

@@ -1,6 +1,6 @@
 /**
  * Reads one list once, as a publisher with this configuration would: by the same fetcher, with the same
- * limits, in the same thread and under the same guards. All but the downloads is in memory.
+ * limits, in the same thread and under the same guards. Everything except the downloads stays in memory.
  */
 
 import type { ListConfig } from '@rulecast/formats';
@@ -23,14 +23,14 @@ export type TriedList =
       readonly kind: 'read';
       readonly list: List;
       readonly report: ReadList;
-      /** What its guards have against it. */
+      /** The refusal of its guards, if any. */
       readonly against: Refusal | undefined;
-      /** Of each download that was redirected: from where to where. */
+      /** Each redirected download: from where to where. */
       readonly redirects: readonly string[];
     }
   | ({ readonly kind: 'unread' } & Refusal);
 
-/** So that what guards refuse is seen as well: they are told all the same. */
+/** All refusals are permitted, so that those of later guards show as well; they are reported all the same. */
 const ALL_CODES: ReadonlySet<string> = new Set([...Object.values(FindingCode), ...Object.values(GuardCode)]);
 
 /** `cacheDirectory` takes the downloads; it is the caller's to remove. Rejects only for a bug. */

@@ -1,7 +1,7 @@
 /**
- * The catalogue: public feeds by a short key, so that nobody has to look for URLs, formats and licences. It
- * is read by people and by `rulectl lists add`, which copies from it. Nothing else resolves a key: an upgrade
- * must not change what a list means.
+ * The catalogue: public feeds by a short key, so that users need not search for URLs, formats and licences.
+ * People read it, and `rulectl lists add` copies from it. Nothing else resolves a key: an upgrade must not
+ * change the meaning of a list.
  *
  *     ../../catalogue.json ─▶ search, show ─configuration.ts─▶ add: lines of the publisher's configuration
  *     lists of the publisher's configuration ─outdated.ts─▶ outdated: what has moved or ended since
@@ -10,14 +10,16 @@
 import catalogue from '../../catalogue.json' with { type: 'json' };
 import { companies, countries, type Expression, expressionOf } from './expression.ts';
 
-/** A feed. `catalogue.json` says what its fields mean, and catalogue.test.ts holds it to this. */
+/**
+ * A feed. The meaning of the fields is in `catalogue.json`, which catalogue.test.ts checks against this type.
+ */
 export interface CatalogueEntry {
   readonly key: string;
   readonly title: string;
   readonly topic: string;
   /** `countries`, `networks`: it is a table, from which lists are cut. */
   readonly holds: 'addresses' | 'names' | 'countries' | 'networks';
-  /** What they hold is one list together. */
+  /** Their contents form one list together. */
   readonly url: readonly string[];
   readonly alternates?: readonly string[];
   readonly 'past-urls'?: readonly string[];
@@ -25,7 +27,7 @@ export interface CatalogueEntry {
   /** Further keys of its list. */
   readonly settings?: Readonly<Record<string, string | boolean>>;
   readonly licence: string;
-  /** To what a user has to agree. */
+  /** A licence that the user must agree to. */
   readonly restricted?: string;
   readonly attribution: string;
   /** Fewest and most. */
@@ -45,12 +47,12 @@ export function catalogueEntry(key: string): CatalogueEntry | undefined {
   return CATALOGUE.find((entry) => entry.key === key);
 }
 
-/** What a key of the catalogue stands for. */
+/** The feed or expression of a key. */
 export function findKey(key: string): CatalogueEntry | Expression | undefined {
   return catalogueEntry(key) ?? expressionOf(key);
 }
 
-/** What has words which begin with each of `beginnings`, in whatever case. */
+/** Entries that have, for each of `beginnings`, a word starting with it, in any case. */
 export function searchCatalogue(beginnings: readonly string[]): readonly (CatalogueEntry | Expression)[] {
   const sought = beginnings.map(wordsOf);
   if (sought.includes('')) return []; // of marks alone

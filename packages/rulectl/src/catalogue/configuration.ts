@@ -1,9 +1,9 @@
-/** What stands in the publisher's configuration for an entry of the catalogue. Pure. */
+/** The publisher's configuration for an entry of the catalogue. Pure. */
 
 import { type CatalogueEntry, isTable } from './catalogue.ts';
 import type { Expression } from './expression.ts';
 
-/** What its list or table is called if nobody says otherwise. */
+/** The default name of its list or table. */
 export function nameOf({ key }: CatalogueEntry | Expression): string {
   return key.replace(':', '-');
 }
@@ -15,7 +15,7 @@ export interface ConfigurationLines {
   readonly lines: readonly string[];
 }
 
-/** What makes a list or table of that name. */
+/** The lines that make a list or table of that name. */
 export function configurationOf(found: CatalogueEntry | Expression, name: string): ConfigurationLines {
   const { key, title } = found;
   const comment = `# catalogue: ${key}`;
@@ -27,7 +27,7 @@ export function configurationOf(found: CatalogueEntry | Expression, name: string
   return { section: isTable(found) ? 'tables' : 'lists', lines };
 }
 
-/** A document that says this and nothing else. */
+/** A document with these lines only. */
 export function documentOf({ section, lines }: ConfigurationLines): string {
   return `${section}:\n${lines.map((line) => `  ${line}\n`).join('')}`;
 }

@@ -1,15 +1,15 @@
 /**
- * Keys that stand for no feed, but for what a list says by itself: a country, a network by its AS number, or
- * a company. Pure, but for the names of countries, which Node has.
+ * Keys that are no feeds, but expressions for a list: a country, a network by its AS number, or a company.
+ * Pure, except for the names of countries, which Node has.
  */
 
 import { COMPANY_NAMES } from '@rulecast/formats/company';
 
-/** What such a key stands for. */
+/** A key that is an expression. */
 export interface Expression {
   readonly key: string;
   readonly title: string;
-  /** What its list says. */
+  /** The value of its list in the configuration. */
   readonly says: string;
 }
 
@@ -19,7 +19,9 @@ const NOT_COUNTRIES = /^(?:q[m-z]|x[a-z]|zz|ez|un)$/;
 const LETTERS = Array.from('abcdefghijklmnopqrstuvwxyz');
 const NAMES = new Intl.DisplayNames(['en'], { type: 'region', fallback: 'none' });
 
-/** What `country:CC`, `asn:N` or `company:NAME` stands for; undefined for any other key, and unknown ones. */
+/**
+ * The expression of `country:CC`, `asn:N` or `company:NAME`; undefined for any other key, and unknown ones.
+ */
 export function expressionOf(key: string): Expression | undefined {
   const [, kind, value = ''] = /^(country|asn|company):(\w+)$/.exec(key.toLowerCase()) ?? [];
   if (kind === 'country') return countryOf(value);

@@ -1,4 +1,4 @@
-/** What the catalogue knows against lists of a configuration, by their URLs. Pure. */
+/** Compares lists of a configuration with the catalogue, by their URLs. Pure. */
 
 import type { PublisherConfig } from '@rulecast/formats';
 import { parseSpan } from '../terminal/moment.ts';

@@ -1,4 +1,6 @@
-/** `rulectl allow`: accepts an address, a name or a list for one qube, at once and beside what is pushed. */
+/**
+ * `rulectl allow`: accepts an address, a name or a list for one qube, at once and beside the pushed rules.
+ */
 
 import type { Argv } from 'yargs';
 import { askForRow, type RowArgs, withRowOptions } from '../release/rows.ts';

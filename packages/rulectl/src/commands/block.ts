@@ -1,4 +1,4 @@
-/** `rulectl block`: drops an address, a name or a list, at once and beside what is pushed. */
+/** `rulectl block`: drops an address, a name or a list, at once and beside the pushed rules. */
 
 import type { Argv } from 'yargs';
 import { askForRow, type RowArgs, withRowOptions } from '../release/rows.ts';

@@ -1,4 +1,6 @@
-/** `rulectl blocks`: what is blocked, allowed and cut off beside what is pushed; `--remove` ends it. */
+/**
+ * `rulectl blocks`: lists blocks, allows and cuts, which stand beside the pushed rules; `--remove` ends them.
+ */
 
 import { type ControlRecordOf, UNBLOCK_ROWS_MAX } from '@rulecast/protocol';
 import type { Argv } from 'yargs';

@@ -1,7 +1,7 @@
 /**
- * `rulectl check`: what the publisher would say of files, were they pushed together, and of its
- * configuration. Files are read as a push is read; with --live, the publisher itself is asked, by a push that
- * releases nothing. With --test or --packets, packets and names are judged by the files.
+ * `rulectl check`: checks files as the publisher would check a push of all of them, and its configuration.
+ * With --live, the publisher itself checks them, by a push that releases nothing. With --test or --packets,
+ * packets and names are judged by the files.
  */
 
 import { resolve } from 'node:path';
@@ -42,7 +42,7 @@ import { ACTIONS } from './test.ts';
 
 export const command = 'check <file..>';
 
-/** How many rejects of one file people are shown; programs get all of them. */
+/** Rejects of one file shown to people; programs get all of them. */
 const REJECTS_SHOWN = FORMAT_LIMITS.rejectsKept;
 
 export interface CheckArgs extends JudgeArgs, ControlArgs {
@@ -157,7 +157,7 @@ export async function run(args: CheckArgs, terminal: Terminal): Promise<ExitCode
   return configs.includes(undefined) ? ExitCode.refused : exit;
 }
 
-/** Says what a publisher would refuse of its configuration. Undefined: something. */
+/** Reports the faults of a configuration. Undefined if there are any. */
 function checkConfig(file: string, bytes: Uint8Array, report: Report): PublisherConfig | undefined {
   const { config, rejects, rejectCount } = parseConfig(file, bytes);
   const faults = [...rejects, ...(config === undefined ? [] : endpointFaults(config))];
@@ -193,7 +193,7 @@ function askPublisher(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
 
 // ── Reports ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What a source of this list would be refused for, or asked about. */
+/** Warnings about a list that a source would refuse, or hold back. */
 function oddities(read: ImportedList): readonly Problem[] {
   const { short } = read;
   if (short === undefined) return miscounts(read);
@@ -203,7 +203,7 @@ function oddities(read: ImportedList): readonly Problem[] {
   return [...miscounts(read), { code: 'short-prefix', part: '', reason }];
 }
 
-/** What a list says of its own count that does not agree with what it holds. */
+/** A warning if a list's own count differs from its content. */
 function miscounts({ truncated, nearly }: ImportedList): readonly Problem[] {
   if (truncated !== undefined) {
     const reason = `the file seems to be only a part of itself, and a source refuses it: ${truncated}`;
@@ -218,7 +218,7 @@ interface Problem {
   readonly reason: string;
 }
 
-/** Says findings as they are found: all of them to programs, and to people the first ones of a file. */
+/** Prints findings as they are found: all of them for programs, the first ones of each file for people. */
 class Report {
   readonly isJson: boolean;
   readonly #out: Output;
@@ -243,7 +243,7 @@ class Report {
     this.#out.json({ file, line, kind, canonical });
   }
 
-  /** What a list is, and what of it was knowingly not used. */
+  /** Reports the format of a list, and its skipped lines. */
   list(file: string, { format, skipped, widened }: ImportedList): void {
     if (this.isJson)
       return this.#out.json({ file, kind: 'list', format, skipped, ...(widened > 0 && { widened }) });
@@ -266,7 +266,7 @@ class Report {
     else this.#out.line(renderWarning({ code, reason }, this.#colors));
   }
 
-  /** Of a configuration. */
+  /** Reports the end of a configuration. */
   configEnd(file: string, lists: number, tables: number, rejects: number): void {
     this.fileRead(0);
     if (this.isJson) return this.#out.json({ file, kind: 'summary', lists, tables, rejects });
@@ -277,7 +277,7 @@ class Report {
     this.#out.line(`${shownName(file)}: a publisher configuration, ${verdict}`);
   }
 
-  /** Of the other files: one summary for programs, and one of each for people. */
+  /** Reports the end of the other files: one summary for programs, and one of each file for people. */
   end(summaries: readonly FileSummary[], rejects: number): void {
     const sum = (field: 'rules' | 'entries' | 'warnings'): number =>
       summaries.reduce((total, summary) => total + summary[field], 0);
@@ -290,7 +290,9 @@ class Report {
 
 // ── Files ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Tells each file while it is read, then what is wrong with all of them together, then what each is. */
+/**
+ * Reports findings of each file while it is read, then those of all files together, then a summary of each.
+ */
 function checkFiles(files: readonly PushFile[], args: CheckArgs, now: number, report: Report): ExitCode {
   const { list, policy, format, direction, 'known-list': knownLists } = args;
   const summaries: FileSummary[] = [];
@@ -336,7 +338,7 @@ function checkFiles(files: readonly PushFile[], args: CheckArgs, now: number, re
   return rejectCount + faults.length === 0 ? ExitCode.ok : ExitCode.refused;
 }
 
-/** What a file is and has, without what all files together say of it. */
+/** The summary of a file, without the findings of all files together. */
 function summaryOf(file: string, read: ReadFile): Omit<FileSummary, 'rejects'> {
   switch (read.kind) {
     case 'list': {

@@ -1,4 +1,4 @@
-/** `rulectl cut`: takes a qube off the network, whatever is pushed. */
+/** `rulectl cut`: takes a qube off the network, whatever the pushed rules. */
 
 import type { Argv } from 'yargs';
 import { askForRow, type RowArgs, withRowOptions } from '../release/rows.ts';

@@ -1,6 +1,6 @@
 /**
- * `rulectl diff`: what turns one release into another, or what files would make of it, as text or records,
- * one bounded piece after the other.
+ * `rulectl diff`: the changes between two releases, or those that files would make, as text or records, in
+ * bounded pieces.
  */
 
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
@@ -23,7 +23,7 @@ export const command = 'diff <what> [file..]';
 
 /** Two releases of a million entries are rebuilt in seconds; their differences are as many lines. */
 const ANSWER_TIMEOUT_MS = 600_000;
-/** What says how files are read. */
+/** Options on how files are read. */
 const FILE_OPTIONS = ['format', 'resolve', 'subdomains', 'allow-public-suffixes', 'replace-all'] as const;
 
 export interface DiffArgs extends FileArgs, ControlArgs {
@@ -161,7 +161,7 @@ class JsonView implements View {
 class TextView implements View {
   readonly #terminal: Terminal;
   readonly #stats: boolean;
-  /** Of files, by the names that the publisher knows. */
+  /** The paths of files, by the names sent to the publisher. */
   readonly #paths: ReadonlyMap<string, string>;
   readonly #changes: Extract<ControlRecord, { record: 'change' }>[] = [];
 

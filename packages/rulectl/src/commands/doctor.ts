@@ -1,4 +1,4 @@
-/** `rulectl doctor`: what keeps the publisher, or a firewall, from working here, and what to do. */
+/** `rulectl doctor`: finds faults of the publisher, or of a firewall, on this machine, with remedies. */
 
 import type { Argv } from 'yargs';
 import type { Finding } from '../doctor/finding.ts';

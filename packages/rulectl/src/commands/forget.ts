@@ -1,4 +1,4 @@
-/** `rulectl forget`: a subscriber that is gone for good is expected no more. */
+/** `rulectl forget`: stops expecting a subscriber that is gone for good. */
 
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';

@@ -1,4 +1,4 @@
-/** `rulectl get`: what a release or a part of it says, as a rule set document that can be pushed. */
+/** `rulectl get`: a release, or a part of it, as a rule set document that can be pushed. */
 
 import type { ControlRecord, ControlRecordOf, Message } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
@@ -73,7 +73,7 @@ function partOf({ what, name }: GetArgs): PartArgs | undefined {
   return only;
 }
 
-/** What is in force, as lines of a document that holds the lists of sources, and what rows are, too. */
+/** The release in force as lines of a document, with the lists of sources and the rules of rows. */
 export async function wholeRelease(args: ControlArgs): Promise<Iterable<string>> {
   const version = await headVersion(args);
   return documentLines(version, (await partsOf(args, version)).parts, new Map());

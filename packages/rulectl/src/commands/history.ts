@@ -1,4 +1,4 @@
-/** `rulectl history`: the releases that are kept, what made each and what it changed. */
+/** `rulectl history`: the kept releases, with cause and changes. */
 
 import { type ControlRecordOf, type MessageOf, VERSION_MAX } from '@rulecast/protocol';
 import type { Argv } from 'yargs';

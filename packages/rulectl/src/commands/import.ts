@@ -21,9 +21,9 @@ import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'import <what> <file..>';
 
-/** Of all qubes of a machine. */
+/** Output of qvm-ls for all qubes of a machine. */
 const ADDRESSES_MAX_BYTES = 1_048_576;
-/** What qvm-ls says where there is nothing. */
+/** The placeholder of qvm-ls for no value. */
 const NOTHING = '-';
 
 export interface ImportArgs {
@@ -106,7 +106,7 @@ function qubeOf(file: string): string {
 interface ReadRules {
   /** In canonical form. */
   readonly lines: readonly string[];
-  /** What is wrong with others, for people. */
+  /** The faults of other rules, for people. */
   readonly faults: readonly string[];
 }
 

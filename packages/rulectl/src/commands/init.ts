@@ -1,6 +1,6 @@
 /**
- * `rulectl init`: from nothing to presets in force. It asks what no option says, adds the presets to the
- * configuration and the rules of the publisher, and prints what to do in each place, and what proves it.
+ * `rulectl init`: from nothing to presets in force. It asks for missing options, adds the presets to the
+ * configuration and the rules of the publisher, and prints what to do in each place, and how to check it.
  *
  *   options, answers ─▶ presets, filled ─merge─▶ files that are there ─check─▶ planned ─all or none─▶ written
  */
@@ -125,7 +125,7 @@ export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode>
   return ExitCode.ok;
 }
 
-/** Addresses of a qube of which one family is missing: what it sends over that is not judged. */
+/** Warnings about qubes with an address of one family only: their packets of the other are not judged. */
 function familyWarnings(qubes: readonly string[]): readonly string[] {
   return qubes.flatMap((addresses) => {
     const [hasIpv4, hasIpv6] = [addresses.includes('.'), addresses.includes(':')];
@@ -135,7 +135,7 @@ function familyWarnings(qubes: readonly string[]): readonly string[] {
   });
 }
 
-/** Whom hosts may ask in the place of those whose questions are taken to `rulecast-dns`. */
+/** Warns of a resolver on this host: hosts that ask it get answers without `rulecast-dns`. */
 function resolverWarnings(machine: Machine, { where }: Site, presets: readonly Preset[]): readonly string[] {
   const hasNames = presets.some(({ configuration, rules }) =>
     `${configuration}${rules}`.includes('resolve: firewall'),
@@ -200,7 +200,7 @@ function check(file: string, text: string, parse: Parse): void {
 
 interface Keys {
   readonly keys: readonly PlannedFile[];
-  /** Of the firewalls, by name; empty where they need none. */
+  /** The keys of the firewalls, by name; empty if they need none. */
   readonly publicKeys: ReadonlyMap<string, string>;
 }
 
@@ -229,7 +229,7 @@ function otherKeyText({ folder }: Site, configuration: string, name: string): st
   return `${configuration} names another curve-key of ${name} than that of ${file}; nothing was written: bring the file back that it was made with, or take the line of ${name} out and run this again`;
 }
 
-/** What udev and the subscriber are to know of this host. */
+/** Settings of this host for udev and the subscriber. */
 function plannedSettings({ interfaces, sources }: Site): readonly PlannedFile[] {
   const udev = planFile(UDEV_FILE, '', (text) => {
     const missing = interfaces.map(udevLine).filter((line) => !text.split('\n').includes(line));

@@ -1,6 +1,6 @@
 /**
- * `rulectl keys`: who may sign, and how that is changed. Works on files, without a publisher: a root is
- * signed where its key is, which need not be where releases are.
+ * `rulectl keys`: shows and changes the keys that may sign. Works on files, without a publisher: a root is
+ * signed where its key is, which may be another machine than that of releases.
  *
  *   rotate, revoke, renew ─▶ next root ─signed here─▶ identity
  *                                └─▶ root-N.draft ─sign, elsewhere─▶ install ─▶ identity
@@ -63,11 +63,11 @@ const ACTIONS = [
 const CHANGES: readonly KeysArgs['action'][] = ['rotate', 'renew', 'revoke'];
 const CHANGE_OPTIONS = ['epochs', 'refresh-by', 'draft'] as const;
 const TOKEN_OPTIONS = ['secret', 'names', 'to', 'relay'] as const;
-/** Of a file with a million names. */
+/** A file with a million names. */
 const NAMES_MAX_BYTES = 64 * 2 ** 20;
-/** Of a file with two roots, which take 5 kB each in base64 at most. */
+/** A file with two roots, each of at most 5 kB in base64. */
 const DRAFT_MAX_BYTES = 65_536;
-/** How far away the date is that `renew` gives by default. */
+/** The default validity of `renew`. */
 const RENEWED_FOR = '90d';
 const DAYS_MAX = 3650;
 const DAY_SECONDS = 86_400;
@@ -241,7 +241,7 @@ function lineageIn({ lineage = '' }: KeysArgs, action: string): Uint8Array {
 
 // ── token ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Nobody keeps a list of tokens: each is made of the secret and the name. */
+/** Prints tokens. None is stored: each is computed from the secret and the name. */
 function token(args: KeysArgs, terminal: Terminal): ExitCode {
   const { secret: file, names: list, to: directory } = args;
   if (file === undefined) throw usageError('token needs --secret FILE, which rulectl keys fleet makes');
@@ -429,7 +429,7 @@ function change(args: KeysArgs, terminal: Terminal, asked: RootChange, secrets: 
 
 /** The publisher's files and keys, once the next root is in force. */
 interface PublisherPlace extends Pick<Identity, 'lineage' | 'keys'> {
-  /** Of the identity file. */
+  /** The path of the identity file. */
   readonly path: string;
 }
 
@@ -467,7 +467,7 @@ function isBelow(file: string, directory: string): boolean {
   try {
     return realpathSync(file).startsWith(`${realpathSync(directory)}${sep}`);
   } catch {
-    return false; // there is no such file: reading the key says so
+    return false; // there is no such file; reading the key reports that
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * `rulectl lists add`: what the catalogue says of a feed, copied into the publisher's configuration. Nothing
- * but the lines of the new list changes there, and the file is checked before it is written.
+ * `rulectl lists add`: copies a feed of the catalogue into the publisher's configuration. Only the lines of
+ * the new list are added, and the file is checked before it is written.
  *
  *   key ─catalogue─▶ lines ─agreed─▶ file that is there, with them ─check─▶ written, or the lines are printed
  */
@@ -78,7 +78,7 @@ export async function run(args: AddArgs, terminal: Terminal): Promise<ExitCode> 
     const text = documentOf(made);
     say({ kind: 'lines', text }, text.trimEnd());
     const { code, cause } = error;
-    // What rulectl init would advise is of no use here.
+    // The advice of rulectl init does not apply here.
     const reason =
       code === 'cannot-write' && cause instanceof Error ? `cannot write: ${cause.message}` : error.message;
     const why = `${reason}; nothing was written: the lines are above, and --config names another file`;

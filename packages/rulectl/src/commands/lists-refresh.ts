@@ -1,4 +1,4 @@
-/** `rulectl lists refresh`: lists are read from their sources now; refusals of guards may be permitted. */
+/** `rulectl lists refresh`: reads lists from their sources now; --permit overrides refusals of guards. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { permitFields } from '@rulecast/publisher/permits';
@@ -14,7 +14,7 @@ export const command = 'lists-refresh [name..]';
 
 /** Every feed of a configuration, at the pace of the slowest: some allow two minutes each. */
 const ANSWER_TIMEOUT_MS = 1_800_000;
-/** What one request can name. */
+/** The most lists in one request. */
 const NAMES_MAX = 32;
 
 export interface RefreshArgs extends PermitArgs, ControlArgs {

@@ -1,4 +1,4 @@
-/** `rulectl lists search`: feeds of the catalogue, by words. */
+/** `rulectl lists search`: searches feeds of the catalogue by words. */
 
 import type { Argv } from 'yargs';
 import { searchCatalogue } from '../catalogue/catalogue.ts';

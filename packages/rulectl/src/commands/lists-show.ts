@@ -1,6 +1,6 @@
 /**
- * `rulectl lists show NAME`: all that is known of one list, what is in it, and what changed in it. An entry
- * of the catalogue is shown where the publisher has no list of that name.
+ * `rulectl lists show NAME`: one list: its source, its content, and its changes. If the publisher has no list
+ * of that name, an entry of the catalogue is shown.
  */
 
 import {

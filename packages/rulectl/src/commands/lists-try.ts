@@ -1,6 +1,6 @@
 /**
- * `rulectl lists try URL|FILE|KEY`: a list before there is one: read once as the publisher would, shown by
- * number, and compared with the lists that there are. Nothing is changed.
+ * `rulectl lists try URL|FILE|KEY`: tries a list before it is configured: reads it once as the publisher
+ * would, shows it in numbers, and compares it with the present lists. Changes nothing.
  */
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -45,7 +45,7 @@ const ANSWER_TIMEOUT_MS = 30_000;
 const COMPARED_LISTS_MAX = 64;
 const COMPARED_ENTRIES_MAX = 2_000_000;
 const MIB = 2 ** 20;
-/** What the list is called meanwhile. */
+/** The name of the list while it is tried. */
 const NAME = 'tried';
 
 export interface TryArgs extends ControlArgs {
@@ -175,7 +175,7 @@ async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
   }
 }
 
-/** What of a list the lists of the publisher have, as far as there is one, and they are not too many. */
+/** Overlaps with the publisher's lists, if there is a publisher and they are not too many. */
 async function overlapsOf(list: List, args: TryArgs): Promise<Pick<TriedRecord, 'overlaps' | 'uncompared'>> {
   const known: ControlRecordOf<'list'>[] = [];
   const overlaps: Overlap[] = [];
@@ -224,7 +224,7 @@ function overlapOf(list: List, other: List): Omit<Overlap, 'list'> {
   return { share4: shareOf(4), share6: shareOf(6) };
 }
 
-/** What a firewall takes for a rule that drops what goes to the list. */
+/** The cost, at a firewall, of a rule that drops packets to the list. */
 function costsOf(list: PrefixList, kernelMib: number): Costs {
   const rule = parseRule(`drop dst=@${NAME}`, 'egress', 0);
   if (rule.kind === 'fault') throw new TypeError(rule.reason);

@@ -1,4 +1,4 @@
-/** `rulectl lists`: where each list comes from, how fresh it is, and what is wrong with it. */
+/** `rulectl lists`: each list with its source, freshness and troubles. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import type { Argv } from 'yargs';

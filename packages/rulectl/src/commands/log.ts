@@ -1,4 +1,6 @@
-/** `rulectl log`: what firewalls refused and why, as they keep it, or as it comes. */
+/**
+ * `rulectl log`: the packets and names that firewalls refused, with reasons, from their logs or as they come.
+ */
 
 import { addressBytes, type ControlRecord, ErrorCode, type MessageOf } from '@rulecast/protocol';
 import { parseAddress, parseHostName } from '@rulecast/rules';
@@ -28,7 +30,7 @@ export const command = 'log';
 /** Pages of a log come one after the other; the publisher gives up on a firewall after five seconds. */
 const ANSWER_TIMEOUT_MS = 30_000;
 const TOPS = ['qubes', 'lists', 'rules', 'destinations'] as const;
-/** What to do about a log that was refused. */
+/** Hints for a refused request, by its code. */
 const HINTS: Readonly<Record<string, string>> = {
   [ErrorCode.unsupported]: `: ${HOW_TO_LOG}`,
   [ErrorCode.notPermitted]: '; rulectl log --top lists has sums, which take the role status',
@@ -165,7 +167,7 @@ async function showDropped(of: 'lists' | 'rules', args: LogArgs, terminal: Termi
   return ExitCode.ok;
 }
 
-/** What came of a log, or of one turn of one that is followed. */
+/** The outcome of a log request, or of one turn of a continuous one. */
 class Batch {
   readonly #args: LogArgs;
   readonly #terminal: Terminal;
@@ -211,7 +213,7 @@ class Batch {
   }
 }
 
-/** What to tell of a log that was refused. */
+/** The error for a refused request. */
 function logError({ code, text }: MessageOf<'fail'>): CliError {
   const hint = HINTS[code] ?? '';
   return new CliError(exitOfFailure(code), code, `${text}${hint}`);

@@ -1,4 +1,4 @@
-/** `rulectl metrics`: what monitoring wants to know, for Prometheus. */
+/** `rulectl metrics`: metrics for Prometheus. */
 
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -12,7 +12,7 @@ import type { Terminal } from '../terminal/terminal.ts';
 export const command = 'metrics';
 
 const ANSWER_TIMEOUT_MS = 30_000;
-/** Whoever collects it may be another user. */
+/** The collector may be another user. */
 const FILE_MODE = 0o644;
 
 export interface MetricsArgs {

@@ -1,4 +1,4 @@
-/** `rulectl names`: which addresses are open by name, to whom, and until when. */
+/** `rulectl names`: the addresses open by name, for which qube, and until when. */
 
 import { formatAddress, parseAddress } from '@rulecast/rules';
 import type { Argv } from 'yargs';
@@ -11,7 +11,7 @@ import type { Colors, Terminal } from '../terminal/terminal.ts';
 
 export const command = 'names [qube]';
 
-/** What it is, for people, without the program. */
+/** The description for people, without the program's name. */
 export const ABOUT =
   'Lists what qubes were told for names that rules accept, and may use: the addresses, the list that has the name, and how long they stay open if nothing goes there and nobody asks again. The kernel of the firewall alone knows: run it there, as root.';
 

@@ -1,4 +1,4 @@
-/** `rulectl push`: sends files to the publisher and shows what became of them, up to each firewall. */
+/** `rulectl push`: sends files to the publisher and shows the outcome, up to each firewall. */
 
 import { basename, extname } from 'node:path';
 import { detectFormat } from '@rulecast/formats/detect';
@@ -117,7 +117,7 @@ function requestOf(args: PushArgs): MessageOf<'push'> {
   };
 }
 
-/** Says of files of rules whose those are, since their names do not. */
+/** Notes that say whose rules a file is read as, if its name does not tell. */
 function rulesNotes({ policy, format }: PushArgs, files: readonly PushFile[]): readonly string[] {
   if (policy !== undefined || format !== undefined) return [];
   const rules = files.filter(

@@ -1,5 +1,6 @@
 /**
- * `rulectl rollback`: releases once more what an earlier version said, and waits until the firewalls have it.
+ * `rulectl rollback`: releases the content of an earlier version again, and waits until the firewalls have
+ * it.
  */
 
 import type { ControlRecord, ControlRecordOf, MessageOf } from '@rulecast/protocol';

@@ -1,4 +1,6 @@
-/** `rulectl status`: whether all is well, what to do if not, the head, and how far each subscriber is. */
+/**
+ * `rulectl status`: whether all is well, and what to do if not; the head, and the state of each subscriber.
+ */
 
 import { type ControlRecord, FLEET_STATES, type FleetState } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
@@ -149,7 +151,7 @@ async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   return exit;
 }
 
-/** Where batches of records go. */
+/** Receives batches of records. */
 interface View {
   record(record: ControlRecord): void;
   batch(snapshot: StatusView): void;
@@ -230,7 +232,7 @@ class Batches {
     if (this.#batch.put(record)) this.#view.record(record);
   }
 
-  /** Nothing more comes. */
+  /** The end of the answer. */
   finish(): void {
     if (this.#isWhole) return;
     this.#isWhole = true;

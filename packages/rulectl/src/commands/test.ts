@@ -1,4 +1,4 @@
-/** `rulectl test`: what happens to a packet, or to a name: asked of the live tables of the firewalls. */
+/** `rulectl test`: the verdict on a packet, or on a name, by the live tables of the firewalls. */
 
 import { type ExpectedAction, PACKET_TEXT_HELP } from '@rulecast/formats/packet';
 import { QUESTION_TEXT_HELP } from '@rulecast/formats/question';

@@ -1,4 +1,6 @@
-/** `rulectl web`: a page that shows what `status`, `lists`, `history`, `log`, `test` and `which` say. */
+/**
+ * `rulectl web`: serves a page with the content of `status`, `lists`, `history`, `log`, `test` and `which`.
+ */
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-/** `rulectl which`: what holds an address, a prefix or a name, and what decides. */
+/** `rulectl which`: the lists and rules that contain an address, a prefix or a name, and the verdict. */
 
 import { BLOCK_TARGET_MAX_BYTES, type MessageOf, PEER_NAME_MAX_BYTES } from '@rulecast/protocol';
 import type { Argv } from 'yargs';

@@ -29,12 +29,12 @@ export type Ending = MessageOf<'done'> | MessageOf<'fail'>;
 export interface ControlRequest {
   /** Endpoint URL of the publisher. */
   readonly endpoint: string;
-  /** For an endpoint of ZeroMQ: a file of one's own key, and the publisher's, or a file of it. */
+  /** For an endpoint of ZeroMQ: the file of our own key, and the publisher's key or its file. */
   readonly curve?: { readonly keyFile: string; readonly peer: string } | undefined;
   /** Sends the request. */
   readonly send: (connection: Connection) => Promise<void>;
   readonly onRecord: (record: ControlRecord) => void;
-  /** How long nothing may come of the answer, in milliseconds. */
+  /** How long the answer may be silent, in milliseconds. */
   readonly timeoutMs: number;
   /** The answer has no end: after its first record `timeoutMs` does not apply. */
   readonly isEndless?: boolean;
@@ -49,7 +49,7 @@ export interface ControlArgs {
   readonly 'curve-peer'?: string | undefined;
 }
 
-/** Where the publisher is. Throws CliError `usage` for one key without the other. */
+/** The publisher's endpoint. Throws CliError `usage` for one key without the other. */
 export function controlOf(args: ControlArgs): Pick<ControlRequest, 'endpoint' | 'curve'> {
   const endpoint = args.control;
   const { 'curve-key': keyFile, 'curve-peer': peer } = args;
@@ -98,7 +98,7 @@ export async function ask(request: ControlRequest): Promise<Ending> {
   let sendFailure: unknown;
   const sending = greet(connection, request.send).catch((error: unknown) => {
     sendFailure = error;
-    // A publisher that hung up may have said why before: then the answer is still to be read.
+    // A publisher that closed the connection may have sent a reason before, which is still to be read.
     if (!(error instanceof ProtocolError)) connection.close();
   });
   try {
@@ -130,8 +130,8 @@ export async function askOrFail(
 }
 
 /**
- * What we are goes first. Nothing that a request says needs an answer to that: one version is all that we
- * speak, and a publisher ends the connection at a request or field that it does not know.
+ * Sends our GREET first, without waiting for an answer: this client speaks one version only, and a publisher
+ * ends the connection at a request or field that it does not know.
  */
 async function greet(connection: Connection, send: ControlRequest['send']): Promise<void> {
   await connection.send({
@@ -143,7 +143,7 @@ async function greet(connection: Connection, send: ControlRequest['send']): Prom
   await send(connection);
 }
 
-/** What to do, by the code of a BYE. */
+/** Hints by the code of a BYE. */
 const BYE_HINTS: Readonly<Record<string, string>> = {
   [ErrorCode.noCommonVersion]: `; this rulectl speaks protocol ${PROTOCOL_VERSION}: upgrade the older`,
   [ErrorCode.unknownType]: '; it is older than this rulectl: upgrade it',

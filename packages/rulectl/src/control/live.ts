@@ -1,7 +1,6 @@
 /**
- * Verdicts of live tables: one of every subscriber asked, or the reason why there is none. A subscriber
- * answers some twenty questions a second (WIRE.md "ANSWER"); whoever has more of them waits and asks
- * again.
+ * Verdicts of live tables: one from each subscriber, or the reason why there is none. A subscriber answers
+ * some twenty questions a second (WIRE.md "ANSWER"); with more of them, the client waits and asks again.
  */
 
 import { isQuestionText } from '@rulecast/formats/question';
@@ -25,7 +24,7 @@ export interface LiveAnswers {
 
 /** A verdict that should be there. */
 export interface MissingVerdict {
-  /** Undefined where nobody is known who should have answered. */
+  /** Undefined if no subscriber is known that should have answered. */
   readonly subscriber: string | undefined;
   readonly code: string;
   readonly text: string;
@@ -45,12 +44,15 @@ export interface Pace {
 
 /** Before a subscriber that has answered enough is asked again: it counts anew each second. */
 const PACE_MS = 250;
-/** How long a subscriber may go on answering others: then somebody else asks all the time. */
+/**
+ * How long to wait for a subscriber that is busy with others: after that, another client must be asking all
+ * the time.
+ */
 const PATIENCE_MS = 30_000;
-/** What a `warning` record about a subscriber says of its part. */
+/** The part in a `warning` record about a subscriber. */
 const SUBSCRIBER_PART = /^subscriber (.+)$/;
 
-/** What is asked, from a packet or a question as people write it. Throws CliError `refused`. */
+/** The question, from a packet or a name as people write it. Throws CliError `refused`. */
 export function testFieldsOf(
   text: string,
   direction: PacketDirection,
@@ -120,7 +122,8 @@ function missingOf({ code, part, reason }: ControlRecordOf<'warning'>): MissingV
 }
 
 /**
- * Who answered an earlier packet and is not among the answers to this one: it went away, and nobody says so.
+ * Subscribers that answered an earlier packet: one missing from later answers went away, which nothing else
+ * reports.
  */
 export class Witnesses {
   readonly #known = new Set<string>();

@@ -1,4 +1,4 @@
-/** Versions as people name them: by number, or by the time at which they were in force. */
+/** Versions as people name them: by number, or by a time when they were in force. */
 
 import { type ControlRecordOf, VERSION_MAX } from '@rulecast/protocol';
 import { formatTime } from '../render/amounts.ts';

@@ -1,4 +1,4 @@
-/** A status as the publisher tells it: a batch of records, and what firewalls count beside it. */
+/** A status from the publisher: a batch of records, and the firewalls' counters beside it. */
 
 import { type ControlRecord, ErrorCode, type MessageOf } from '@rulecast/protocol';
 import type { Member } from '../render/fleet.ts';
@@ -10,12 +10,12 @@ type Place = Pick<ControlRequest, 'endpoint' | 'curve'>;
 
 /** The answer is a few records; the publisher gives up on counters after five seconds. */
 export const STATUS_TIMEOUT_MS = 30_000;
-/** How long it waits for firewalls that are silent: what they count says more of what is wrong. */
+/** The wait for silent firewalls, as their counters help to find faults. */
 const COUNTERS_TIMEOUT_MS = 2000;
 /** Begins the part of a warning about a subscriber that gave no counters. */
 const SUBSCRIBER_PART = 'subscriber ';
 
-/** Puts a status into a batch. Throws what `errorOf` makes of one that was refused. */
+/** Puts a status into a batch. If it is refused, throws the error made by `errorOf`. */
 export async function askStatus(
   place: Place,
   batch: StatusBatch,
@@ -28,7 +28,7 @@ export async function askStatus(
   await askOrFail({ ...place, timeoutMs, send, onRecord: (record) => void batch.put(record) }, errorOf);
 }
 
-/** What firewalls say of themselves at once. */
+/** Counters that firewalls send within a short time. */
 export async function askCounters(place: Place): Promise<StatusView['counters']> {
   const batch = new StatusBatch();
   await askStatus(place, batch, true, statusError, COUNTERS_TIMEOUT_MS).catch((error: unknown) => {
@@ -37,7 +37,7 @@ export async function askCounters(place: Place): Promise<StatusView['counters']>
   return batch.counters;
 }
 
-/** What to tell of a status that was refused. */
+/** The error for a refused status. */
 export function statusError({ code, text }: MessageOf<'fail'>, exit = exitOfFailure(code)): CliError {
   const isStarting = code === ErrorCode.notReady;
   const hint = isStarting ? '; firewalls go on with what they enforce. Ask again in a few seconds' : '';
@@ -92,7 +92,7 @@ export class StatusBatch implements StatusView {
   }
 }
 
-/** What a subscriber counted, or why that is not known. */
+/** Whether a record has a subscriber's counters, or why there are none. */
 export function isOfCounters(record: ControlRecord): boolean {
   return (
     record.record === 'counters' || (record.record === 'warning' && record.part.startsWith(SUBSCRIBER_PART))

@@ -1,4 +1,4 @@
-/** What both sides need: Node, a clock, room on the disk, units that run, and a qube that is told to. */
+/** Checks for both sides: Node, the clock, room on the disk, running units, and a qube's service flag. */
 
 import { ProtocolError, parseRoots, type Root, readRoot, renewalOf, renewalText } from '@rulecast/protocol';
 import { doubt, type Finding, fault, good, isAtLeast, type Machine } from './finding.ts';
@@ -50,13 +50,16 @@ export function renewalIn({ text, nowMs }: Machine, path: string): readonly Find
   return [(renewal === 'due' ? doubt : fault)('root', said, remedy)];
 }
 
-/** Of an identity, or of the state of a subscriber: keys come before the roots, or a digest behind them. */
+/**
+ * The newest root in an identity, or in a subscriber's state: keys precede the roots, or a digest follows
+ * them.
+ */
 function newestRootIn(text: string): Root | undefined {
   const lines = /^rulecast-roots 1\n(?:[A-Za-z0-9+/=]{65,}\n)+/m.exec(text)?.[0] ?? '';
   try {
     return parseRoots(lines)?.map(readRoot).at(-1)?.root;
   } catch (error) {
-    if (error instanceof ProtocolError) return undefined; // whoever has to read it says so
+    if (error instanceof ProtocolError) return undefined; // the program that needs it reports it
     throw error;
   }
 }
@@ -71,7 +74,7 @@ export function unitOf(machine: Machine, unit: string): Finding {
     return fault('unit', `there is no ${unit}`, 'install the package (of a qube, in its template)');
   const state = said.get('ActiveState');
   if (state === 'active') return good('unit', `${unit} is active`);
-  // Outside of Qubes a unit has no condition: `no` is what systemd says of one that was never started.
+  // Outside of Qubes a unit has no condition: systemd says `no` for one that was never started.
   if (said.get('ConditionResult') === 'no' && machine.state(QUBE_MARKER) !== undefined)
     return fault(
       'unit',
@@ -85,12 +88,12 @@ export function unitOf(machine: Machine, unit: string): Finding {
   );
 }
 
-/** What dom0 has to say for a unit to run in a qube. */
+/** The service that dom0 must enable for a unit to run in a qube. */
 function serviceOf(unit: string): string {
   return unit === 'rulecast-publisher' ? unit : 'rulecast';
 }
 
-/** Of what kind a qube is; undefined outside of Qubes. */
+/** The type of this qube; undefined outside of Qubes. */
 export function qubeTypeOf(machine: Machine): string | undefined {
   if (machine.state(QUBE_MARKER) === undefined) return undefined;
   return machine.run('qubesdb-read', '/qubes-vm-type').stdout.trim() || 'unknown';

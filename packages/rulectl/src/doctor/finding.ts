@@ -1,4 +1,4 @@
-/** What `rulectl doctor` finds, and what it may ask the machine that it looks at. */
+/** Findings of `rulectl doctor`, and the interface to the machine it examines. */
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -6,9 +6,9 @@ export interface Finding {
   readonly check: string;
   /** `doubt`: it works, and may not for long, or not as somebody thinks. */
   readonly result: 'good' | 'doubt' | 'fault';
-  /** What was found. */
+  /** The finding. */
   readonly text: string;
-  /** What to do; not there where it is good. */
+  /** The remedy; absent if all is well. */
   readonly remedy?: string;
 }
 
@@ -29,7 +29,7 @@ export interface CommandResult {
 export interface Machine {
   text(path: string): string | undefined;
   state(path: string): FileState | undefined;
-  /** What a link leads to, all of them followed. */
+  /** The target of a link, all links followed. */
   target(path: string): string | undefined;
   freeBytes(path: string): number | undefined;
   run(program: string, ...args: readonly string[]): CommandResult;

@@ -1,4 +1,4 @@
-/** Where the subscriber is: whom it trusts, whom it calls, and whether the kernel enforces. */
+/** Checks of the subscriber's side: its trust line, its publisher, and whether the kernel enforces. */
 
 import { parseTrust, trustFault } from '@rulecast/protocol';
 import { EndpointError, parseEndpoint } from '@rulecast/vchan';
@@ -13,11 +13,11 @@ const NAMES_SOCKET = '/run/rulecast-dns/names.sock';
 const DNS_NAMESPACE = '/run/netns/rulecast-dns';
 const DNS_LINK = '/sys/class/net/rulecast-dns';
 const QUBESDB = 'qubesdb:';
-/** What QubesDB answered first since the boot, which holds; for root alone. */
+/** QubesDB's first answers since boot, which stay valid; readable by root only. */
 const FIRST_ANSWERS = '/run/rulecast-first';
 const XEN = ['evtchn', 'gntalloc', 'gntdev', 'xenbus'].map((name) => `/dev/xen/${name}`);
 /** The first that has tables which are owned for good. */
-/** Where the unit looks outside of Qubes for what no file says: 40_qubesdb.conf. */
+/** The unit's default endpoint outside of Qubes: 40_qubesdb.conf. */
 const PUBLISHER_HERE = '/run/rulecast/subscribers.sock';
 const KERNEL_LEAST = [6, 9];
 const LOG_LINES = '200';
@@ -57,7 +57,7 @@ function trustOf(machine: Machine): Finding {
   return fault('trust', `${said.slice(0, 80)} holds ${trustFault(text)}`, remedy);
 }
 
-/** What the settings say of an option, and QubesDB where they name it and it has a value. */
+/** The value of an option in the settings; from QubesDB if they refer to it and it has a value. */
 function settingOf(
   machine: Machine,
   option: 'trust' | 'connect' | 'report-token' | 'names' | 'dns-mode',
@@ -71,7 +71,7 @@ function settingOf(
   return first ?? (machine.run('qubesdb-read', key).stdout.trim() || said);
 }
 
-/** Where the unit looks in a qube for what no file has: 40_qubesdb.conf. */
+/** The unit's default in a qube for an option that no file sets: 40_qubesdb.conf. */
 function packagedOf(machine: Machine, option: string): string | undefined {
   const isInQubesDb = option === 'connect' || (option === 'trust' && machine.text(TRUST) === undefined);
   if (!isInQubesDb || machine.state(QUBE_MARKER) === undefined) return undefined;
@@ -117,7 +117,7 @@ function mirrorOf(machine: Machine, url: string): Finding {
   );
 }
 
-/** The last that the log says of it. */
+/** The last state of the connection in the log. */
 function connectionOf(log: string): Finding {
   const lines = log
     .split('\n')
@@ -163,7 +163,7 @@ function lineageOf(log: string): Finding {
   );
 }
 
-/** What the log says last of whether it has the newest. */
+/** The last freshness in the log. */
 function freshnessOf(log: string): Finding {
   const said = [...log.matchAll(/"freshness":"(fresh|stale)"/g)].at(-1)?.[1];
   if (said !== 'stale') return good('freshness', 'nothing says that a newer release is kept back');

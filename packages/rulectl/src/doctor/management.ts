@@ -1,4 +1,4 @@
-/** Where the publisher is: its configuration, key, sockets, and whether a qube keeps them. */
+/** Checks of the publisher's side: its configuration, key, sockets, and whether a qube persists them. */
 
 import { type PublisherConfig, parseConfig } from '@rulecast/formats';
 import { clockOf, diskOf, nodeOf, qubeOf, qubeTypeOf, renewalIn, unitOf } from './common.ts';
@@ -44,7 +44,7 @@ function configOf(machine: Machine): Finding {
   return fault('configuration', text, `mend it; rulectl check ${CONFIG} has all faults`);
 }
 
-/** Who may write the rules file may release, without a role. */
+/** Any user who may write the rules file may release, without a role. */
 function rulesOf(machine: Machine, path: string): Finding {
   const found = machine.state(path);
   if (found === undefined)
@@ -86,7 +86,7 @@ function controlOf(machine: Machine): Finding {
   return good('socket', `${CONTROL} is there`);
 }
 
-/** Where the process listens that has the keys; whoever can open that may have anything signed. */
+/** The socket of the signing process; any user who can open it may have anything signed. */
 function signerOf(machine: Machine, endpoint: string): Finding {
   const path = endpoint.replace(/^unix:/, '').replace(/\?.*$/, '');
   const found = machine.state(path);
@@ -100,7 +100,7 @@ function signerOf(machine: Machine, endpoint: string): Finding {
   );
 }
 
-/** An operator is whoever can open the socket, so it is to be no wider than the configuration says. */
+/** Any user who can open an operator's socket is that operator, so it must not be wider than configured. */
 function operatorSocketsOf(machine: Machine, operators: PublisherConfig['operators']): readonly Finding[] {
   return operators.flatMap(({ name, role, socket }) => {
     if (socket === undefined) return [];

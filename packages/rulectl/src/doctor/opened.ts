@@ -1,4 +1,4 @@
-/** What is open by name here: the name sets of the table in force, as `nft` lists them. */
+/** The openings by name on this machine: the name sets of the table in force, as `nft` lists them. */
 
 import type { Machine } from './finding.ts';
 
@@ -11,7 +11,7 @@ export interface OpenAddress {
   readonly agoS: number;
 }
 
-/** What a qube was told for one name that a list has. */
+/** An address that DNS gave a qube for a name of a list. */
 export interface OpenName {
   readonly qube: string;
   /** As the kernel has it: the name, or a digest of one that is not written there. */
@@ -30,7 +30,7 @@ export interface Unknown {
 
 const NAME_SET = /^n[0-9a-f]{16}_[46]_\d+_[0-9a-f]{16}$/;
 const TABLE = /^rulecast_[ab]$/;
-/** Where packets come in: a table without it is being made, or taken away. */
+/** The chain where packets come in: a table without it is being made, or removed. */
 const BASE_CHAIN = 'forward';
 /** A release may take the place of another while we look. */
 const TRIES = 5;
@@ -111,7 +111,7 @@ function listing(machine: Machine, ...words: readonly string[]): readonly unknow
   return Array.isArray(all) ? all : undefined;
 }
 
-/** What stands below some keys of an object. */
+/** The value under a path of keys of an object. */
 function at(value: unknown, ...keys: readonly string[]): unknown {
   return keys.reduce<unknown>((inner, key) => {
     return typeof inner === 'object' && inner !== null ? Reflect.get(inner, key) : undefined;

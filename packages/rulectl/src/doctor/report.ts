@@ -1,4 +1,4 @@
-/** What a report of a bug needs: versions, states and codes. No name, address, key or text of a person. */
+/** The data for a bug report: versions, states and codes. No name, address, key or text of a person. */
 
 import { ErrorCode } from '@rulecast/protocol';
 import { formatAmount, formatCount } from '../render/amounts.ts';

@@ -1,4 +1,4 @@
-/** All that `rulectl init` has to know, of options, answers, the machine and the files of an earlier run. */
+/** The input of `rulectl init`: from options, answers, the machine and the files of an earlier run. */
 
 import { hostname, type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -89,7 +89,7 @@ function firewallsOf(config: PublisherConfig | undefined): string | undefined {
   return config?.subscribers && [...config.subscribers].join(' ');
 }
 
-/** What the presets are about; the others need nothing. */
+/** The subjects that the presets need. */
 async function subjectsOf(given: Given, presets: readonly Preset[], ask: Ask): Promise<Subjects> {
   const needs = presets.flatMap(needsOf);
   const subjects: Record<keyof Subjects, readonly string[]> = { country: [], name: [], qube: [] };
@@ -119,8 +119,8 @@ async function interfacesFor(
 }
 
 /**
- * Where a publisher listens for firewalls on other hosts, and how they reach it: as the configuration says,
- * else at the first address of this host that others may reach. Throws CliError `refused` without one.
+ * The publisher's endpoint for firewalls on other hosts, and the address they connect to: the configured one,
+ * else the first address of this host that others may reach. Throws CliError `refused` without one.
  */
 export function endpointsOf(
   listen: readonly string[] = [],

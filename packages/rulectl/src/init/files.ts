@@ -1,7 +1,7 @@
 /**
- * Files that `rulectl init` writes: the first line of each has a digest of what follows, by which a file that
- * a person has changed is known, and left alone. Answers of earlier runs stand in the files themselves: what
- * is new is added to them.
+ * Files that `rulectl init` writes: the first line of each has a digest of the rest, so that a file that a
+ * person changed is recognised, and left alone. The files themselves hold the answers of earlier runs: new
+ * ones are added to them.
  */
 
 import { createHash, randomBytes } from 'node:crypto';
@@ -35,22 +35,22 @@ export type FileState = 'written' | 'unchanged' | 'left';
 export interface PlannedFile {
   readonly path: string;
   readonly state: FileState;
-  /** What it holds now; undefined where there is none. */
+  /** The present content; undefined if there is no file. */
   readonly before: string | undefined;
-  /** What it is to hold. */
+  /** The new content. */
   readonly text: string;
   /** Its owner alone may read it, and list its folder. */
   readonly isSecret?: boolean;
 }
 
-/** The text with the line before it that says that nobody changed it. */
+/** The text behind a line that marks it as unchanged by people. */
 export function marked(body: string): string {
   return `# rulectl init wrote this, sha256 ${digestOf(body)} of what follows: change that, and the file is yours and left alone\n${body}`;
 }
 
 /**
- * What is to become of a file: `add` gives what it is to say, or undefined where it says that already. It is
- * given what is there, or `fresh`. Throws CliError `refused` for what cannot be read.
+ * Plans a file: `add` gets the present content, or `fresh`, and returns the new one, or undefined if nothing
+ * is to change. Throws CliError `refused` for an unreadable file.
  */
 export function planFile(
   path: string,
@@ -66,8 +66,8 @@ export function planFile(
 }
 
 /**
- * A file that a person may have changed, with something else in it. What nobody changed but rulectl is still
- * known as that. A link stays one.
+ * Plans a change to a file that a person may have edited. One that only rulectl wrote keeps its mark. A link
+ * stays one.
  */
 export function planEdit(path: string, before: string, text: string): PlannedFile {
   const isOurs = MARK.exec(before)?.[1] === digestOf(before.replace(MARK, ''));
@@ -94,7 +94,7 @@ function isLink(path: string): boolean {
   return attempt('read', path, () => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true);
 }
 
-/** What a file holds, or undefined where there is none. Throws CliError `refused`. */
+/** The content of a file, or undefined if there is none. Throws CliError `refused`. */
 export function textOf(path: string): string | undefined {
   return attempt('read', path, () => (existsSync(path) ? readFileSync(path, 'utf8') : undefined));
 }
@@ -117,7 +117,7 @@ export function writeFiles(files: readonly PlannedFile[]): void {
         writeDraft(draft, file);
       });
     }
-    // Of two runs at once one is refused: a key of the first must not stand beside a file of the second.
+    // Of two runs at once one is refused: a key of the first must not end up beside a file of the second.
     const changed = files.find(({ path, before }) => textOf(path) !== before);
     if (changed !== undefined) throw new CliError(ExitCode.refused, 'changed-meanwhile', meanwhile(changed));
     for (const { path, draft } of drafts.toReversed()) attempt('write', path, () => renameSync(draft, path));
@@ -127,8 +127,8 @@ export function writeFiles(files: readonly PlannedFile[]): void {
 }
 
 /**
- * Nothing that lies there already is written to, be it through a link. Whoever could read the file can read
- * the new one, and nobody else.
+ * Writes to a new file, never to one already there, nor through a link. The same users can read it as could
+ * read the old one.
  */
 function writeDraft(draft: string, { path, text, isSecret = false }: PlannedFile): void {
   const old = lstatSync(path, { throwIfNoEntry: false });
@@ -158,7 +158,7 @@ function digestOf(body: string): string {
   return createHash('sha256').update(body).digest('hex');
 }
 
-/** What to do about an error of the file system, by its code. */
+/** Remedies for errors of the file system, by code. */
 const REMEDIES: ReadonlyMap<unknown, string> = new Map([
   ...['ENOSPC', 'EDQUOT'].map((code) => [code, 'make room on that disk, and run this again'] as const),
   ...['EACCES', 'EPERM'].map(

@@ -1,4 +1,4 @@
-/** Network interfaces of this host, and the link group by which a firewall knows those that it judges. */
+/** Network interfaces of this host, and the link group that marks those whose packets a firewall judges. */
 
 import type { Machine } from '../doctor/finding.ts';
 import { CliError, ExitCode } from '../terminal/exit.ts';
@@ -20,7 +20,7 @@ export function interfacesOf(machine: Machine): readonly Interface[] {
   });
 }
 
-/** What `ip` prints: of links and routes, as far as it is looked at. */
+/** The fields used from the output of `ip` for links and routes. */
 interface Row {
   readonly ifname?: string;
   readonly group?: string;
@@ -43,7 +43,7 @@ export function groupCommand(name: string): readonly [program: string, ...words:
   return ['ip', 'link', 'set', 'dev', name, 'group', GROUP];
 }
 
-/** What has udev do so when the interface appears, at each boot. */
+/** The udev rule that sets the group when the interface appears, at each boot. */
 export function udevLine(name: string): string {
   return `ACTION=="add", SUBSYSTEM=="net", KERNEL=="${name}", ATTR{netdev_group}="${GROUP}"`;
 }

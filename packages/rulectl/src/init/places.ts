@@ -1,46 +1,46 @@
-/** What to do in each place, as text to paste, and what the publisher has to know of the firewalls. */
+/** The steps in each place, as text to paste, and the publisher's configuration of the firewalls. */
 
 import { groupCommand, udevLine } from './interfaces.ts';
 
 export const WHERE = ['qubes', 'host', 'hosts'] as const;
 export type Where = (typeof WHERE)[number];
 
-/** Where the packages look for the configuration. */
+/** The configuration folder of the packages. */
 export const HOME = '/etc/rulecast';
-/** The configuration that a command is about if nobody says which: of root, that of the service. */
+/** The default configuration of a command: for root, that of the service. */
 export function usualConfiguration(): string {
   return process.getuid?.() === 0 ? `${HOME}/publisher.yaml` : 'publisher.yaml';
 }
 
-/** What a qube has that dom0 has named as the one with the publisher: it keeps HOME, and no other does. */
+/** A marker in the qube that dom0 chose for the publisher: only that qube persists HOME. */
 export const SERVICE = '/var/run/qubes-service/rulecast-publisher';
-/** Where udev looks for what an administrator has it do. */
+/** The administrator's rules of udev. */
 export const UDEV_FILE = '/etc/udev/rules.d/70-rulecast.rules';
 /** Our choice: no port that IANA has given to anybody. */
 export const PORT = 7701;
 /** The key of the publisher, whose name no firewall may have. */
 export const PUBLISHER = 'publisher';
-/** What the subscriber reads at its start. */
+/** The environment file of the subscriber. */
 export const SUBSCRIBER_FILE = `${HOME}/subscriber.env`;
 
 export interface Site {
   readonly where: Where;
   readonly firewalls: readonly string[];
-  /** Of the firewalls: those that lead to what they judge. */
+  /** For firewalls: the interfaces of the networks they judge. */
   readonly interfaces: readonly string[];
-  /** Where the files are written to. */
+  /** The folder for the files. */
   readonly folder: string;
-  /** The interfaces and the subscriber are set here, by init itself, and nobody else has to do that. */
+  /** Whether init itself configures the interfaces and the subscriber of this host. */
   readonly setsInterfaces: boolean;
   /** Options of the subscriber: which qube is behind which interface, where names open something. */
   readonly sources: readonly string[];
   /** The name of this host or qube. */
   readonly host: string;
-  /** Where the publisher listens for firewalls on other hosts, and how they reach it. */
+  /** The publisher's endpoint for firewalls on other hosts, and the address they connect to. */
   readonly endpoints: { readonly listen: string; readonly connect: string } | undefined;
 }
 
-/** What the configuration says of the firewalls, as YAML; those on other hosts have public keys. */
+/** The configuration of the firewalls, as YAML; those on other hosts have public keys. */
 export function siteConfiguration(site: Site, publicKeys: ReadonlyMap<string, string>): string {
   const { where, firewalls, endpoints } = site;
   const bindings = {
@@ -58,7 +58,7 @@ export function siteConfiguration(site: Site, publicKeys: ReadonlyMap<string, st
   ].join('\n');
 }
 
-/** What is pasted where, in this order. */
+/** The text to paste in each place, in this order. */
 export function blocksOf(site: Site): string {
   const { where, firewalls, folder, endpoints } = site;
   const each = (text: (name: string) => string): string => firewalls.map(text).join('');
@@ -110,13 +110,13 @@ ${interfaceLines(site)}${startLine(site)}
   return blocks[where]();
 }
 
-/** The commands by which dom0 makes these qubes what they are to be. */
+/** The commands for dom0 to set up these qubes. */
 export function dom0Lines({ host, firewalls }: Pick<Site, 'host' | 'firewalls'>): string {
   return `qvm-run --pass-io ${host} 'cat /usr/share/rulecast/rulecast-dom0' > rulecast-dom0
 sh rulecast-dom0 ${[host, ...firewalls].join(' ')}`;
 }
 
-/** What puts the interfaces into the group, now and at each boot, and says who is behind them. */
+/** Commands that put the interfaces into the group, now and at each boot, and set their sources. */
 function interfaceLines({ interfaces, setsInterfaces, sources }: Site): string {
   if (setsInterfaces) return '';
   const groups = interfaces.map(

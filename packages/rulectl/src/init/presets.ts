@@ -1,4 +1,4 @@
-/** Presets: folders of a configuration and a rule set document, whose examples answers take the place of. */
+/** Presets: folders with a configuration and a rule set document, whose examples are replaced by answers. */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url';
 /** From the file that this is bundled into. */
 const FOLDER = fileURLToPath(new URL('../../../examples/presets', import.meta.url));
 const FRESH = new URL('../../../packaging/publisher.yaml', import.meta.url);
-/** What presets are about, each of which needs an answer. */
+/** The subjects of presets, each of which needs an answer. */
 export const SUBJECTS = ['country', 'name', 'qube'] as const;
-/** What stands in presets as an example of these. */
+/** The examples in presets that answers replace. */
 const EXAMPLES = { country: 'ru', name: 'deb.debian.org, .qubes-os.org', qube: '10.137.0.5' } as const;
 /** The first of the names, where a rule set document says how it is proved. */
 const PROOF = 'getent hosts deb.debian.org';
@@ -17,7 +17,7 @@ const PROOF = 'getent hosts deb.debian.org';
 /** A preset as it stands, or with answers in the place of its examples. */
 export interface Preset {
   readonly name: string;
-  /** What it does, a sentence. */
+  /** Its effect, in a sentence. */
   readonly sentence: string;
   readonly configuration: string;
   readonly rules: string;

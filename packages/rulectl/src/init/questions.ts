@@ -1,4 +1,6 @@
-/** What `rulectl init` asks. An option answers, else the person at the terminal, else what is usual. */
+/**
+ * The questions of `rulectl init`. An option answers one, else the person at the terminal, else the default.
+ */
 
 import {
   formatAddress,
@@ -18,7 +20,7 @@ export interface Question {
   readonly describe: string;
   /** An answer: words with spaces between them. */
   readonly example: string;
-  /** What to write for a word, and the reader that gives its canonical form; undefined for a wrong one. */
+  /** The form of an answer, and its reader, which returns the canonical form; undefined for a wrong one. */
   readonly form?: string;
   readonly read?: (word: string) => string | undefined;
   /** Instead: all words that there are. */

@@ -1,4 +1,4 @@
-/** What a rule set means something only with: names, DNS addresses and the time, as options say them. */
+/** The environment for a rule set's meaning: names, DNS addresses and the time, given by options. */
 
 import {
   type Address,

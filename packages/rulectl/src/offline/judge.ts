@@ -1,4 +1,4 @@
-/** Packets and names judged by files, without a publisher: `rulectl check --test` and `--packets`. */
+/** Judges packets and names by files, without a publisher: `rulectl check --test` and `--packets`. */
 
 import { type ExpectedAction, FORMAT_LIMITS, isQuestionText, parsePacketLine } from '@rulecast/formats';
 import {
@@ -26,9 +26,9 @@ import { nameVerdictOf, type OfflineVerdict, verdictOf } from './verdict.ts';
 
 /** The addresses of Qubes' virtual DNS servers. */
 export const QUBES_DNS = '10.139.1.1,10.139.1.2';
-/** What else may stand where a policy is named as the source of a packet. */
+/** Advice on what else may be the source of a packet, beside a policy. */
 const OR_ADDRESS = 'the address of a qube, or ';
-/** How many names without addresses a warning lists. */
+/** The most names without addresses in a warning. */
 const NAMES_SHOWN = 8;
 
 export interface JudgeArgs extends FileArgs {
@@ -52,7 +52,7 @@ interface Tally {
 /** A packet or a name that was judged. */
 interface Judged {
   readonly verdict: OfflineVerdict;
-  /** What programs know it by. */
+  /** The fields that identify it to programs. */
   readonly identity: { readonly line: number } | { readonly packet: string } | { readonly question: string };
   /** The address that was taken for a policy. */
   readonly source?: string;
@@ -118,7 +118,7 @@ function packetIn(
   };
 }
 
-/** A policy that judges qubes; `other` is what else may be written. Throws CliError `refused`. */
+/** A policy that judges qubes; `other` is advice on what else may be written. Throws CliError `refused`. */
 export function policyOf({ policies }: RuleSet, name: string, other = ''): Policy {
   const policy = isForAllQubes(name) ? undefined : policies.get(name);
   if (policy !== undefined) return policy;
@@ -139,7 +139,7 @@ function sourceOf(ruleSet: RuleSet, name: string, { dst: { family } }: Packet): 
 
 /** A file of packets that tests nothing has not passed. Throws CliError. */
 function checkTested(file: string, before: Tally, after: Tally): void {
-  if (after.refused > before.refused) return; // that is told, and is what counts
+  if (after.refused > before.refused) return; // the refusal was reported, and counts
   const shown = shownName(file);
   if (after.packets === before.packets) {
     throw new CliError(ExitCode.refused, 'no-packet', `${shown} holds no packet: nothing was tested`);

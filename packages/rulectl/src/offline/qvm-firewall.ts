@@ -1,6 +1,6 @@
 /**
- * A policy as rules of `qvm-firewall`, which a firewall of Qubes without a subscriber enforces. Pure: a rule
- * set in; canonical lines, or why there are none, out.
+ * A policy as rules of `qvm-firewall`, which a firewall of Qubes without a subscriber can enforce. Pure: a
+ * rule set in; canonical lines, or why there are none, out.
  *
  *   first ─▶ exceptions ─▶ common ─▶ own ─▶ default action      the order in which they judge egress
  *   neighbours that are alike but for the remote side ─▶ one set of prefixes, aggregated ─▶ a line for each
@@ -45,7 +45,9 @@ export const QUBES_RULES_MAX_BYTES = 65_536 - 92;
 export interface QubesRules {
   /** In canonical form. */
   readonly lines: readonly string[];
-  /** Why they would not mean the same, or cannot be loaded; none of them may be used then. */
+  /**
+   * Reasons why they would differ in meaning, or cannot be loaded; if there are any, use none of the lines.
+   */
   readonly refusals: readonly string[];
 }
 
@@ -65,7 +67,7 @@ interface Block {
   readonly ingress: Runs;
 }
 
-/** What `qvm-firewall` has to say for the qubes of a policy. */
+/** The rules of `qvm-firewall` for the qubes of a policy. */
 export function qubesRulesOf(ruleSet: RuleSet, policy: Policy): QubesRules {
   const blocks = blocksOf(ruleSet, policy);
   const refusals = [...ingressRefusals(blocks), ...termRefusals(ruleSet, policy)];

@@ -1,4 +1,4 @@
-/** Without a publisher: the rule set that files make together, or what is wrong with them. */
+/** Builds a rule set from files without a publisher, or reports their faults. */
 
 import {
   type DocumentReject,
@@ -48,9 +48,9 @@ export interface RuleSetReject extends DocumentReject {
   readonly part?: string;
 }
 
-/** How files are read as one push. */
+/** Options for reading files as one push. */
 export interface OfflineReading extends Partial<Omit<FileArgs, 'file'>> {
-  /** What bare rules are for; default `egress`. */
+  /** The direction of bare rules; default `egress`. */
   readonly direction?: Direction;
   /** Seconds since 1970. */
   readonly now: number;
@@ -58,7 +58,7 @@ export interface OfflineReading extends Partial<Omit<FileArgs, 'file'>> {
   readonly knownLists?: readonly string[] | undefined;
   /** Default `enforce`. */
   readonly use?: RuleSetUse;
-  /** What the publisher would have against it; default: nobody asks. */
+  /** The guards to run; default: none. */
   readonly guards?: typeof pushRefusals;
 }
 
@@ -71,10 +71,10 @@ const PLACES_MAX = 16;
 export interface OfflinePush {
   /** Undefined where something is refused. */
   readonly ruleSet: RuleSet | undefined;
-  /** Of files; the first thousand of each. */
+  /** Rejects in files; the first thousand of each. */
   readonly rejects: readonly RuleSetReject[];
   readonly rejectCount: number;
-  /** Of what the files say together, which is known only once all of them could be read. */
+  /** Faults of the files together, found only once all of them could be read. */
   readonly faults: readonly RuleSetReject[];
   readonly warnings: readonly PlacedProblem[];
 }
@@ -124,11 +124,11 @@ export function readOffline(
       warnings: [],
     };
   }
-  // Lists alone may be such as the publisher has already, with resolve: firewall.
+  // Lists pushed alone may already be the publisher's, with resolve: firewall.
   const isAlone = pushed.policies.size === 0;
   const isAssumed = (part: string): boolean => known.has(part) && !pushed.lists.has(part);
   const isTold = ({ part, code }: RuleSetProblem): boolean => {
-    // Lists alone are there to be used by what the publisher has.
+    // Lists pushed alone are for rules that the publisher has.
     return !isAssumed(part) && !(code === RuleSetProblemCode.unusedList && isAlone);
   };
   const fileOf = (part: string): string => placeOf(files, owners.get(part) ?? files[0]?.name ?? '');
@@ -173,7 +173,7 @@ function partsOf(read: ReadFile, policy: string | undefined): Iterable<string> {
   }
 }
 
-/** Where a file lies, by the name that the publisher is told. */
+/** The path of a file, by the name sent to the publisher. */
 export function placeOf(files: readonly PushFile[], name: string): string {
   return files.find((file) => file.name === name)?.path ?? name;
 }

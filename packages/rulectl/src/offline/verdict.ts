@@ -20,8 +20,8 @@ import {
 export interface OfflineAnswer {
   readonly action: 'accept' | 'drop' | 'none';
   /**
-   * The policy that judged; null: none did. Of `accept` and `drop` then, `common` or what is said of
-   * unmatched qubes decided.
+   * The policy that judged; null: none. Then `accept` and `drop` come from `common`, or from the setting for
+   * unmatched qubes.
    */
   readonly policy: string | null;
   /** The block that the rule stands in; null: no rule decided. */
@@ -32,7 +32,7 @@ export interface OfflineAnswer {
   readonly prefix: string | null;
 }
 
-/** What else people are shown. */
+/** A verdict, with fields shown to people only. */
 export interface OfflineVerdict {
   readonly answer: OfflineAnswer | OfflineNameAnswer;
   readonly direction: string | undefined;
@@ -40,7 +40,7 @@ export interface OfflineVerdict {
   readonly ruleIndex: number | undefined;
 }
 
-/** What the first packet of a flow gets at an enforcing firewall, with the exact rule. */
+/** The verdict on the first packet of a flow at an enforcing firewall, with the exact rule. */
 export function verdictOf(ruleSet: RuleSet, environment: Environment, packet: Packet): OfflineVerdict {
   const { action, by } = evaluateFlow(ruleSet, environment, packet);
   const origin = by?.rule;
@@ -55,14 +55,16 @@ export function verdictOf(ruleSet: RuleSet, environment: Environment, packet: Pa
   return { answer, direction: by?.direction, rulePolicy: origin?.policy, ruleIndex: origin?.index };
 }
 
-/** What a name gets as `check --test --json` prints it; as of a packet, but for what is of names. */
+/**
+ * The verdict on a name as `check --test --json` prints it; like that on a packet, with the fields of names.
+ */
 export interface OfflineNameAnswer extends Omit<OfflineAnswer, 'prefix'> {
   readonly answer: NameVerdict['answer'];
   /** The name that matched: the one asked for, or one that it is an alias of. */
   readonly name: string | null;
 }
 
-/** What a question gets, with the exact rule. */
+/** The verdict on a question, with the exact rule. */
 export function nameVerdictOf(ruleSet: RuleSet, now: number, question: NameQuestion): OfflineVerdict {
   const { action, answer, policy, rule: origin } = evaluateName(ruleSet, { now }, question);
   return {

@@ -1,7 +1,6 @@
 /**
- * Questions before a release: what would change is looked at first, shown, and asked for. The answer comes
- * from the terminal of the process, for standard input may be what is pushed; without a terminal, and without
- * --yes, it is no.
+ * Questions before a release: a dry run first shows the changes. The answer comes from the process's
+ * terminal, as standard input may be the pushed file; without a terminal, and without --yes, it is no.
  */
 
 import { type ControlRecord, type ControlRecordOf, ErrorCode, type MessageOf } from '@rulecast/protocol';
@@ -11,7 +10,7 @@ import { CliError, ExitCode } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import type { Report } from './report.ts';
 
-/** What a dry run found. */
+/** The result of a dry run. */
 export interface Rehearsal {
   /** The version it is based on. */
   readonly headVersion: number;

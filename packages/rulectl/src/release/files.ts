@@ -1,6 +1,6 @@
 /**
- * The files of a push: the options that say what they are, and the files read as the publisher is to get
- * them, those that the user names, and those that documents among them name.
+ * The files of a push: their options, and their content as sent to the publisher, both the files that the
+ * user names and those that documents name.
  */
 
 import { basename } from 'node:path';
@@ -12,7 +12,7 @@ import type { Argv } from 'yargs';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from '../terminal/input.ts';
 
-/** What the command line says of the files. */
+/** Options about the files. */
 export interface FileArgs extends NameArgs {
   readonly file?: readonly string[] | undefined;
   readonly list?: string | undefined;
@@ -20,7 +20,7 @@ export interface FileArgs extends NameArgs {
   readonly format?: ListFormatName | undefined;
 }
 
-/** How lists of names among them are read and used. */
+/** Options for lists of names in them. */
 export interface NameArgs {
   readonly resolve?: 'publisher' | 'firewall' | undefined;
   readonly subdomains?: boolean | undefined;
@@ -75,23 +75,23 @@ export function withFileOptions<A>(yargs: Argv<A>): Argv<A & FileArgs> {
     });
 }
 
-/** What a list from standard input is called where nobody is told of it. */
+/** The name of a list from standard input while none is needed. */
 const STDIN_LIST = 'standard-input';
 
 export interface PushFile {
   /** As the publisher is told. */
   readonly name: string;
   readonly role: 'pushed' | 'referenced';
-  /** Where it lies, for messages. */
+  /** Its path, for messages. */
   readonly path: string;
   readonly bytes: Uint8Array;
 }
 
 /**
- * Reads the files, unpacked as for a source, and what documents name. To be only looked at, a list from
- * standard input needs no name, and a file that is not there is left out: the document is then told to lack
- * it. To be compared, documents go with --list and --policy, which say then what of them is shown. `isOther`
- * tells of files that are no part of a push, and takes them. Throws CliError `refused` and `usage`.
+ * Reads the files, unpacked as for a source, and those that documents name. For `look`, a list from standard
+ * input needs no name, and a missing file is left out, for the document's check to report. For `compare`,
+ * documents may be combined with --list and --policy, which select the shown parts. `isOther` recognises
+ * files that are no part of a push, and takes them. Throws CliError `refused` and `usage`.
  */
 export async function readPushFiles(
   args: Partial<FileArgs>,
@@ -202,7 +202,7 @@ function readReference(
   }
 }
 
-/** What the protocol cannot carry is refused before anything is sent. */
+/** Refuses files that the protocol cannot carry, before anything is sent. */
 function checkFiles(files: readonly PushFile[]): void {
   if (files.length > PUSH_FILES_MAX) {
     const text = `${files.length} files, those that documents name included; one push takes ${PUSH_FILES_MAX}`;

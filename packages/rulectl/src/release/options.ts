@@ -1,4 +1,4 @@
-/** Options of commands that make a release: what it must come after, and what to wait for. */
+/** Options of commands that make a release: the version it must follow, and what to wait for. */
 
 import { MESSAGE_MAX_BYTES, type MessageOf, REQUIRE_MAX, WAIT_MAX_MS } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
@@ -7,7 +7,7 @@ import { parseVersion } from '../control/past.ts';
 import type { WaitScope } from '../render/standing.ts';
 import { usageError } from '../terminal/exit.ts';
 
-/** What a busy machine takes for the largest releases, and some. */
+/** Enough for a busy machine and the largest releases. */
 const DEFAULT_TIMEOUT_SECONDS = '300';
 /** A share of the names that report besides: words, for shells complete them. */
 const WAITS = ['released', 'applied', '50%', '90%', '95%', '99%', '100%'] as const;
@@ -26,7 +26,7 @@ export interface ReleaseArgs {
   readonly json?: boolean | undefined;
 }
 
-/** What the options ask for, as PUSH and ROLLBACK carry it. */
+/** The fields of PUSH and ROLLBACK for the options. */
 export interface ReleaseFields {
   readonly ifVersion: number | undefined;
   readonly dryRun: boolean;
@@ -104,7 +104,7 @@ export function bounded(text: string, maxBytes: number, what: string): string {
   throw usageError(`${what}: at most ${maxBytes} bytes, without control characters`);
 }
 
-/** What a report is to know of it. */
+/** The scope of the wait, for a report. */
 export function waitScopeOf({
   wait,
   require,

@@ -1,6 +1,6 @@
 /**
- * `--permit CODE,…`, which releases what guards of the publisher refuse: each code opens the refusal of that
- * code and no other.
+ * `--permit CODE,…`, which overrides refusals of the publisher's guards: each code overrides its refusal and
+ * no other.
  */
 
 import {

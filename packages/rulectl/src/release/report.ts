@@ -19,7 +19,7 @@ import { shownName } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { permittingLine } from './permits.ts';
 
-/** Where the answer of the publisher goes. */
+/** Receives the publisher's answer. */
 export interface Report {
   record(record: ControlRecord): void;
   end(ending: Ending): ExitCode;
@@ -28,7 +28,7 @@ export interface Report {
 /** The options of a request that its report depends on. */
 export interface ReportScope {
   readonly awaited: WaitScope;
-  /** Where the files that it names lie, by the names that the publisher knows. */
+  /** The paths of files, by the names sent to the publisher. */
   readonly paths?: ReadonlyMap<string, string>;
 }
 
@@ -165,14 +165,14 @@ class TextReport implements Report {
   }
 }
 
-/** What to say of a request that failed. */
+/** The message for a failed request. */
 export function failureText(ending: MessageOf<'fail'>): string {
   switch (ending.code) {
     case 'declined':
     case ErrorCode.badInput: // every line was told by itself
     case ErrorCode.versionMoved:
       return ending.text;
-    case ErrorCode.guardRefused: // what each guard says was told by itself
+    case ErrorCode.guardRefused: // each guard's message was printed before
       if (ending.guard !== undefined) return 'nothing was released: guards refuse it (guard-refused)';
       return withPart(ending);
     default:

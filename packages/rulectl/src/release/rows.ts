@@ -1,4 +1,4 @@
-/** What `rulectl block`, `allow` and `cut` have in common: their options, and how they ask. */
+/** The common part of `rulectl block`, `allow` and `cut`: their options and request. */
 
 import {
   BLOCK_COMMENT_MAX_BYTES,
@@ -44,7 +44,7 @@ export function withRowOptions<A extends ControlArgs>(yargs: Argv<A>): Argv<A & 
   );
 }
 
-/** Asks for one row more, and shows what came of it. Throws CliError `usage`. */
+/** Requests one more row, and shows the outcome. Throws CliError `usage`. */
 export async function askForRow(
   verb: BlockVerb,
   { target, qube }: { readonly target?: string | undefined; readonly qube?: string | undefined },
@@ -63,7 +63,7 @@ export async function askForRow(
   return askForChange(request, args, terminal);
 }
 
-/** What of a request the options of every change say. Throws CliError `usage`. */
+/** The fields of a request from the options that every change has. Throws CliError `usage`. */
 export function changeFieldsOf(
   args: ChangeArgs,
 ): ReturnType<typeof releaseFieldsOf> & Pick<MessageOf<'block'>, '+permit'> {

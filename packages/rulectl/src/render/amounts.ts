@@ -4,7 +4,7 @@ const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
-/** What stands where there is nothing to tell. */
+/** The text for an absent value. */
 export const NOTHING = '-';
 
 /** `1,234,567`, whatever the locale. */

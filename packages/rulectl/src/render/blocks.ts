@@ -1,4 +1,4 @@
-/** What is blocked, allowed and cut off beside what is pushed. Pure. */
+/** The blocks, allows and cuts beside the pushed rules. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { shownName } from '../terminal/input.ts';

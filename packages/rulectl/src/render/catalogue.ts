@@ -1,4 +1,4 @@
-/** What people read of the catalogue. Pure. */
+/** The catalogue, for people. Pure. */
 
 import type { CatalogueEntry } from '../catalogue/catalogue.ts';
 import { configurationOf, documentOf, nameOf } from '../catalogue/configuration.ts';
@@ -26,7 +26,7 @@ function sizeOf({ entries: [fewest, most] }: CatalogueEntry): string {
   return `${formatCount(fewest)} to ${formatCount(most)}`;
 }
 
-/** All that is known of an entry, and what `rulectl lists add` writes for it. */
+/** All about an entry, and the lines that `rulectl lists add` writes for it. */
 export function renderCatalogueEntry(entry: CatalogueEntry | Expression, colors: Colors): string {
   const lines: string[] = [];
   const add = (label: string, ...values: readonly (string | undefined)[]): void => {

@@ -1,4 +1,4 @@
-/** From one release to another: what changed, part by part, and line by line. Pure. */
+/** The changes between two releases, part by part, and line by line. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import type { Colors } from '../terminal/terminal.ts';

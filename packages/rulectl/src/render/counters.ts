@@ -1,4 +1,4 @@
-/** What a subscriber counted: packets first, then what they cost. Pure. */
+/** The counters of a subscriber: packets first, then costs. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import type { Colors } from '../terminal/terminal.ts';
@@ -53,12 +53,9 @@ const KNOWN_COUNTERS: ReadonlySet<string> = new Set([
   ...['dnsCrowded', 'dnsBeyond', 'logOff'], // health.ts has them, and dnsDown
   ...['dnsHeard', 'dnsHeardMs'], // rulectl metrics has them
 ]);
-/**
- * What begins the counter of a list, a policy, a rule or a qube, whose name follows, in the order in which
- * they are shown.
- */
+/** The first words of counters of lists, policies and rules, whose names follow, in the order of display. */
 const NAMED_PACKETS = ['list', 'policy', 'rule'] as const;
-/** The same by what became of them, of which what was dropped is shown with its sum. */
+/** Likewise by action; drops are shown with their sum. */
 const BY_ACTION = ['accept', 'drop'] as const;
 /** Unanswered by an upstream, by its place in their order; names blocked by a list, and for a qube. */
 const NAMED_QUESTIONS = {
@@ -79,7 +76,7 @@ function formatPackets(count: number): string {
   return formatAmount(count, 'packet');
 }
 
-/** What answers names of subscribers, a line for those that have it alike. */
+/** Which resolvers answer names at the subscribers, a line for those that are alike. */
 export function nameAnswers(
   told: readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[],
 ): readonly string[] {
@@ -110,7 +107,7 @@ function placesIn(counters: ControlRecordOf<'counters'>['counters'], what: strin
   return [...places, ...(others === undefined ? [] : [`${others} more`])].join(', ');
 }
 
-/** What one subscriber counted, or why that is not known. */
+/** The counters of one subscriber, or why there are none. */
 export function renderCounters(
   told: ControlRecordOf<'counters'> | ControlRecordOf<'warning'>,
   colors: Colors,
@@ -126,7 +123,7 @@ export function renderCounters(
 
 type Row = readonly [label: string, value: string];
 
-/** Labels and values: of each kind those with most packets first, names that nobody knows as they are. */
+/** Labels and values: in each group those with most packets first; unknown names unchanged. */
 function counterRows(counters: ControlRecordOf<'counters'>['counters']): readonly Row[] {
   const known = (words: readonly CounterWord[]): readonly Row[] =>
     words.flatMap(({ name, label, format }) => {

@@ -1,6 +1,6 @@
 /**
- * A release as a rule set document, of the records that say what it adds to nothing. Pure: records in, lines
- * of YAML out.
+ * A release as a rule set document, from the records of its difference to nothing. Pure: records in, lines of
+ * YAML out.
  */
 
 import { isPublicSuffix } from '@rulecast/formats/public-suffix';
@@ -115,7 +115,7 @@ function* listLines({ kind, lines }: PartLines): Generator<string> {
   for (const resolve of lines.get('resolve') ?? []) yield* resolve.split(', ');
   const entries = lines.get('entries') ?? [];
   if (kind === 'list') return yield* sequence('entries', entries);
-  // Somebody has permitted what the release has.
+  // An operator has permitted it in the release.
   if (entries.some((name) => name.startsWith('.') && isPublicSuffix(name.slice(1))))
     yield 'allow-public-suffixes: true';
   yield* sequence('names', entries);

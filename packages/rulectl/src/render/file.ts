@@ -1,11 +1,11 @@
-/** What `rulectl check` says of a file, a line each. Pure. */
+/** Lines of `rulectl check` about a file. Pure. */
 
 import { SKIP_REASONS, type Skipped } from '@rulecast/formats/skipped';
 import { shownName } from '../terminal/input.ts';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAmount, formatCount } from './amounts.ts';
 
-/** What of a list was knowingly not used, from which line on. */
+/** The skipped lines of a list, with the first one's number. */
 export function renderSkipped(file: string, { code, count, line }: Skipped): string {
   return `${shownName(file)}:${line}: not used: ${leftOutText(code, count)}`;
 }
@@ -22,7 +22,7 @@ export function renderWidened(file: string, count: number): string {
   return `${shownName(file)}: ${entries} read as .name, which is the name and all below it: the file has no others`;
 }
 
-/** What `check` says of one file when it is through. */
+/** The summary of one file. */
 export interface FileSummary {
   readonly file: string;
   /** `list of prefixes`, `rules`, …. */

@@ -1,4 +1,4 @@
-/** What is wrong, or odd, with what was read or pushed, a line each. Pure. */
+/** Faults and warnings about read or pushed parts, a line each. Pure. */
 
 import type { Reject } from '@rulecast/formats';
 import type { ControlRecordOf } from '@rulecast/protocol';

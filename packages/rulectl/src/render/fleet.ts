@@ -1,4 +1,4 @@
-/** Names that report what they have in force: how many are how, and which are odd. Pure. */
+/** Reporting names: how many are in which state, and which need attention. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import type { Colors } from '../terminal/terminal.ts';

@@ -1,6 +1,6 @@
 /**
- * Whether what is released is in force where it should be: all that is wrong, the worst first, each with
- * since when and what to do, for a person who looks once. Pure.
+ * Whether the release is in force everywhere: all troubles, the worst first, each with its age and a remedy,
+ * for a person who looks once. Pure.
  */
 
 import type { ControlRecordOf, FleetState } from '@rulecast/protocol';
@@ -12,13 +12,13 @@ import type { StatusView } from './status.ts';
 export interface Trouble {
   /** A sentence without its end; begins with a name, or a small letter. */
   readonly text: string;
-  /** One command, and where; undefined where the text says what to do. */
+  /** One command, and where to run it; undefined if the text says what to do. */
   readonly remedy?: string | undefined;
 }
 
 export interface Health {
   readonly state: 'well' | 'degraded' | 'not-enforced';
-  /** What is so where nothing is wrong. */
+  /** A sentence if nothing is wrong. */
   readonly text: string;
   /** The worst first. */
   readonly troubles: readonly Trouble[];
@@ -27,18 +27,18 @@ export interface Health {
 type Firewall = ControlRecordOf<'subscriber'>;
 type Head = ControlRecordOf<'head'>;
 
-/** Troubles of one kind stand together: what lets packets pass, or may, comes first. */
+/** Troubles are grouped by kind: those that let packets pass, or may, come first. */
 const RANKS = ['empty', 'refused', 'other', 'behind', 'away', 'names', 'disk', 'fresh', 'coming'] as const;
 type Ranked = readonly [rank: (typeof RANKS)[number], trouble: Trouble];
 
-/** Of a large fleet a few names are always away: what is so of no more than this share is no trouble. */
+/** In a large fleet a few names are always away: up to this share they are no trouble. */
 const ODD_SHARE = 0.01;
 
 /** Reasons of a publisher that keep every release back, or every firewall from it. */
 const GRAVE = /^(?:nothing is|firewalls (?:that remember nothing|refuse)\b)/;
-/** What it says of a rules file that waits, for a list or to be read. */
+/** The trouble of a rules file that waits, for a list or to be read. */
 const WAITING = /^(\S+ waits (?:for list|to be) .*): (rulectl .*)$/;
-/** What to do about its other reasons, where a command says more of them. */
+/** Commands that say more about other troubles. */
 const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/^list (\S+) is (?:not fresh|unchanged)/, 'rulectl lists show $1'],
   [/^the configuration /, 'rulectl check publisher.yaml'],
@@ -190,7 +190,7 @@ function shortfallOf(
   }
 }
 
-/** What is wrong at a firewall besides. */
+/** Further troubles of a firewall. */
 function ownTroubles({ name, persisted }: Firewall, { counters }: StatusView, head: Head): readonly Ranked[] {
   const remedy = `rulecast-doctor, on ${name}`;
   const flags = counters.flatMap((each) =>

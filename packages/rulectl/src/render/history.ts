@@ -1,4 +1,4 @@
-/** The releases that are kept. Pure. */
+/** The kept releases. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { shownName } from '../terminal/input.ts';
@@ -10,7 +10,7 @@ import { renderTable } from './table.ts';
 const CAUSE_MAX_CHARS = 40;
 const CHANGED_PARTS_SHOWN = 2;
 
-/** A table, one line a release, the newest first; below it what somebody said of it. */
+/** A table, one line a release, the newest first; below each its message, if any. */
 export function renderHistory(releases: readonly ControlRecordOf<'history'>[], colors: Colors): string {
   const rows = releases.map((release) => [
     formatCount(release.version),

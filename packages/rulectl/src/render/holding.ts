@@ -1,4 +1,4 @@
-/** What holds an address, a prefix or a name, and what decides, a line each. Pure. */
+/** The lists and rules that contain an address, a prefix or a name, and the verdict, a line each. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { shownName } from '../terminal/input.ts';
@@ -12,7 +12,7 @@ const HOW = {
   below: 'only below it, ',
   excepted: 'not, for it excepts ',
 } as const;
-/** What decides where no rule does. */
+/** What decides if no rule does. */
 const OTHERWISE = {
   default: 'the default action of the policy',
   unmatched: 'unmatched',

@@ -1,4 +1,4 @@
-/** What people read of lists: where each comes from, how fresh it is, what is in it. Pure. */
+/** Lists, for people: source, freshness, content. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { type List, type NameSet, nameTexts, type Prefixes } from '@rulecast/rules';
@@ -10,7 +10,7 @@ import { renderTable } from './table.ts';
 type ListRecord = ControlRecordOf<'list'>;
 
 const NOTHING = '-';
-/** In a table of lists: what is longer stands in `rulectl lists show NAME`. */
+/** Longest error in a table of lists; `rulectl lists show NAME` has the rest. */
 const ERROR_MAX_CHARS = 72;
 const DOMAINS_SHOWN = 10;
 
@@ -31,7 +31,7 @@ export function renderLists(lists: readonly ListRecord[], nowMs: number, colors:
   return renderTable(head, rows, undefined, colors);
 }
 
-/** All that is known of one list. */
+/** All about one list. */
 export function renderListDetails(list: ListRecord, nowMs: number, colors: Colors): string {
   return listFacts(list, nowMs, colors)
     .map(([label, value]) => `${`${label}:`.padEnd(12)} ${value}`)
@@ -81,7 +81,7 @@ export function listFacts(
   return facts;
 }
 
-/** What is in a list, by number. */
+/** The content of a list, in numbers. */
 export function renderListStats(list: List, colors: Colors): string {
   return list.kind === 'names' ? renderNameStats(list, colors) : renderPrefixStats(list, colors);
 }
@@ -100,7 +100,7 @@ function renderPrefixStats(list: { readonly v4: Prefixes; readonly v6: Prefixes 
   return blocks.length === 0 ? 'the list is empty' : blocks.join('\n\n');
 }
 
-/** How much of the address space a column holds. */
+/** The share of the address space that a column holds. */
 function shareText({ family, lengths }: Prefixes): string {
   let share = 0;
   for (const length of lengths) share += 2 ** -length;

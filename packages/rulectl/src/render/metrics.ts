@@ -17,7 +17,7 @@ export interface Metric {
   readonly isTime: boolean;
 }
 
-/** What `rulectl` says itself: when it asked. */
+/** A metric of `rulectl` itself: the time of its request. */
 const EXPORTED = 'exported';
 
 /**
@@ -95,7 +95,7 @@ function metricOf(row: string): Metric {
 const SHARED_LABELS_MAX = 2;
 type Rows = readonly (readonly [labels: readonly string[], value: number])[];
 
-/** What a publisher said, by family; families that are not known here are passed over. */
+/** The publisher's samples, by family; unknown families are ignored. */
 export class Samples {
   readonly #rows = new Map<string, (readonly [readonly string[], number])[]>();
 

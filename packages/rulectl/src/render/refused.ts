@@ -1,4 +1,4 @@
-/** What was refused, a line for each, and what could be allowed. Pure. */
+/** Refused packets and names, a line each, and the commands that would allow them. Pure. */
 
 import { type ControlRecordOf, ErrorCode } from '@rulecast/protocol';
 import { IpProtocol } from '@rulecast/rules';
@@ -9,11 +9,11 @@ import { renderTable } from './table.ts';
 export type Refused = ControlRecordOf<'refused'>;
 export type Dropped = ControlRecordOf<'dropped'>;
 
-/** Said once below what could be allowed. */
+/** Printed once below such commands. */
 export const QUBES_NOTE =
   "# Qubes' own rules of a qube (qvm-firewall) are asked as well: what they refuse stays refused.";
 
-/** What to do about a firewall without a log. */
+/** How to turn on the log of a firewall. */
 export const HOW_TO_LOG =
   'write RULECAST_LOG=true into /etc/rulecast/subscriber.env there, and restart rulecast-subscriber';
 /** Why something is missing in a log: a firewall that has none or does not answer, or kept no more. */
@@ -31,7 +31,7 @@ export function gapTexts(gaps: readonly LogGap[]): readonly string[] {
   return silent.length === 0 ? texts : [...texts, `not logged by ${silent.join(', ')}: ${HOW_TO_LOG}`];
 }
 
-/** Of a `--top` for people. */
+/** Rows of `--top` for people. */
 const TOP_SHOWN = 10;
 const PROTOCOLS: ReadonlyMap<number, string> = new Map([
   [IpProtocol.icmp, 'icmp'],
@@ -49,14 +49,14 @@ const REASONS: Readonly<Record<Refused['reason'], string>> = {
   name: 'a rule about names',
 };
 
-/** What two records of one refusal have in common. */
+/** The common fields of the records of one refusal. */
 export function keyOf({ subscriber, what, qube, interface: link, direction, ...rest }: Refused): string {
   const { remote, proto, port, icmpType, name, reason } = rest;
   const place = what === 'packet' ? [remote, proto, port, icmpType] : [name];
   return JSON.stringify([subscriber, what, qube, link, direction, reason, ...place]);
 }
 
-/** The newest last: those of a log, or of one turn of it. */
+/** Sorted by time, the newest last: a whole log, or one turn of it. */
 export function renderRefused(records: readonly Refused[], colors: Colors): string {
   return [...records]
     .sort((a, b) => a.lastS - b.lastS || a.firstS - b.firstS || a.id - b.id)
@@ -70,7 +70,7 @@ export function renderRefused(records: readonly Refused[], colors: Colors): stri
     .join('\n');
 }
 
-/** What could allow it. All in it is an address, or a name in its grammar: a shell takes it as it is. */
+/** The command that would allow it. It contains only an address or a valid name, so it is safe in a shell. */
 export function allowText({ allow, qube }: Refused): string | undefined {
   return allow === undefined ? undefined : `rulectl allow ${allow} --qube ${qube} --for 1h`;
 }
@@ -111,10 +111,10 @@ export function whyText(one: Refused): string {
   return `${judge}${rulePolicy} ${block === 'exceptions' ? 'exception' : 'rule'}${number}${line}${holds}`;
 }
 
-/** By what refusals are added up. */
+/** The field by which refusals are summed. */
 export type SumOf = 'qubes' | 'destinations';
 
-/** How often, and in how many refusals; the most first. */
+/** The number of times and of refusals; the most first. */
 export interface Sum {
   readonly key: string;
   readonly times: number;

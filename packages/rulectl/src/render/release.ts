@@ -1,4 +1,4 @@
-/** What a release is, and what became of it at subscribers. Pure. */
+/** A release, and its outcome at subscribers. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import type { Colors } from '../terminal/terminal.ts';
@@ -22,7 +22,7 @@ export function renderRelease(release: ControlRecordOf<'release'>): string {
   return `released version ${formatCount(version)} (epoch ${epoch}): ${formatAmount(parts, 'part')}, ${content}, ${delta}`;
 }
 
-/** What became of a release at one subscriber. */
+/** The outcome of a release at one subscriber. */
 export function renderApplied(applied: ControlRecordOf<'applied'>, colors: Colors): string {
   const { subscriber, version, ms, bytes } = applied;
   switch (applied.state) {
@@ -64,7 +64,7 @@ export function renderAppliedSummary(applied: readonly ControlRecordOf<'applied'
   return inForce === applied.length ? colors.green(text) : colors.red(text);
 }
 
-/** What a request did not touch, and status tells. */
+/** Warnings about parts that the request did not change; status shows them. */
 export function renderOtherWarnings(count: number, colors: Colors): string {
   return `${colors.yellow(formatAmount(count, 'warning'))} about other parts: rulectl status shows them`;
 }

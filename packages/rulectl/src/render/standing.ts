@@ -1,10 +1,10 @@
-/** Whether a release is in force where it should be, as it is made. Pure. */
+/** Whether a release is in force everywhere, while it is made. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { ExitCode } from '../terminal/exit.ts';
 import { type Fleet, hasShare } from './fleet.ts';
 
-/** What a request waited for. */
+/** The scope of a request's wait. */
 export interface WaitScope {
   readonly wait: 'released' | 'applied';
   /** `--require none`: nobody has to apply it. */
@@ -20,8 +20,9 @@ export function isInForce({ state }: Applied): boolean {
 }
 
 /**
- * How a request ends that released something, or found it released: only where everybody who is expected has
- * it, and somebody is, it is well. Names that report are somebody: nobody waits for them without a share.
+ * The exit code of a request that released something, or found it released. `ok` only if every expected
+ * subscriber has it, and there is at least one. Reporting names count as one: without a share, the request
+ * does not wait for them.
  */
 export function exitOfApplied(
   release: ControlRecordOf<'release'> | undefined,

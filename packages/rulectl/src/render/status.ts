@@ -21,14 +21,14 @@ export interface StatusView {
   readonly parts: readonly ControlRecordOf<'part'>[];
   readonly warnings: readonly ControlRecordOf<'warning'>[];
   readonly subscribers: readonly ControlRecordOf<'subscriber'>[];
-  /** Where names report: how many are how, and some of those that are not synced. */
+  /** With reporting names: how many are in which state, and some that are not in sync. */
   readonly fleet?: Fleet | undefined;
   readonly members?: readonly Member[];
-  /** Of each subscriber, or why there are none; empty where nobody asked. */
+  /** The counters of each subscriber, or why there are none; empty if not requested. */
   readonly counters: readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[];
 }
 
-/** What of it people are shown. */
+/** The parts of a status to show to people. */
 export interface StatusScope {
   /** Also every trouble, and digests, lineage, epoch and parts. */
   readonly verbose: boolean;
@@ -102,8 +102,8 @@ export function renderHead(
 }
 
 /**
- * What happens to egress of qubes that no policy names; undefined where a policy judges them, or nothing is
- * decided at all.
+ * What happens to egress of qubes outside all policies; undefined if a policy judges them, or if there are no
+ * policies at all.
  */
 function unmatchedText(
   { unmatched }: ControlRecordOf<'head'>,
@@ -162,12 +162,12 @@ function renderSubscribers(
   return renderTable([...columns, ...detail, 'last error'], rows, undefined, colors);
 }
 
-/** The kinds of what a name is bound to: `--json` has all of it. */
+/** The kinds of a name's bindings; `--json` has the rest. */
 function boundText({ bound = [] }: ControlRecordOf<'subscriber'>): string {
   return bound.length === 0 ? NOTHING : bound.map((text) => text.split(' ', 1).join('')).join(', ');
 }
 
-/** Why it refuses the head, which stays so; else what went wrong last. */
+/** Why it refuses the head for good; else its last error. */
 function errorText({ refusal, lastError }: ControlRecordOf<'subscriber'>, nowMs: number): string {
   const trouble = refusal ?? lastError;
   return trouble === undefined ? NOTHING : lastErrorText(trouble, nowMs);

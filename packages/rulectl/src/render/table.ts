@@ -1,4 +1,4 @@
-/** Tables without lines, which survive being copied and piped. Pure. */
+/** Tables without lines, which can be copied and piped. Pure. */
 
 import stringWidth from 'string-width';
 import type { Colors } from '../terminal/terminal.ts';

@@ -1,42 +1,42 @@
-/** What people read of a list that is tried. Pure. */
+/** A tried list, for people. Pure. */
 
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAmount, formatCount } from './amounts.ts';
 import { leftOutText } from './file.ts';
 
-/** What `lists try --json` says. Shares are of 0 to 1. */
+/** The record of `lists try --json`. Shares are from 0 to 1. */
 export interface TriedRecord extends Costs {
   readonly source: string;
   readonly formats: readonly string[];
   readonly holds: 'prefixes' | 'names';
   readonly entries: number;
-  /** Of addresses. */
+  /** Entries of IPv4. */
   readonly entries4?: number;
   readonly entries6?: number;
-  /** Of the addresses that are reachable over the Internet. */
+  /** Share of the addresses that the Internet can reach. */
   readonly share4?: number;
   readonly share6?: number;
   readonly rejects: number;
   /** The first of them, with their places. */
   readonly rejected: readonly string[];
   readonly leftOut: readonly { readonly code: string; readonly count: number }[];
-  /** Entries that held what must never be blocked. */
+  /** Entries that contained addresses or names that must never be blocked. */
   readonly protected: number;
   readonly notes: readonly string[];
   readonly overlaps: readonly Overlap[];
-  /** What could not be compared. */
+  /** What could not be compared, and why. */
   readonly uncompared?: string;
   readonly against?: { readonly code: string; readonly reason: string };
 }
 
-/** Of each firewall: what a rule takes that drops what goes to the list. Not of names. */
+/** Cost at each firewall of a rule that drops packets to the list. Not for names. */
 export interface Costs {
   readonly kernelBytes?: number;
   readonly kernelMostBytes?: number;
   readonly tableBytes?: number;
 }
 
-/** What another list has of the one that is tried. */
+/** The overlap of another list with the tried one. */
 export interface Overlap {
   readonly list: string;
   readonly share4?: number;

@@ -1,4 +1,4 @@
-/** What a packet or a name gets, and what decided. Pure. */
+/** The verdict on a packet or a name, and the rule that decided. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import type { RuleBlock } from '@rulecast/rules';
@@ -12,7 +12,7 @@ export interface VerdictView {
   /** The address that was taken for a policy. */
   readonly source?: string | undefined;
   readonly policy?: string | undefined;
-  /** Where the rule stands, if not in the policy that judged. */
+  /** The policy of the rule, if it is not the one that judged. */
   readonly rulePolicy?: string | undefined;
   readonly block?: RuleBlock | undefined;
   readonly rule?: string | undefined;
@@ -22,17 +22,17 @@ export interface VerdictView {
   readonly prefix?: string | undefined;
   /** By which name the qube was told the address, and how long ago. */
   readonly told?: { readonly name: string; readonly agoS: number } | undefined;
-  /** Of a name: how it is answered. */
+  /** For a name: the kind of answer. */
   readonly answer?: string | undefined;
   /** The name that matched. */
   readonly name?: string | undefined;
   readonly subscriber?: string | undefined;
   readonly version?: number | undefined;
-  /** What a packet file says should come out. */
+  /** The expected verdict in a packet file. */
   readonly expect?: string | undefined;
 }
 
-/** What people read of a verdict of a subscriber. */
+/** The fields of a subscriber's verdict that people see. */
 export function viewOf(record: ControlRecordOf<'verdict'>): VerdictView {
   const { record: _kind, run: _run, hash: _hash, generation: _generation, ...view } = record;
   return view;
@@ -68,7 +68,7 @@ export function renderVerdict(packet: string, verdict: VerdictView, colors: Colo
   return lines.join('\n');
 }
 
-/** The rule that decided, where it stands, or what decided where none did. */
+/** The rule that decided, and its place, or what decided without one. */
 function ruleText({ policy, rulePolicy, block, rule, ruleIndex, action, answer }: VerdictView): string {
   if (rule === undefined && answer !== undefined) return `none matches: unlisted: ${answer} decides`;
   if (rule === undefined) {

@@ -1,4 +1,4 @@
-/** How `rulectl` ends: the one table of exit codes, and the error that carries one. */
+/** The exit codes of `rulectl`, in one table, and the error that carries one. */
 
 import { EXIT_BUG, EXIT_OUTPUT_CLOSED, EXIT_OUTPUT_FAILED, EXIT_USAGE } from '@rulecast/program';
 import { ErrorCode } from '@rulecast/protocol';
@@ -17,7 +17,7 @@ export const ExitCode = {
 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
-/** What each code means, in the words of --help. */
+/** The meaning of each code, as in --help. */
 export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
   [ExitCode.ok]: 'all went as asked',
   [ExitCode.unmet]: 'an expectation is not met, a subscriber refused, or diff found differences',
@@ -38,7 +38,7 @@ export function exitCodesHelp(): string {
   return `Exit codes:\n${rows.join('\n')}`;
 }
 
-/** The end of the command with a message for people: what was wrong, where, and what to do. */
+/** Ends the command with a message for people: the fault, its place, and a remedy. */
 export class CliError extends Error {
   override readonly name = 'CliError';
   readonly exit: ExitCode;

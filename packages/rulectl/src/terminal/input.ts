@@ -1,10 +1,10 @@
-/** Files as the user names them, `-` being standard input: read whole, or refused in words that help. */
+/** Files as the user names them, `-` for standard input: read completely, or refused with advice. */
 
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { CliError, ExitCode, usageError } from './exit.ts';
 
-/** What stands for standard input. */
+/** The name of standard input. */
 export const STDIN_NAME = '-';
 const READ_BYTES = 64 * 1024;
 /** Pause before an empty pipe that does not block is tried again. */
@@ -18,7 +18,7 @@ export function readInput(name: string, maxBytes: number): Uint8Array {
   const fd = name === STDIN_NAME ? 0 : openFile(name);
   try {
     const stat = fstatSync(fd);
-    const { size } = stat; // 0 for pipes, terminals and devices, whose length nobody knows
+    const { size } = stat; // 0 for pipes, terminals and devices, whose length is unknown
     if (size > maxBytes) throw tooLarge(name, size, maxBytes);
     const bytes = stat.isFile() && fd !== 0 ? readFileSync(fd) : readToEnd(fd, maxBytes);
     if (bytes.length > maxBytes) throw tooLarge(name, bytes.length, maxBytes);
@@ -36,7 +36,7 @@ export function isThere(name: string): boolean {
 }
 
 /**
- * Where a file lies that a document names: beside the document; beside the current folder for a document from
+ * The path of a file that a document names: beside the document; in the current folder for a document from
  * `-`.
  */
 export function besideDocument(document: string, reference: string): string {

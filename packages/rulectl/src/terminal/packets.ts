@@ -1,11 +1,11 @@
-/** Packets, and questions of DNS, as a command line has them. */
+/** Packets, and DNS questions, on a command line. */
 
 import { parseAskedPacket } from '@rulecast/formats/packet';
 import { parseQuestionText } from '@rulecast/formats/question';
 import type { NameQuestion, Packet } from '@rulecast/rules';
 import { CliError, ExitCode } from './exit.ts';
 
-/** Where packets go: from a qube, to a qube, or between two qubes. */
+/** Directions of a packet: from a qube, to a qube, or between two qubes. */
 export const DIRECTIONS = ['egress', 'ingress', 'both'] as const;
 export type PacketDirection = (typeof DIRECTIONS)[number];
 

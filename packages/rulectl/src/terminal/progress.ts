@@ -1,13 +1,13 @@
 /**
- * How far a request is, on standard error: a bar for somebody who watches, else a line now and then, and
- * neither where records are printed.
+ * The progress of a request, on standard error: a bar on a terminal, else a line now and then, and neither if
+ * records are printed.
  */
 
 import type { ControlRecord, ControlRecordOf } from '@rulecast/protocol';
 import cliProgress from 'cli-progress';
 import type { Terminal } from './terminal.ts';
 
-/** What the publisher does, by the word of its record. */
+/** The publisher's stages, by the word in its record. */
 const STAGES: Readonly<Record<string, string>> = {
   reading: 'reading it',
   names: 'asking for names',

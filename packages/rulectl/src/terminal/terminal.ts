@@ -53,8 +53,8 @@ export class Terminal {
   }
 
   /**
-   * Asks a yes or no question on the terminal of the process, whatever standard input and output are.
-   * Anything but yes is no, the end of the input included; `nobody` where there is no terminal.
+   * Asks a yes or no question on the terminal of the process, even if standard input and output are
+   * redirected. Anything but yes is no, the end of the input included; `nobody` without a terminal.
    */
   async confirm(question: string): Promise<'yes' | 'no' | 'nobody'> {
     this.out.flush();
@@ -64,7 +64,7 @@ export class Terminal {
     return /^y(?:es)?$/i.test(answer?.trim() ?? '') ? 'yes' : 'no';
   }
 
-  /** A line of whoever is at the terminal; undefined at the end of the input, and without a terminal. */
+  /** A line typed at the terminal; undefined at the end of the input, and without a terminal. */
   async ask(question: string): Promise<string | undefined> {
     this.out.flush();
     const fd = openTerminal();
@@ -98,7 +98,9 @@ function openTerminal(): number | undefined {
   }
 }
 
-/** The conventions of no-color.org and FORCE_COLOR, whatever the value; else whether somebody watches. */
+/**
+ * Follows no-color.org and FORCE_COLOR, whatever the value; without them, whether the output is a terminal.
+ */
 function wantsColor(environment: Environment, outIsTty: boolean): boolean {
   const isSet = (key: string): boolean => environment[key] !== undefined && environment[key] !== '';
   if (isSet('NO_COLOR')) return false;

@@ -1,10 +1,10 @@
 /**
- * Who may see the page: whoever opened a link that `rulectl web` printed, once, in the browser that did.
+ * Access to the page: a link that `rulectl web` prints works once, for the browser that opens it.
  *
  *   http://127.0.0.1:PORT/#SECRET ─POST /enter─▶ cookie of /PLACE/ alone ─▶ http://127.0.0.1:PORT/PLACE/
  *
  * A fragment is in no request and in no log. A browser sends a cookie to every port of an address, other
- * people's servers included: so it goes with one path, which nobody else knows. Pure.
+ * people's servers included: so it is bound to one secret path. Pure.
  */
 
 import { timingSafeEqual } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
- * HTML, written the safe way round: what is put into a template is text, and is escaped, unless it is HTML
- * that another template wrote. Attributes are in quotes, always. Pure.
+ * HTML, safe by default: a value in a template is escaped as text, unless it is HTML from another template.
+ * Attributes are always in quotes. Pure.
  */
 
 /** Only `html` makes it, so that no text that came from elsewhere can pass for it. */

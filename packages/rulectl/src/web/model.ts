@@ -1,6 +1,6 @@
 /**
- * What the page shows, asked of the publisher as `rulectl` asks: with the role of who started it, a few
- * questions at a time. What has to be summed up of many answers is kept for a while.
+ * The data of the page, requested from the publisher like `rulectl` does: with the role of the user who
+ * started it, a few requests at a time. Results summed from many answers are cached for a while.
  */
 
 import {
@@ -24,14 +24,14 @@ export const HOUR_MS = 3_600_000;
 export const DAY_HOURS = 24;
 /** Refusals that are shown. */
 export const REFUSED_SHOWN = 50;
-/** Of a difference; `rulectl diff` has all. */
+/** Lines of a difference; `rulectl diff` has all. */
 export const DIFF_LINES_MAX = 500;
-/** Releases of which a list's size is shown, and of those the ones that are asked for by themselves. */
+/** Releases for which a list's size is shown, and how many of them may need a request of their own. */
 const SIZES_MAX = 24;
 const SIZES_ASKED_MAX = 4;
-/** Of one question; a publisher that is busy takes as long. */
+/** Timeout of one request; a busy publisher may take as long. */
 const TIMEOUT_MS = 30_000;
-/** How far back the log is read until there is enough of it, and how much of it at most. */
+/** The log is read back window by window until there is enough, up to a number of records. */
 const LOG_WINDOWS_MS = [HOUR_MS / 12, HOUR_MS, DAY_HOURS * HOUR_MS];
 const LOG_RECORDS_MAX = 2000;
 /** An operator has four places at the publisher: one watches, and one is left for `rulectl`. */
@@ -50,21 +50,21 @@ export interface Hour {
   readonly packets: number;
 }
 
-/** What was read of the log, back to when, the newest first; and why some of it is not there. */
+/** The part of the log read, newest first, its start, and the gaps in it with their reasons. */
 export interface LogPart {
   readonly refused: readonly Refused[];
   readonly sinceMs: number;
   readonly gaps: readonly LogGap[];
 }
 
-/** What a release changed; `isCut`: there is more. */
+/** The changes of a release; `isCut`: there are more. */
 export interface Difference {
   readonly changes: readonly ControlRecordOf<'change'>[];
   readonly edits: readonly ControlRecordOf<'edit'>[];
   readonly isCut: boolean;
 }
 
-/** Thrown by who takes the records of an answer, and needs no more of them. */
+/** Thrown by a receiver of records that needs no more of them. */
 class Enough extends Error {}
 
 export class Model {
@@ -72,11 +72,11 @@ export class Model {
   readonly #world: Pace;
   readonly #turns = new Turns();
   readonly #counters: () => Promise<StatusView['counters']>;
-  /** What came last: only the first page waits for firewalls that are silent. */
+  /** The last counters: only the first page waits for silent firewalls. */
   #counted: StatusView['counters'] | undefined;
-  /** With what firewalls count, which may be older. */
+  /** With the firewalls' counters, which may be older. */
   readonly status: () => Promise<StatusView>;
-  /** What rules dropped in each hour of the last day, the newest first. */
+  /** Drops by rules in each hour of the last day, the newest first. */
   readonly hours: () => Promise<readonly Hour[]>;
   readonly log: () => Promise<LogPart>;
 
@@ -147,8 +147,9 @@ export class Model {
   }
 
   /**
-   * How many entries a list had, the oldest first, from its size now and what releases changed: of one that
-   * changed this list alone that is in its record, of others it is asked for, and some are enough.
+   * The number of a list's entries over time, the oldest first, computed back from its present size. A
+   * release that changed this list alone has the change in its record; for others it is requested, up to a
+   * limit.
    */
   async sizes(list: string, now: number): Promise<readonly (readonly [atMs: number, count: number])[]> {
     const sizes: (readonly [number, number])[] = [];
@@ -176,7 +177,7 @@ export class Model {
     }
   }
 
-  /** What lists dropped in the last day, the most first. */
+  /** Drops by lists in the last day, the most first. */
   topLists(): Promise<readonly Dropped[]> {
     return this.#top('lists', DAY_HOURS);
   }
@@ -223,7 +224,7 @@ export class Model {
     return { refused: newestFirst, sinceMs, gaps };
   }
 
-  /** What firewalls do with a packet, or a name. Throws CliError for text that is neither. */
+  /** The firewalls' verdicts on a packet, or a name. Throws CliError for text that is neither. */
   async verdicts(text: string, direction: PacketDirection): Promise<LiveAnswers> {
     const fields = testFieldsOf(text, direction);
     const once: Parameters<typeof askForVerdicts>[0] = (subscriber, onRecord) =>

@@ -1,4 +1,4 @@
-/** Plots as SVG, with words of their own for who does not see them. Pure. */
+/** Plots as SVG, with a text alternative. Pure. */
 
 import { formatAmount, formatCount, formatTime } from '../render/amounts.ts';
 import { type Html, html } from './html.ts';

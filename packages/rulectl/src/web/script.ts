@@ -1,4 +1,4 @@
-/** What runs in the browser: small, and without it a page is as true, but for the first step. */
+/** The script in the browser: small, and except for the first step pages work without it. */
 
 /** Trades the secret of the link for a cookie. */
 export const ENTER_SCRIPT = `'use strict';

@@ -1,6 +1,6 @@
 /**
  * The page over HTTP: GET, and one POST that lets a browser in. It listens on loopback alone, changes
- * nothing, and bounds whatever a peer can make it hold.
+ * nothing, and bounds the memory that a peer can make it use.
  */
 
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ import { ENTER_SCRIPT, PAGE_SCRIPT } from './script.ts';
 import { ICON, STYLE } from './style.ts';
 import { view } from './view.ts';
 
-/** What a peer can make it hold: our choices. */
+/** Limits on the memory that a peer can make it use: our choices. */
 const CONNECTIONS_MAX = 64;
 const HEADER_MAX_BYTES = 8 * 1024;
 const SECRET_MAX_BYTES = 64;

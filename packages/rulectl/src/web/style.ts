@@ -1,4 +1,4 @@
-/** How it looks: light or dark as the reader has it, from 320 pixels on. */
+/** The style: light or dark as the browser prefers, from 320 pixels on. */
 
 export const ICON =
   '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M8 1l6 2v5c0 4-3 6-6 7-3-1-6-3-6-7V3z" fill="#2f6f8f"/><path d="M5 8l2 2 4-4" fill="none" stroke="#fff" stroke-width="2"/></svg>';

@@ -1,4 +1,4 @@
-/** Which page is at which path. */
+/** The pages by path. */
 
 import type { Model } from './model.ts';
 import { askPage } from './pages/ask.ts';
@@ -8,7 +8,7 @@ import { refusedPage } from './pages/refused.ts';
 import { releasePage, releasesPage } from './pages/releases.ts';
 import { statusPage } from './pages/status.ts';
 
-/** A path below the base, and what is asked; undefined where there is no page. */
+/** The page at a path below the base, with its query; undefined if there is none. */
 export async function view(model: Model, path: string, query: URLSearchParams): Promise<Page | undefined> {
   const [, list] = /^lists\/([^/]+)$/.exec(path) ?? [];
   if (list !== undefined) return listPage(model, list);

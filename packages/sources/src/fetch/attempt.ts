@@ -1,6 +1,7 @@
 /**
  * One attempt at a download: a request, the redirects it leads to, and the body, counted and hashed as it
- * arrives. Nothing is believed that can be counted: not Content-Length, not how small a compressed body is.
+ * arrives. Sizes are counted, and not taken from the peer: neither Content-Length nor the size of a
+ * compressed body limits anything.
  */
 
 import { createHash } from 'node:crypto';
@@ -30,11 +31,11 @@ import { FETCH_LIMITS } from './limits.ts';
 import { isPrivateLiteral } from './private-address.ts';
 import { type Room, RoomError } from './room.ts';
 
-/** What is known of the body in the cache, for a server that can say that it is still current. */
+/** The cached body's validators, by which a server can tell that it is still current. */
 export interface Validators {
   readonly etag: string | undefined;
   readonly lastModified: string | undefined;
-  /** Where the body came from: another address may use the same ETag for another body. */
+  /** The URL the body came from: another address may use the same ETag for another body. */
   readonly finalUrl: string;
 }
 
@@ -46,13 +47,13 @@ export interface LeastSpeed {
 
 export interface Attempt {
   readonly url: URL;
-  /** Of every request. */
+  /** Headers of every request. */
   readonly ownHeaders: Readonly<Record<string, string>>;
-  /** Of requests to the origin of `url` only, for they may be credentials. */
+  /** Headers of requests to the origin of `url` only, as they may be credentials. */
   readonly privateHeaders: Readonly<Record<string, string>>;
   readonly validators: Validators | undefined;
   readonly maxBytes: number;
-  /** What the body takes of the budget. */
+  /** The body's share of the budget. */
   readonly room: Room;
   /** Makes what the body is written to. */
   readonly draft: () => Promise<Draft>;
@@ -297,7 +298,7 @@ function watchSpeed(
   return () => clearInterval(timer);
 }
 
-/** What undoes the content encoding; undefined for one that is not known, or several. */
+/** The decoder of the content encoding; undefined if it is unknown, or if there are several. */
 function decoderOf(
   headers: ResponseHeaders,
 ): 'identity' | ReturnType<typeof createGunzip | typeof createBrotliDecompress> | undefined {

@@ -1,13 +1,13 @@
 /**
- * Downloads on disk, kept for good: what a server said last is what an offline start serves. One URL is two
- * files, named by the SHA-256 of the URL:
+ * Downloads on disk, kept for good: a start without a network uses the last download. One URL is two files,
+ * named by the SHA-256 of the URL:
  *
  *   <url digest>.json            what is known about the body, and the validators for the next request
  *   <url digest>.<body digest>   the body
  *
  * The body is written first, as it comes, then the file that names it; each is written aside, flushed and
  * renamed, so that a crash leaves the old pair or the new one, and at most leftovers, which the next start
- * sweeps. A body that is not what its name says is as good as none.
+ * sweeps. A body with another digest than in its name counts as missing.
  */
 
 import { createHash, randomBytes } from 'node:crypto';
@@ -18,19 +18,19 @@ import { Draft } from './draft.ts';
 import { CacheError } from './error.ts';
 
 /**
- * What says that a body is all there is: `proven` by its length, its last chunk, the end of its compression,
- * or a digest; or nothing but that the connection ended, as it does when it breaks.
+ * The proof that a body is complete: `proven` by its length, its last chunk, the end of its compression, or a
+ * digest; `connection` if only the connection ended, as it also does when it breaks.
  */
 export type BodyEnd = 'proven' | 'connection';
 
-/** What is known about a downloaded body. */
+/** The record of a downloaded body. */
 export interface DownloadInfo {
   /** As asked for, without credentials; for people who look into the directory. */
   readonly url: string;
   /** After redirects, without credentials. */
   readonly finalUrl: string;
   readonly fileName: string;
-  /** Of the body, hex. */
+  /** Digest of the body, hex. */
   readonly sha256: string;
   readonly end: BodyEnd;
   readonly etag: string | undefined;
@@ -40,15 +40,12 @@ export interface DownloadInfo {
 }
 
 export interface Download extends DownloadInfo {
-  /** Of the body, in bytes. */
+  /** Size of the body, in bytes. */
   readonly size: number;
 }
 
 const SHA256_HEX = /^[0-9a-f]{64}$/;
-/**
- * Files of ours: of a URL, of a body, or one that a crash left half-written. Whatever else lies here is not
- * ours to remove.
- */
+/** Our files: records, bodies, and half-written ones. Other files are left alone. */
 const INFO_FILE = /^([0-9a-f]{64})\.json$/;
 const BODY_FILE = /^([0-9a-f]{64})\.([0-9a-f]{64})$/;
 const HALF_FILE = /^[0-9a-f]{64}\..*\.half$/;
@@ -65,7 +62,7 @@ export class DownloadCache {
     this.#directory = directory;
   }
 
-  /** What is kept of a URL; undefined where there is nothing, or nothing whole. Throws CacheError. */
+  /** The download of a URL; undefined if there is none, or it is damaged. Throws CacheError. */
   async find(url: string): Promise<Download | undefined> {
     await this.#ready();
     const key = keyOf(url);
@@ -113,7 +110,7 @@ export class DownloadCache {
     }
   }
 
-  /** Keeps what a server said about a body that is kept already. Throws CacheError. */
+  /** Updates the record of a body that is kept already. Throws CacheError. */
   async update(url: string, info: DownloadInfo): Promise<void> {
     await this.#ready();
     try {

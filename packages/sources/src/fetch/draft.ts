@@ -1,6 +1,6 @@
 /**
- * A file that is being written beside its place: what is small waits in memory, the rest lies on disk from
- * the first megabyte on. It is kept under its name, whole and flushed, or nothing is left of it.
+ * A file that is being written beside its place: up to a megabyte in memory, a larger one on disk. It is
+ * either kept under its name, whole and flushed, or removed.
  */
 
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
@@ -15,7 +15,7 @@ export class Draft {
   #writing: Promise<void> = Promise.resolve();
   #isOver = false;
 
-  /** Nobody else uses that path. */
+  /** The path must belong to this draft alone. */
   constructor(path: string) {
     this.#path = path;
   }
@@ -34,7 +34,7 @@ export class Draft {
     await this.#writing;
   }
 
-  /** Throws CacheError; then nothing is left of it, and what was there before is. */
+  /** Moves it to its name. Throws CacheError; then the draft is gone, and the old file stays. */
   async keepAs(path: string): Promise<void> {
     try {
       await this.#write();
@@ -48,11 +48,11 @@ export class Draft {
     }
   }
 
-  /** Nothing is left of it, also where a piece is being added. */
+  /** Removes the draft, even while a piece is being added. */
   async discard(): Promise<void> {
     this.#isOver = true;
     this.#pieces = [];
-    await this.#writing.catch(() => undefined); // whoever added that hears of it
+    await this.#writing.catch(() => undefined); // the caller that added the piece handles the error
     if (this.#file === undefined) return;
     await this.#file.close().catch(() => undefined);
     await unlink(this.#path).catch(() => undefined); // the next start does it

@@ -1,16 +1,16 @@
-/** Why nothing was fetched, in a form that a schedule can decide by. */
+/** Why a download failed, with the data that a schedule needs to decide. */
 
 import { PRIVATE_ADDRESS_CODE } from './private-address.ts';
 
 export const FetchErrorCode = {
   badUrl: 'bad-url',
-  /** By whoever asked, or by closing. */
+  /** Aborted by the caller, or by closing. */
   aborted: 'aborted',
   /** The attempt took longer than asked for, or than one of our own limits. */
   timeout: 'timeout',
   /** No connection, or one that broke. */
   connection: 'connection',
-  /** Whoever answered cannot show that it is who it should be. */
+  /** The server's identity cannot be verified. */
   tls: 'tls',
   proxy: 'proxy',
   /** The server says no; see `status`. */
@@ -22,7 +22,7 @@ export const FetchErrorCode = {
   tooLarge: 'too-large',
   /** The body is shorter than the server said, or its compression has no end. */
   truncated: 'truncated',
-  /** A content encoding that was not asked for, or that is not what it says. */
+  /** A content encoding that was not requested, or that is malformed. */
   encoding: 'bad-encoding',
   /** The body is not the one that the configuration pins. */
   pin: 'pin-mismatch',
@@ -31,24 +31,21 @@ export const FetchErrorCode = {
 } as const;
 export type FetchErrorCode = (typeof FetchErrorCode)[keyof typeof FetchErrorCode];
 
-/** The cache cannot be read or written. What it held is still there. */
+/** The cache cannot be read or written. Its content is still there. */
 export class CacheError extends Error {
   readonly code = 'cache';
 }
 
 export interface FetchErrorOptions extends ErrorOptions {
-  /** Of the HTTP answer. */
+  /** Status of the HTTP answer. */
   readonly status?: number;
-  /** What the server asks to wait, from now. */
+  /** The wait that the server requests, from now. */
   readonly retryAfterMs?: number | undefined;
   /** Another try may succeed although nobody changed anything. */
   readonly temporary?: boolean;
 }
 
-/**
- * Nothing was fetched, and what the cache holds is as it was. The message names the URL without its
- * credentials.
- */
+/** The download failed, and the cache is unchanged. The message names the URL without its credentials. */
 export class FetchError extends Error {
   readonly code: FetchErrorCode;
   readonly status?: number;
@@ -98,10 +95,10 @@ const TIMEOUT_CODES: ReadonlySet<string> = new Set([
   'UND_ERR_HEADERS_TIMEOUT',
   'UND_ERR_BODY_TIMEOUT',
 ]);
-/** How undici's ProxyAgent says that a tunnel was refused. */
+/** The message of undici's ProxyAgent for a refused tunnel. */
 const TUNNEL_REFUSED = /^Proxy response \((\d{3})\)/;
 
-/** What went wrong below HTTP, by the codes of undici, Node and OpenSSL. */
+/** The error of a failure below HTTP, by the codes of undici, Node and OpenSSL. */
 export function transportError(url: string, cause: unknown, proxied: boolean): FetchError {
   const error = firstCause(cause);
   const tunnel = TUNNEL_REFUSED.exec(error.message);
@@ -143,7 +140,7 @@ export function truncatedError(url: string, cause?: unknown): FetchError {
   return new FetchError(FetchErrorCode.truncated, message, { temporary: true, cause });
 }
 
-/** Of several addresses that were tried, the first failure; of a wrapped one, the inner. */
+/** The first failure if several addresses were tried; the inner one of a wrapped error. */
 function firstCause(cause: unknown): { readonly message: string; readonly code?: string } {
   if (cause instanceof AggregateError && cause.errors.length > 0) return firstCause(cause.errors[0]);
   if (!(cause instanceof Error)) return { message: String(cause) };

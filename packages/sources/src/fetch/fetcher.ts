@@ -1,7 +1,7 @@
 /**
- * Downloads by https and http: asked for again only if changed, tried again if that may help, and kept for
- * good. Whoever asks gets the bytes or a FetchError that says whether waiting helps; the cache holds the last
- * good body throughout.
+ * Downloads by https and http: conditional on a change, retried if that may help, and kept for good. The
+ * caller gets the bytes, or a FetchError that says whether waiting helps; the cache always holds the last
+ * good body.
  */
 
 import { lookup as systemLookup } from 'node:dns';
@@ -29,11 +29,13 @@ import { BodyBudget, type Room, RoomError, SMALL_BODY_BYTES } from './room.ts';
 export interface FetchRequest {
   /** https or http. Credentials in it go by Basic authentication to its origin, and nowhere else. */
   readonly url: string;
-  /** Of the body, both as sent and after its content encoding. */
+  /** The limit for a body, both as sent and after its content encoding. */
   readonly maxBytes: number;
-  /** Of all bodies under way, this one among them; one alone may be larger. */
+  /** The limit for all bodies under way, this one included; a single one may be larger. */
   readonly allMaxBytes: number;
-  /** Of each attempt, from connecting to the last byte; 1 or more. What waits for room is not in it. */
+  /**
+   * The time for each attempt, from connecting to the last byte; 1 or more. Waiting for room does not count.
+   */
   readonly timeoutMs: number;
   /** Hex: the only body that is wanted. Once it is in the cache, nobody is asked again. */
   readonly sha256?: string;
@@ -50,14 +52,14 @@ export interface FetchRequest {
 export type FetchOutcome = {
   /** `not-modified`: the body of the cache is current. */
   readonly kind: 'fresh' | 'not-modified';
-  /** Of the body, in bytes. */
+  /** Size of the body, in bytes. */
   readonly size: number;
   /**
    * Reads the body from the cache; it is the caller's. Throws FetchError `cache` where another took its
    * place.
    */
   readonly read: () => Promise<Uint8Array<ArrayBuffer>>;
-  /** Of the body, hex. */
+  /** Digest of the body, hex. */
   readonly sha256: string;
   readonly end: BodyEnd;
   /** When the server last said that these are current; milliseconds since 1970. */
@@ -84,7 +86,7 @@ export interface FetcherOptions {
   readonly trustedCertificates?: readonly string[];
   /** Follow redirects from https to http, which are refused otherwise. */
   readonly allowInsecureRedirects?: boolean;
-  /** How names are looked up; default: that of the system. */
+  /** The lookup of names; default: the system's. */
   readonly lookup?: LookupFunction;
   /** Default: that of FETCH_LIMITS. */
   readonly leastSpeed?: LeastSpeed;
@@ -141,8 +143,8 @@ export class Fetcher {
   }
 
   /**
-   * What the cache holds, without asking anybody; undefined where it holds nothing whole. Throws FetchError
-   * `cache`.
+   * The download in the cache, without a request; undefined if there is none, or it is damaged. Throws
+   * FetchError `cache`.
    */
   cached(url: string): Promise<FetchOutcome | undefined> {
     return this.#inTurn(url, async () => {
@@ -179,7 +181,7 @@ export class Fetcher {
       return this.#outcomeOf(request.url, { ...current, end: 'proven' });
     const room = this.#budget.room(request.allMaxBytes);
     try {
-      // Nobody may confirm a body that may be half of one.
+      // A server must not confirm a body that may be incomplete.
       const proven = current?.end === 'proven' ? current : undefined;
       const result = await this.#guardCache(() => this.#persist(request, url, proven, room));
       if (result.kind === 'body') return await this.#keep(request.url, url, result, pin);
@@ -313,7 +315,8 @@ export class Fetcher {
     url: URL,
     allowPrivate: boolean,
   ): Promise<{ readonly dispatcher: Dispatcher; readonly proxied: boolean }> {
-    // Else a fifth of a start without downloads. A library in CommonJS has no names in what is bundled.
+    // Imported on demand, as it takes a fifth of a start without downloads. A CommonJS library has no named
+    // exports in the bundle.
     const { Agent, ProxyAgent } = (await import('undici')).default;
     const proxy = this.#proxyFor(url);
     const key = proxy?.href ?? (allowPrivate ? 'private' : '');

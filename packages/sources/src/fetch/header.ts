@@ -1,6 +1,5 @@
 /**
- * The headers of HTTP that need a reader: Retry-After, Content-Disposition, ETag; and the name that a
- * download goes by.
+ * The headers of HTTP that need a reader: Retry-After, Content-Disposition, ETag; and the name of a download.
  */
 
 import type { BodyEnd } from './cache.ts';
@@ -15,8 +14,8 @@ export function headerOf(headers: ResponseHeaders, name: string): string | undef
 }
 
 /**
- * What Retry-After asks to wait: seconds or a date (RFC 9110 §10.2.3), in milliseconds from `nowMs`, never
- * below 0. Undefined where it says nothing that can be read.
+ * The wait in Retry-After: seconds or a date (RFC 9110 §10.2.3), in milliseconds from `nowMs`, never below 0.
+ * Undefined if it cannot be read.
  */
 export function retryAfterMs(text: string | undefined, nowMs: number): number | undefined {
   if (text === undefined) return undefined;
@@ -29,8 +28,8 @@ export function retryAfterMs(text: string | undefined, nowMs: number): number | 
 }
 
 /**
- * What says where a body ends (RFC 9112 §6.3). A content encoding has an end of its own, and who undoes it
- * misses that; so do those who read bodies with a length or in chunks.
+ * How the end of a body is marked (RFC 9112 §6.3). A content encoding has an end of its own, and its decoder
+ * notices if that is missing; so do readers of bodies with a length or in chunks.
  */
 export function bodyEndOf(headers: ResponseHeaders): BodyEnd {
   const encoding = (headerOf(headers, 'content-encoding') ?? '').trim().toLowerCase();
@@ -96,7 +95,7 @@ function decoded(text: string): string {
 }
 
 /**
- * What is after the last slash of either kind, without control characters; nothing for a name that means a
+ * The part after the last slash of either kind, without control characters; empty for the name of a
  * directory.
  */
 function plainName(text: string): string {

@@ -1,9 +1,9 @@
 /**
- * What a download may take, and how patient its fetcher is. Each limit is checked before the work that it
+ * The limits of a download, and the timeouts of its fetcher. Each limit is checked before the work that it
  * bounds.
  */
 
-/** Our choice, for a link that may be Tor and a feed that may be anybody's. */
+/** Our choice, for a link that may be Tor and a feed of any quality. */
 export const FETCH_LIMITS = {
   /** Longest URL, in characters: what common servers take. */
   urlChars: 8192,
@@ -24,7 +24,7 @@ export const FETCH_LIMITS = {
   connectMs: 15_000,
   /** Between two pieces of a body; a whole attempt is bounded by the request. */
   idleMs: 30_000,
-  /** Of a body at least so much comes within each such time: 512 B/s, which Tor has at its worst. */
+  /** A body must bring at least so much in each such time: 512 B/s, which Tor reaches at its worst. */
   leastSpeed: { bytes: 10_240, windowMs: 20_000 },
   /** All headers of one answer. */
   headerBytes: 32 * 1024,

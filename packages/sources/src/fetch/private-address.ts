@@ -1,39 +1,37 @@
 /**
- * Hosts of one's own networks: a server out there that leads a download to one reaches what it should not
- * through whoever asks.
+ * Hosts of private networks: a server on the Internet that redirects a download to one would reach into the
+ * network through this host.
  */
 
 import { type LookupAddress, type LookupOptions, lookup as systemLookup } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { isPrivateAddress, isPrivateName, parseAddress } from '@rulecast/rules';
 
-/** Whether the text of an address is of a private one. Of text that is no address: yes. */
+/** Whether the text is a private address. Text that is no address counts as private. */
 export function isPrivateText(text: string): boolean {
   const address = parseAddress(text.replace(/%.*$/, '')); // the zone of a link-local address
   return address === undefined || isPrivateAddress(address);
 }
 
-/** Of a URL: whether its host is a private address, or a name that is private. */
+/** Whether the host of a URL is a private address, or a private name. */
 export function isPrivateHost({ hostname }: URL): boolean {
   const host = bareHost(hostname);
   return isIP(host) === 0 ? isPrivateName(host) : isPrivateText(host);
 }
 
 /**
- * Of a URL: whether its host is a private address as it is written, or `localhost`, so that nobody else has a
- * say in it.
+ * Whether the host of a URL is literally a private address, or `localhost`, so that no DNS answer decides it.
  */
 export function isPrivateLiteral({ hostname }: URL): boolean {
   const host = bareHost(hostname);
   return isIP(host) === 0 ? /^(.*\.)?localhost\.?$/i.test(host) : isPrivateText(host);
 }
 
-/** How a lookup says that a name stands for private addresses alone. */
+/** The error code of a lookup whose name has private addresses only. */
 export const PRIVATE_ADDRESS_CODE = 'ERR_PRIVATE_ADDRESS';
 
 /**
- * Looks names up for a connection, and leaves private addresses out: what is connected to is what was looked
- * at.
+ * Looks names up for a connection, and drops private addresses: the checked address is the one connected to.
  */
 export function publicLookup(lookup: LookupFunction = systemLookup): LookupFunction {
   return (hostname, options, callback) => {

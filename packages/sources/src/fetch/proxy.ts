@@ -1,8 +1,7 @@
 /**
- * Which proxy a request goes through, by the environment variables that everybody knows: `http_proxy`,
- * `https_proxy`, `all_proxy` and `no_proxy`, lower case before upper case. In Qubes a template reaches the
- * network by the update proxy only, which listens on its port 8082; it is found like any other, or said by
- * its name, `qubes`.
+ * The proxy of a request, from the usual environment variables: `http_proxy`, `https_proxy`, `all_proxy` and
+ * `no_proxy`, lower case before upper case. In Qubes a template reaches the network by the update proxy only,
+ * on its port 8082; it is set like any other, or by the name `qubes`.
  */
 
 import { isIPv6 } from 'node:net';

@@ -1,13 +1,14 @@
 /**
- * Room for bodies under way: one budget for all of them, in bytes. Each begins with little; one that turns
- * out to be larger takes more while there is some, else its attempt ends, and it is asked for again once
- * there is room for all of it. So nobody waits who holds anything, and nothing waits for a server.
+ * Room for bodies under way: one budget for all of them, in bytes. Each body starts with a small share. One
+ * that turns out larger takes more while there is room; else its attempt ends, and the download is repeated
+ * once there is room for all of it. So no body waits while it holds a share, and the budget does not depend
+ * on servers.
  */
 
-/** With what a body begins; so much of it stays in memory. */
+/** The initial share of a body, which is also how much of it stays in memory. */
 export const SMALL_BODY_BYTES = 1 << 20;
 
-/** There is no room for a body now; `bytes` is what it takes at most. */
+/** There is no room for a body now; `bytes` is the most it takes. */
 export class RoomError extends Error {
   readonly bytes: number;
 
@@ -24,7 +25,7 @@ interface Waiting {
 }
 
 export class BodyBudget {
-  /** Of all bodies under way. */
+  /** The shares of all bodies under way. */
   #heldBytes = 0;
   /** The first one that waits goes first, whatever it takes: the large ones do not starve. */
   readonly #waiting: Waiting[] = [];
@@ -34,7 +35,7 @@ export class BodyBudget {
     return new Room(this, most);
   }
 
-  /** Waits for that many bytes, behind those who wait. Rejects when the signal aborts. */
+  /** Waits in line for that many bytes. Rejects when the signal aborts. */
   enter(bytes: number, most: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const leave = (): void => {
@@ -77,7 +78,7 @@ export class BodyBudget {
   }
 }
 
-/** What one body holds of the budget. */
+/** One body's share of the budget. */
 export class Room {
   readonly #budget: BodyBudget;
   readonly #most: number;
@@ -88,7 +89,7 @@ export class Room {
     this.#most = most;
   }
 
-  /** Lets go of what it holds, and waits for room. One body alone may be larger than all may be together. */
+  /** Releases its share, and waits for a new one. A single body may be larger than the budget. */
   async enter(bytes: number, signal: AbortSignal): Promise<void> {
     this.leave();
     const wanted = Math.min(bytes, this.#most);

@@ -1,7 +1,7 @@
 /**
- * What is conspicuous about a change of a list, in numbers: it is emptied, shrinks, grows, covers much, holds
- * everything, or is of another kind. Pure; what follows from it is a matter of who guards: guard.ts for
- * feeds, the publisher for pushes.
+ * Findings about a change of a list, in numbers: it is emptied, shrinks, grows, covers much, holds
+ * everything, or changes its kind. Pure; the guards decide what follows: guard.ts for feeds, the publisher
+ * for pushes.
  */
 
 import {
@@ -30,15 +30,15 @@ export interface Finding {
   /** Entries; of coverage, millionths of the addresses of the family that are reachable over the Internet. */
   readonly before: number;
   readonly after: number;
-  /** For people: what would happen and what is the limit, without what to do about it. */
+  /** For people: the change and the limit, without a remedy. */
   readonly text: string;
 }
 
 /** Shares, 0 to 1, or Infinity for no limit. */
 export interface SizeLimits {
-  /** Of its entries, how many a list may lose. */
+  /** The share of its entries that a list may lose. */
   readonly shrinkShare: number;
-  /** How many it may gain, as a share of what it has. */
+  /** The entries it may gain, as a share of those it has. */
   readonly growthShare: number;
   /** A list of fewer entries may lose any number of them. */
   readonly shrinkFromEntries: number;
@@ -47,21 +47,21 @@ export interface SizeLimits {
 }
 
 export interface CoverageLimits {
-  /** Of the routable addresses of a family, how many a list may hold. */
+  /** The share of a family's routable addresses that a list may hold. */
   readonly maxCoverageShare: number;
-  /** Of its routable addresses, how many a list may gain or lose. */
+  /** The share of its routable addresses that a list may gain or lose. */
   readonly coverageChangeShare: number;
 }
 
 /** So many more entries are never too many more: a list of three may become one of six. */
 export const GROWTH_FREE_ENTRIES = 64;
 /**
- * So small a share of a family never changes too much: a quarter of a /8, and half of what IANA gives to a
- * registry of IPv6 at once.
+ * Below this share of a family no change is too large: a quarter of a /8, and half of what IANA assigns to an
+ * IPv6 registry at once.
  */
 const COVERAGE_FREE_SHARE = 0.001;
 
-/** How many entries, or `unit`, come and go. */
+/** A finding about the number of entries, or of `unit`, removed or added. */
 export function sizeFinding(
   before: number,
   after: number,
@@ -88,8 +88,8 @@ export function sizeFinding(
 }
 
 /**
- * Of lists of one kind. Exceptions make a list shrink, each as an entry less, for it takes away a part of
- * one. They do not make up for entries that come.
+ * A finding about two lists of one kind. Each added exception counts as a removed entry, as it removes a part
+ * of one. They do not make up for added entries: growth counts entries alone.
  */
 export function listSizeFinding(before: List, after: List, limits: SizeLimits): Finding | undefined {
   const [earlier, later] = [before, after].map((list) =>
@@ -101,8 +101,8 @@ export function listSizeFinding(before: List, after: List, limits: SizeLimits): 
 }
 
 /**
- * What part of the Internet a list covers, and how that changes; nothing of that for lists of names, nor for
- * a family that it holds all of (`whole`), which is judged as that.
+ * A finding about the share of the Internet that a list covers, and its change. None for lists of names, nor
+ * for a family that it holds completely (`whole`), which has a finding of its own.
  */
 export function coverageFinding(
   before: List | undefined,

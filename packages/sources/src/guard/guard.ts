@@ -1,6 +1,6 @@
 /**
- * Guards: what a refreshed list must not be, however well its source can be read. A refused list changes
- * nothing; the last good one stays, and the status says why.
+ * Guards: the checks of a refreshed list, even if its source can be read. A refused list changes nothing; the
+ * last good one stays, and the status says why.
  */
 
 import type { GuardConfig } from '@rulecast/formats';
@@ -26,23 +26,23 @@ export const GuardCode = {
 
 /** Why a list is not taken. */
 export interface Refusal {
-  /** Stable: of FindingCode or GuardCode, or what a fetch, an archive or an import says. */
+  /** Stable: a FindingCode or GuardCode, or the code of a fetch, an archive or an import. */
   readonly code: string;
-  /** For people: what is wrong, and what to do. */
+  /** For people: the fault and a remedy. */
   readonly reason: string;
 }
 
-/** What somebody permitted for one refresh. */
+/** The permits of one refresh. */
 export interface Permits {
-  /** Of refusals; only the very code opens one. */
+  /** Codes of refusals; each overrides its own refusal only. */
   readonly codes: ReadonlySet<string>;
   /** Those that were needed, as it turns out. */
   readonly needed: Set<string>;
-  /** Who did. */
+  /** The caller who gave them. */
   readonly by?: string | undefined;
 }
 
-/** What was taken all the same, for somebody permitted it. */
+/** A refusal that a permit overrode. */
 export interface Overridden extends Refusal {
   readonly by: string | undefined;
 }
@@ -50,12 +50,12 @@ export interface Overridden extends Refusal {
 export const NO_PERMITS: Permits = { codes: new Set(), needed: new Set() };
 
 export interface Judgement {
-  /** What is not permitted, so that nobody is sent home twice; the code of the first. */
+  /** All refusals without a permit together, so that one retry is enough; with the code of the first. */
   readonly refusal: Refusal | undefined;
   readonly overridden: Overridden | undefined;
 }
 
-/** What becomes of a list that guards say something against. */
+/** The judgement of a list with some refusals against it. */
 export function judged(list: string, against: readonly Refusal[], permits: Permits): Judgement {
   const refused = against.filter(({ code }) => !permits.codes.has(code));
   if (refused.length > 0) {
@@ -74,7 +74,7 @@ function joined(refusals: readonly Refusal[]): Refusal | undefined {
   return first && { code: first.code, reason: refusals.map(({ reason }) => reason).join('; and ') };
 }
 
-/** What is known of a change beside the two lists. */
+/** Data about a change besides the two lists. */
 export interface ChangeContext {
   /** The families that the source holds all of, which wholeRefusals judges; default: those of the list. */
   readonly whole?: readonly Family[];
@@ -82,7 +82,7 @@ export interface ChangeContext {
   readonly longestEntries?: number;
 }
 
-/** What is against `after` in place of `before`. */
+/** The refusals against replacing `before` by `after`. */
 export function changeRefusals(
   before: List | undefined,
   after: List,

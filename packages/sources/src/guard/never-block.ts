@@ -1,5 +1,6 @@
 /**
- * What a fetched block list must not hold, since that would take whoever blocks it off line; it is taken out.
+ * Addresses that a downloaded block list must not contain, as blocking them would cut off its user; they are
+ * removed from it.
  */
 
 import {
@@ -16,7 +17,7 @@ import {
   subtractPrefixes,
 } from '@rulecast/rules';
 
-/** What a fetched block list must not hold, with why. */
+/** The addresses, with reasons. */
 const NEVER_BLOCK = [
   '10.139.1.1/32', // the DNS addresses of every qube; a documented part of Qubes' network
   '10.139.1.2/32',
@@ -43,7 +44,7 @@ export function defaultNeverBlock(): PrefixSet {
   );
 }
 
-/** What was taken out of a list. */
+/** The addresses removed from a list. */
 export interface Protected {
   /** Entries of the list that held protected addresses. */
   readonly entryCount: number;
@@ -54,8 +55,8 @@ export interface Protected {
 const EXAMPLES_MAX = 4;
 
 /**
- * A list without what must never be blocked, and what that was. Returns the list itself where it held nothing
- * of it.
+ * A list without addresses that must never be blocked, and the removed ones. Returns the list itself if it
+ * has none of them.
  */
 export function withoutProtected(
   list: PrefixSet,

@@ -1,4 +1,4 @@
-/** What changed from one content of a list to the next, by number. */
+/** The change from one content of a list to the next, in numbers. */
 
 export interface EntryCounts {
   readonly added: number;

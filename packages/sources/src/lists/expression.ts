@@ -1,7 +1,7 @@
 /**
  * List expressions: union, intersection and subtraction, of addresses or of names. A list of addresses is a
- * set of addresses here: what is left of a prefix after a part of it is taken away is as many smaller
- * prefixes. A list of names is a set of names: what is taken out of a suffix is an exception of it.
+ * set of addresses here: subtracting a part of a prefix leaves several smaller prefixes. A list of names is a
+ * set of names: subtracting from a suffix adds an exception to it.
  */
 
 import {
@@ -37,7 +37,7 @@ export interface UnsayableExpression {
   readonly reason: string;
 }
 
-/** What an expression of at least one operand stands for. */
+/** The list of an expression with at least one operand. */
 export function evaluateExpression(expression: Expression): List | UnsayableExpression {
   const { operator, operands, minus, aggregate } = expression;
   if (new Set([...operands, ...minus].map(({ kind }) => kind)).size > 1) {
@@ -84,7 +84,7 @@ function byHalves<L>(lists: readonly L[], join: (a: L, b: L) => L): L | undefine
   return joined[0];
 }
 
-/** What `a` holds and `b`, of the same kind, does not. */
+/** `a` without `b`, a list of the same kind. */
 export function subtractLists(a: List, b: List): List {
   if (a.kind === 'prefixes' && b.kind === 'prefixes')
     return prefixListOf(combineSets(subtractPrefixes, a, b));

@@ -1,7 +1,7 @@
 /**
- * Entries with a time to live, for lists that merge what their source says now with what it said before.
- * SavedLists as layers, each what was seen last at one time, disjoint, so that the age of an entry costs
- * nothing of its own:
+ * Entries with a time to live, for lists that merge the present content of their source with former ones.
+ * They are kept as disjoint layers, each with the entries last seen at one time, so that ages take no room by
+ * entry:
  *
  *     now      [ what the source says now              ]
  *     before   [ … less what is above ]
@@ -17,10 +17,10 @@ export interface Layer {
   readonly list: List;
 }
 
-/** What is to be made of layers. Plain data. */
+/** The input of a merge. Plain data. */
 export interface Merging {
   readonly layers: readonly Layer[];
-  /** What the source says now, if it said something; of the kind of the layers. */
+  /** The present content of the source, if there is some; of the kind of the layers. */
   readonly fresh: Layer | undefined;
   readonly aggregate: boolean;
 }
@@ -55,7 +55,7 @@ export function layersWith(layers: readonly Layer[], list: List, seenAtMs: numbe
   return [...next, { seenAtMs: younger.seenAtMs, list: unionLists([younger.list, oldest.list]) }];
 }
 
-/** The layers that are younger than `ttlMs`; the first, which the source says now, stays whatever its age. */
+/** The layers younger than `ttlMs`; the first, the present content, stays whatever its age. */
 export function unexpired(layers: readonly Layer[], nowMs: number, ttlMs: number): readonly Layer[] {
   const kept = layers.filter((layer, i) => i === 0 || nowMs - layer.seenAtMs < ttlMs);
   return kept.length === layers.length ? layers : kept;

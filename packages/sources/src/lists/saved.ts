@@ -1,7 +1,7 @@
 /**
- * What sources keep over a restart, beside the downloads: which lists are theirs, how old each is, and the
- * content of those that no release holds in full (merged ones with their ages, and operands that are not
- * published). Small files, each written whole beside its place.
+ * The state of sources kept over a restart, beside the downloads: their lists, the age of each, and the
+ * content of those that no release contains completely (merged ones with their ages, and operands that are
+ * not published). Small files, each written whole beside its place.
  *
  *     state.json        time, and of each list when it was read last and when it was good last
  *     lists/NAME.kept   a line of JSON that describes the layers, then their columns, little-endian, in its order; the SHA-256 of all that
@@ -19,11 +19,11 @@ import type { Layer } from './layers.ts';
 /** Files of ours are no links. */
 const READING = constants.O_RDONLY | constants.O_NOFOLLOW;
 
-/** Of one list. Times are steady unless they say wall. */
+/** The state of one list. Times are steady unless they say wall. */
 export interface SavedList {
   readonly goodAtMs: number;
   readonly fetchedAtWallMs: number | undefined;
-  /** Since when its source says what it says. */
+  /** Since when its source has the same content. */
   readonly contentAtMs: number | undefined;
   /** The last change that was put in force. */
   readonly change: ListChange | undefined;
@@ -39,7 +39,7 @@ export interface SavedState {
 const SHA256_BYTES = 32;
 /** Written in one go. */
 const PIECE_BYTES = 1024 * 1024;
-/** Of the description of 48 layers. */
+/** The size of the description of 48 layers. */
 const HEADER_MAX_BYTES = 64 * 1024;
 
 interface LayerHeader {
@@ -58,7 +58,7 @@ export class SavedLists {
     this.#directory = directory;
   }
 
-  /** What was kept; nothing of it where it is missing or damaged: sources then are read anew. */
+  /** The saved state; empty if it is missing or damaged: sources then are read again. */
   async state(): Promise<SavedState> {
     const nothing: SavedState = { time: undefined, lists: new Map() };
     let parsed: unknown;

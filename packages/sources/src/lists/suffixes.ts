@@ -1,10 +1,10 @@
-/** What is taken of suffix entries (`.n`, `*.n`) where a list says `suffixes: as-names`. */
+/** The names used from suffix entries (`.n`, `*.n`) under `suffixes: as-names`. */
 
 import { type List, nameSetOf, plainNames } from '@rulecast/rules';
 
 export interface NamesTaken {
   readonly list: List;
-  /** Of how many entries nothing below their names is taken. */
+  /** The number of entries of which only the name itself is used. */
   readonly suffixCount: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The bytes that a list or table is read from: one file, the files of a directory, or downloads. Read whole,
+ * The input bytes of a list or table: one file, the files of a directory, or downloads. Read completely,
  * within limits.
  */
 
@@ -18,7 +18,7 @@ export interface Input {
   /** For people, and a hint at the format. */
   readonly name: string;
   readonly bytes: Uint8Array;
-  /** Of a file: `proven`. */
+  /** For a file: `proven`. */
   readonly end: BodyEnd;
 }
 
@@ -31,18 +31,18 @@ export interface StoredInput extends Omit<Input, 'bytes'> {
 
 export interface Inputs {
   readonly inputs: readonly (Input | StoredInput)[];
-  /** Milliseconds since 1970 of the oldest of them, as its server or this machine's clock says. */
+  /** Milliseconds since 1970 of the oldest of them, by its server's or this machine's clock. */
   readonly fetchedAtMs: number;
   /** Equal for equal bytes; undefined where that is not known without reading them. */
   readonly fingerprint: string | undefined;
-  /** What is odd about them and no reason to refuse them, for people. */
+  /** Warnings about them, for people. */
   readonly notes?: readonly string[];
 }
 
-/** What downloads; a Fetcher does. Throws FetchError. */
+/** Downloads; a Fetcher does. Throws FetchError. */
 export interface Downloader {
   fetch(request: FetchRequest): Promise<FetchOutcome>;
-  /** What was downloaded before, without asking anybody. */
+  /** The earlier download, without a request. */
   cached(url: string): Promise<FetchOutcome | undefined>;
   close(): Promise<void>;
 }
@@ -64,7 +64,7 @@ export const InputErrorCode = {
 /** A file or directory cannot be read. */
 export class InputError extends Error {
   readonly code: string;
-  /** When it will have rested if nobody writes to it: until then, to wait is all there is to do. */
+  /** When it will have rested if it is not written to: until then, waiting is all there is to do. */
   readonly restsInMs: number | undefined;
 
   constructor(code: string, message: string, options: ErrorOptions & { readonly restsInMs?: number } = {}) {
@@ -143,14 +143,14 @@ export async function readDirInputs(
   throw new InputError(InputErrorCode.noFiles, `${path} holds no file${which}${why}`);
 }
 
-/** What `fetchInputs` is told beside the configuration. */
+/** Arguments of `fetchInputs` beside the configuration. */
 export interface FetchHow {
   readonly limits: SourceLimits;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
-/** Fetches all URLs, one after the other: they may be of one server. Throws FetchError. */
+/** Fetches all URLs, one at a time, as they may be on one server. Throws FetchError. */
 export async function fetchInputs(source: FetchConfig, fetcher: Downloader, how: FetchHow): Promise<Inputs> {
   const outcomes: FetchOutcome[] = [];
   for (const url of source.urls) {
@@ -164,8 +164,8 @@ export async function fetchInputs(source: FetchConfig, fetcher: Downloader, how:
 }
 
 /**
- * What the cache holds of all URLs; undefined where it lacks one, or holds something else than what is
- * pinned. Throws FetchError.
+ * The cached downloads of all URLs; undefined if one is missing, or differs from the pinned digest. Throws
+ * FetchError.
  */
 export async function cachedInputs(source: FetchConfig, fetcher: Downloader): Promise<Inputs | undefined> {
   const outcomes: FetchOutcome[] = [];
@@ -186,7 +186,7 @@ function inputsOf(outcomes: readonly FetchOutcome[]): Inputs {
   };
 }
 
-/** With what lies in the cache. Throws FetchError. */
+/** The inputs with cached ones loaded. Throws FetchError. */
 export async function loadedInputs(inputs: readonly (Input | StoredInput)[]): Promise<readonly Input[]> {
   const all: Input[] = [];
   for (const input of inputs) {
@@ -216,8 +216,8 @@ export async function readBelow(
 }
 
 /**
- * The bytes of a file that has rested, and that nobody writes to meanwhile; of one below `root`, if that is
- * given. Throws InputError.
+ * The bytes of a file that has rested, and that does not change meanwhile; below `root`, if that is given.
+ * Throws InputError.
  */
 export async function readWhole(
   path: string,
@@ -253,9 +253,9 @@ export async function readWhole(
 }
 
 /**
- * Throws InputError for a link by which somebody else chooses what we read: one out of `root`, or where there
- * is none, another user's to a file that is not that user's. The kernel says where an open file lies, so
- * that nobody can set the link to another one meanwhile.
+ * Throws InputError for a link by which another user chooses what we read: one that leads out of `root`, or
+ * without it, a link of another user to a file that is not that user's. The kernel tells where the open file
+ * is, so that the link cannot be changed meanwhile.
  */
 async function checkLink(
   path: string,

@@ -1,4 +1,4 @@
-/** Whether bytes end in the middle of a line, so that they may be a part of what they should be. */
+/** Whether bytes end in the middle of a line, and so may be incomplete. */
 
 import { detectListFormat, isJsonFormat, type ListFormatName } from '@rulecast/formats';
 import { contentOf, SNIFF_BYTES } from '../unpack/magic.ts';

@@ -4,7 +4,7 @@ import { parentPort } from 'node:worker_threads';
 import { handedOver, type WorkerJob, workerAnswer } from './list-worker.ts';
 
 parentPort?.on('message', (job: WorkerJob) => {
-  // What is thrown ends the thread, and the worker hears of it.
+  // A thrown error ends the thread, and the worker is told.
   void workerAnswer(job, (note) => parentPort?.postMessage(note)).then((made) => {
     const { answer, buffers } = handedOver(made);
     parentPort?.postMessage(answer, buffers);

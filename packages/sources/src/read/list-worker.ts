@@ -25,7 +25,7 @@ const THREAD_HEAP_MAX_MIB = 2048;
 /** A thread costs 20 MB; feeds are fetched hours apart. */
 const REST_MS = 30_000;
 /**
- * What a job may take before its thread is ended: many times what the default limits, 128 MiB and 4 million
+ * The time for a job before its thread is ended: many times what the default limits, 128 MiB and 4 million
  * entries, take on a slow machine.
  */
 const UNPACK_MAX_MS = 60_000;
@@ -33,18 +33,18 @@ const WORK_MAX_MS = 120_000;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
 const THREAD_FILE = new URL('../../dist/read/list-worker-thread.js', import.meta.url);
 
-/** What the thread is sent: plain data. */
+/** A job for the thread: plain data. */
 export type WorkerJob =
   | { readonly kind: 'read'; readonly job: ReadingJob }
   | { readonly kind: 'evaluate'; readonly expression: Expression }
   | { readonly kind: 'merge'; readonly merging: Merging };
 
-/** What it says on the way: from here on the time counts that reading may take. */
+/** A note on the way: from here on the time limit of reading applies. */
 export interface WorkerNote {
   readonly kind: 'unpacked';
 }
 
-/** What it answers. */
+/** The thread's answer. */
 export type WorkerAnswer =
   | ReadList
   | ReadRefused
@@ -83,14 +83,14 @@ export function handedOver(answer: WorkerAnswer): {
   return { answer: { ...answer, list, layers: own }, buffers: given.buffers };
 }
 
-/** What is to be read, of which some lies in the cache yet. */
+/** A job whose inputs may still be in the cache. */
 export interface ReadingOrder extends Omit<ReadingJob, 'inputs'> {
   readonly inputs: readonly (Input | StoredInput)[];
 }
 
 export class ListWorker {
   readonly #host: ThreadHost<WorkerAnswer | WorkerNote>;
-  /** Of what is large and lies in the cache, one at a time is in memory. */
+  /** Ends when the last large input from the cache is done: only one is in memory at a time. */
   #reading: Promise<unknown> = Promise.resolve();
 
   /** `clock` says when a job has taken too long. */
@@ -112,7 +112,7 @@ export class ListWorker {
       this.#readNow({ ...order, inputs: await loadedInputs(order.inputs) }, isStored);
     if (!isStored) return readNow();
     const read = this.#reading.then(readNow);
-    this.#reading = read.catch(() => undefined); // whoever asked hears of it
+    this.#reading = read.catch(() => undefined); // the caller handles the error
     return read;
   }
 
@@ -125,7 +125,7 @@ export class ListWorker {
     throw unexpected(answer);
   }
 
-  /** What an expression stands for. Rejects where the thread ran out of memory. */
+  /** Evaluates an expression. Rejects if the thread runs out of memory. */
   async evaluate(expression: Expression): Promise<List | UnsayableExpression> {
     const lists = [...expression.operands, ...expression.minus];
     const answer = await this.#do({ kind: 'evaluate', expression }, isMuch(lists));
@@ -134,7 +134,7 @@ export class ListWorker {
     throw unexpected(answer);
   }
 
-  /** What layers become. Rejects where the thread ran out of memory. */
+  /** Merges layers. Rejects if the thread runs out of memory. */
   async merge(merging: Merging): Promise<Merged> {
     const layers = merging.fresh === undefined ? merging.layers : [merging.fresh, ...merging.layers];
     const answer = await this.#do({ kind: 'merge', merging }, isMuch(layers.map(({ list }) => list)));
@@ -142,7 +142,7 @@ export class ListWorker {
     throw unexpected(answer);
   }
 
-  /** @param isOwned Nobody else needs the bytes that are to be read. */
+  /** @param isOwned The input bytes may be moved to the thread. */
   async #do(job: WorkerJob, isLong: boolean, isOwned = false): Promise<WorkerAnswer> {
     if (!isLong) return workerAnswer(job);
     let isUnpacked = job.kind !== 'read';
@@ -165,15 +165,13 @@ export class ListWorker {
     }
   }
 
-  /** Ends the job under way and those that wait: what was to be read is refused as `ended`. */
+  /** Ends the running job and the waiting ones: their readings are refused as `ended`. */
   close(): Promise<void> {
     return this.#host.close();
   }
 }
 
-/**
- * What a job is refused with that its thread gave no answer to. Throws what the thread threw: that is a bug.
- */
+/** The refusal of a job without an answer from its thread. Throws an error of the thread, which is a bug. */
 function refusalOf({ code, cause }: ThreadError, isUnpacked: boolean): ReadRefused {
   switch (code) {
     case ThreadCode.outOfMemory:
@@ -205,7 +203,7 @@ const TOO_SLOW: ReadRefused = {
   reason: `reading it takes more than ${WORK_MAX_MS / 1000} s: pick a part of it with filters, or split it`,
 };
 
-/** The job with copies for the thread in place of what is large. */
+/** The job with copies of its large parts, for the thread. */
 async function handedTo(job: WorkerJob, handOver: HandOver, isOwned: boolean): Promise<WorkerJob> {
   const listsOf = async (lists: readonly List[]): Promise<readonly List[]> => {
     const copies: List[] = [];

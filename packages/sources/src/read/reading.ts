@@ -1,7 +1,7 @@
 /**
  * From the bytes of a source to a list: archives are unpacked, each member is imported and judged, the
- * members are joined, and what must never be blocked is taken out. Plain data in, plain data out, so that it
- * may run in a thread.
+ * members are joined, and addresses that must never be blocked are removed. Plain data in, plain data out, so
+ * that it may run in a thread.
  */
 
 import {
@@ -38,7 +38,7 @@ import { LIST_MEMBERS, type Member, unpack } from '../unpack/unpack.ts';
 import { type Input, shownNames } from './inputs.ts';
 import { openLine } from './last-line.ts';
 
-/** What is to be read, and how. Plain data. */
+/** The input of a reading, and its options. Plain data. */
 export interface ReadingJob {
   readonly inputs: readonly Input[];
   readonly reading: ReadingConfig;
@@ -47,7 +47,7 @@ export interface ReadingJob {
   /** Whether of suffix entries the names are taken, without those below them. */
   readonly asNames: boolean;
   readonly aggregate: boolean;
-  /** Largest share of lines of one member that may be rejects, 0 to 1. */
+  /** Largest share of rejected lines in one member, 0 to 1. */
   readonly rejectsShare: number;
   /** 0 or 1: whether there must be an entry. */
   readonly leastEntries: number;
@@ -61,7 +61,7 @@ export interface ReadingJob {
 export interface ReadList {
   readonly kind: 'list';
   readonly list: List;
-  /** Families whose every address the source holds, before what is protected was taken out. */
+  /** Families that the source covers completely, before protected addresses were removed. */
   readonly whole: readonly Family[];
   readonly taken: Protected | undefined;
   /** Names of the formats that were found, each once. */
@@ -70,16 +70,16 @@ export interface ReadList {
   /** The first rejects, which were too few to refuse the list. */
   readonly rejects: readonly DocumentReject[];
   readonly rejectCount: number;
-  /** What was knowingly not used, but for what every list has. */
+  /** The skipped lines by reason, except those that every list has. */
   readonly leftOut: readonly LeftOut[];
   readonly short: ShortPrefixesRead | undefined;
-  /** Of how many suffix entries the names alone were taken. */
+  /** The number of suffix entries of which only the name itself is used. */
   readonly suffixCount: number;
   /**
    * The words, quoted and with their place, in which a text of a few entries seems to say what went wrong.
    */
   readonly apology: string | undefined;
-  /** What is odd about it and no reason to refuse it, for people. */
+  /** Warnings, for people. */
   readonly notes: readonly string[];
 }
 
@@ -93,7 +93,7 @@ export interface ReadRefused extends Refusal {
   readonly kind: 'refused';
 }
 
-/** How many rejects of a list that was taken are kept for the status. */
+/** The number of rejects of an accepted list kept for the status. */
 const REJECTS_KEPT = 16;
 
 /**
@@ -178,7 +178,7 @@ export async function readSource(
   };
 }
 
-/** Of all files together. */
+/** The skipped lines of all files together. */
 function leftOutOf(imported: readonly ImportedList[]): readonly LeftOut[] {
   const counts = new Map<Skipped['code'], number>();
   for (const { code, count } of imported.flatMap(({ skipped }) => skipped)) {
@@ -208,8 +208,8 @@ function apologyOf(name: string, bytes: Uint8Array, read: ImportedList): string 
 }
 
 /**
- * Whether an input ends in the middle of a line, and nothing says that it is whole. What its last line says
- * then may be half of what it should say: another address, or a network many times as large.
+ * Refuses an input that ends in the middle of a line, without proof that it is complete. Its last line may be
+ * cut: another address, or a network many times as large.
  */
 function cutOff({ name, bytes, end }: Input, job: ReadingJob): ReadRefused | undefined {
   const line = end === 'proven' || job.ignoreDeclared ? undefined : openLine(name, bytes, job.reading.format);

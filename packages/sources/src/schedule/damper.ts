@@ -1,13 +1,13 @@
 /**
- * How often what changes on and on is told: at once while it changes now and then, and less and less often
- * the more it changes. A bucket of tokens, one for each telling, which fills at a steady rate; so that within
- * any time there are at most as many as it holds and what was filled in.
+ * Limits how often a changing thing is released: at once while changes are rare, and less often the more it
+ * changes. A bucket of tokens, one for each release, which fills at a steady rate; so that any time has at
+ * most as many as the bucket holds and what was filled in.
  *
  *   tokens left             4 or 3    2      1       none
  *   since the last telling  at once   30 s   2 min   until there is one again
  */
 
-/** Our choice: 4 at once and 7.5 an hour; at most 11 in any hour, and 12 with what somebody pushes. */
+/** 4 at once and 7.5 an hour; at most 11 in any hour, and 12 with a push. Our choice. */
 export const DAMPER_LIMITS = {
   tokens: 4,
   /** Until a token is there again. */
@@ -21,7 +21,7 @@ export class Damper {
   #filledAtMs = 0;
   #toldAtMs = Number.NEGATIVE_INFINITY;
 
-  /** How long, by a monotonic clock, until something may be told. */
+  /** The wait until the next release, by a monotonic clock. */
   waitMs(nowMs: number): number {
     const { refillMs, spacingsMs } = DAMPER_LIMITS;
     const tokens = this.#tokensAt(nowMs);

@@ -1,7 +1,7 @@
 /**
  * Feeds that go back and forth between a few contents, as one does whose servers disagree. Each change would
- * be a release; so a content that was there before is taken up less and less often, and one that is new at
- * once, however often new ones come.
+ * be a release. So a content that was there before is accepted less and less often; a new one at once,
+ * however often new ones come.
  */
 
 import { createHash } from 'node:crypto';
@@ -23,8 +23,8 @@ export class Flapping {
   #contents: readonly Content[] = [];
 
   /**
-   * How long, by a clock that only runs, until a content may be taken; 0: it is taken now. Permitted, it is
-   * in any case.
+   * The wait, by a monotonic clock, until a content may be accepted; 0: it is accepted now. With a permit it
+   * is in any case.
    */
   takeInMs(list: List, nowMs: number, isPermitted: boolean): number {
     const digest = digestOf(list);

@@ -1,8 +1,7 @@
 /**
- * When each source is read: at its interval with jitter, at once on demand, a bounded number at a time, of
- * one host one at a time. A run that takes long makes room for another, so that servers which trickle hold up
- * none but themselves. What many sources say is gathered, and told once when they are settled: a batch, which
- * becomes one release.
+ * Schedules the reading of sources: at an interval with jitter, at once on demand, a bounded number at a
+ * time, one at a time for each host. A long run makes room for another, so that slow servers hold up only
+ * themselves. The results are gathered, and flushed once all are settled: a batch, which becomes one release.
  *
  *     due ──room in its pool, host free──▶ running ──ends──▶ gathered ──nothing runs for settleMs, or settleMaxMs passed──▶ flush
  *                                            └─ longer than SLOW_MS, and others wait ─▶ slow: takes no room of the pool
@@ -10,7 +9,7 @@
 
 import type { Clock } from '../clock.ts';
 
-/** How many runs there are at once. */
+/** The number of concurrent runs. */
 export interface Pool {
   readonly runs: number;
   /** Beside these, that have become slow. */
@@ -33,13 +32,13 @@ export interface ScheduleOptions {
    * Reads an item; resolves with the time to its next run, or undefined for only on demand. Must not reject.
    */
   readonly run: (item: string) => Promise<number | undefined>;
-  /** Tells what was gathered. Must not reject. */
+  /** Called to deliver what was gathered. Must not reject. */
   readonly flush: () => Promise<void>;
 }
 
 interface Item {
   readonly pool: string;
-  /** Of which it is the only one that runs. */
+  /** The hosts of which it must be the only run. */
   readonly hosts: readonly string[];
   /** Monotonic milliseconds; undefined: only on demand. */
   dueAtMs: number | undefined;
@@ -49,7 +48,7 @@ interface Item {
   isSlow: boolean;
   /** Asked for while it ran: run it again afterwards. */
   isWanted: boolean;
-  /** Who waits for a run that is still to begin. */
+  /** Callers that wait for a run still to begin. */
   waiting: (() => void)[];
 }
 
@@ -59,11 +58,11 @@ export class Schedule {
   /** By pool: all that run, the slow ones among them, and the slow ones. */
   readonly #running = new Map<string, number>();
   readonly #slow = new Map<string, number>();
-  /** Of which something runs. */
+  /** Hosts with a running item. */
   readonly #hosts = new Set<string>();
   #cancelDue: (() => void) | undefined;
   #cancelFlush: (() => void) | undefined;
-  /** When the first run ended of those not told yet. */
+  /** The end of the first run that was not flushed yet. */
   #gatheredSinceMs: number | undefined;
   #isTickDue = false;
   #flushing: Promise<void> = Promise.resolve();
@@ -74,8 +73,8 @@ export class Schedule {
   }
 
   /**
-   * Adds an item, to be run after `delayMs`; without it only on demand. It runs while no other does of one of
-   * its `hosts`.
+   * Adds an item, to be run after `delayMs`; without it only on demand. It does not run together with another
+   * of the same `hosts`.
    */
   add(name: string, pool: string, delayMs: number | undefined, hosts: readonly string[] = []): void {
     const dueAtMs = delayMs === undefined ? undefined : this.#nowMs() + delayMs;
@@ -94,7 +93,7 @@ export class Schedule {
     queueMicrotask(() => this.#tick());
   }
 
-  /** Forgets an item. One that runs is let run; nothing follows. */
+  /** Removes an item. A run under way goes on; no other follows. */
   delete(name: string): void {
     const item = this.#items.get(name);
     this.#items.delete(name);
@@ -124,7 +123,7 @@ export class Schedule {
     return this.#items.get(name)?.running !== undefined;
   }
 
-  /** Something is to be told that no run brought about: it goes with the next batch. */
+  /** Adds a change without a run to the next batch. */
   gather(): void {
     this.#gatheredSinceMs ??= this.#nowMs();
     this.#armFlush();
@@ -137,7 +136,7 @@ export class Schedule {
     return done;
   }
 
-  /** Tells at once what is gathered, though something may run; resolves when it is told. */
+  /** Flushes at once, even while items run; resolves when that is done. */
   flushNow(): Promise<void> {
     this.#cancelFlush?.();
     this.#cancelFlush = undefined;
@@ -146,7 +145,7 @@ export class Schedule {
     return this.#flushing;
   }
 
-  /** Resolves when nothing runs and nothing is being told; timers may be set. */
+  /** Resolves when nothing runs or is flushed; timers may be set. */
   async idle(): Promise<void> {
     for (;;) {
       const flushing = this.#flushing;
@@ -156,7 +155,7 @@ export class Schedule {
     }
   }
 
-  /** Resolves when what runs has ended and nothing more will be told. */
+  /** Resolves when all runs have ended and there will be no flush. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelDue?.();
@@ -170,7 +169,7 @@ export class Schedule {
     return this.#options.clock.monotonicMs();
   }
 
-  /** Starts what is due and has room, and sets the timer for what is due next. */
+  /** Starts due items for which there is room, and sets the timer for the next one. */
   #tick(): void {
     this.#cancelDue?.();
     this.#cancelDue = undefined;
@@ -200,8 +199,7 @@ export class Schedule {
   }
 
   /**
-   * Whether one more may run. What finds no room is started when another run of its pool ends, or becomes
-   * slow.
+   * Whether one more may run. An item without room starts when another run of its pool ends, or becomes slow.
    */
   #hasRoom(pool: string, nowMs: number): boolean {
     const { runs } = this.#poolOf(pool);
@@ -227,7 +225,7 @@ export class Schedule {
     return countOf(this.#slow, pool) < this.#poolOf(pool).slowRuns;
   }
 
-  /** What runs and is not slow, the oldest first. */
+  /** The runs that are not slow, the oldest first. */
   #quickRuns(pool: string): readonly Item[] {
     const runs = [...this.#items.values()].filter((item) => {
       return item.pool === pool && item.running !== undefined && !item.isSlow;

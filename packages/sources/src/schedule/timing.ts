@@ -1,6 +1,6 @@
-/** When a source is read again: after a success, after a failure, and after a start from the cache. Pure. */
+/** The next reading of a source: after a success, after a failure, and after a start from the cache. Pure. */
 
-/** What a list or table says of its timing. */
+/** The timing of a list or table, as configured. */
 export interface Timing {
   readonly intervalMs: number | undefined;
   readonly jitterShare: number;

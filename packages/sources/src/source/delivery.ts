@@ -1,6 +1,6 @@
 /**
- * What of the lists is in force: it makes batches of what differs, hands them to the consumer, and remembers
- * what became of each list.
+ * Delivers lists: makes batches of the differences, hands them to the consumer, and remembers the outcome of
+ * each list.
  */
 
 import { entryCount, type List } from '@rulecast/rules';
@@ -21,7 +21,7 @@ export interface DeliveryRefusal extends Refusal {
   readonly isTemporary?: boolean;
 }
 
-/** What became of a batch. */
+/** The outcome of a batch. */
 export interface BatchOutcome {
   /** Lists that stay as they were, and why. */
   readonly refused: ReadonlyMap<string, DeliveryRefusal>;
@@ -31,7 +31,7 @@ export interface BatchOutcome {
   readonly widened?: ReadonlyMap<string, Refusal>;
 }
 
-/** Who puts lists in force. */
+/** Puts lists in force; the publisher does. */
 export interface ListConsumer {
   /**
    * Puts a batch in force as one, but for lists that cannot be. Rejects where nothing could be put in force,
@@ -43,10 +43,7 @@ export interface ListConsumer {
   holds(list: string): boolean;
 }
 
-/**
- * Lists whose entries may come to stand for more though rules accept them; undefined: the configuration says
- * it.
- */
+/** Lists whose entries may grow wider although rules accept them; undefined: by the configuration. */
 export type Widening = ReadonlyMap<string, Permits | undefined>;
 
 export class Delivery {
@@ -54,7 +51,7 @@ export class Delivery {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #onPermitted: (entry: AuditEntry) => void;
-  /** What the consumer has of each list that is ours. */
+  /** The content of our lists at the consumer. */
   readonly #delivered = new Map<string, List>();
   /** Lists that are to be withdrawn. */
   readonly #leaving = new Set<string>();
@@ -62,7 +59,7 @@ export class Delivery {
   readonly #refused = new Map<string, SourceTrouble>();
   readonly #changes = new Map<string, ListChange>();
 
-  /** `onPermitted` hears of what was put in force only because somebody permitted it. */
+  /** `onPermitted` is called for lists put in force only by a permit. */
   constructor(consumer: ListConsumer, clock: Clock, log: Log, onPermitted: (entry: AuditEntry) => void) {
     this.#onPermitted = onPermitted;
     this.#consumer = consumer;
@@ -79,7 +76,7 @@ export class Delivery {
     if (change !== undefined) this.#changes.set(name, change);
   }
 
-  /** What is in force of a list of ours. */
+  /** The content of a list of ours in force. */
   inForce(name: string): List | undefined {
     return this.#delivered.get(name);
   }
@@ -143,7 +140,7 @@ export class Delivery {
     const batch = new Map<string, List | undefined>();
     for (const [name, list] of lists) {
       if (sameList(list, this.#delivered.get(name)))
-        this.#refused.delete(name); // it says what is in force again
+        this.#refused.delete(name); // its content is the one in force again
       else batch.set(name, list);
     }
     for (const name of this.#leaving) batch.set(name, undefined);

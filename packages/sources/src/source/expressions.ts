@@ -1,6 +1,6 @@
 /**
- * Makes the lists that are made of others, of how all of them stood at one moment: what is loaded meanwhile
- * waits for the next release, with all that is made of it.
+ * Evaluates lists made of others, all from the state of one moment: a list loaded meanwhile waits for the
+ * next release, with all lists made of it.
  */
 
 import { operandsOf } from '@rulecast/formats';
@@ -37,7 +37,7 @@ export function withOperands(
   return [...all];
 }
 
-/** Puts into `lists` what each expression stands for now, operands first. */
+/** Adds to `lists` the present value of each expression, operands first. */
 export async function evaluateExpressions(lists: ListsAtOnce, context: ExpressionContext): Promise<void> {
   const done = new Set<string>();
   const visit = async (name: string): Promise<void> => {

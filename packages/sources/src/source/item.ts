@@ -1,4 +1,4 @@
-/** What the schedule runs: each list and each table by a name of its own; and what of it is watched. */
+/** The items of the schedule: each list and each table by a name of its own; and the paths to watch. */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { FetchConfig, ListConfig, TableConfig } from '@rulecast/formats';
@@ -44,7 +44,7 @@ export function watchedPaths({ lists, tables }: Watchable): readonly string[] {
   return [...paths].sort();
 }
 
-/** What is read from a path. */
+/** The items read from a path. */
 export function itemsAt(path: string, { lists, tables }: Watchable): readonly string[] {
   const items: string[] = [];
   for (const { name, source } of lists.values()) {

@@ -1,7 +1,4 @@
-/**
- * What the log is told of a list when something was done with it: what is wrong or odd about it, and what
- * somebody permitted.
- */
+/** The log of a list after a step: its faults and warnings, and what was permitted. */
 
 import type { List } from '@rulecast/rules';
 import type { Overridden } from '../guard/guard.ts';
@@ -9,7 +6,7 @@ import type { Log } from '../log.ts';
 import type { ReadList } from '../read/reading.ts';
 import type { Source } from './source.ts';
 
-/** Somebody permitted what a guard would have refused. */
+/** A refusal that a permit overrode. */
 export interface AuditEntry {
   readonly list: string;
   readonly code: string;
@@ -17,11 +14,11 @@ export interface AuditEntry {
   /** Entries. */
   readonly before: number;
   readonly after: number;
-  /** Who permitted it. */
+  /** The caller who permitted it. */
   readonly by: string | undefined;
 }
 
-/** How a source stood before something was done with it. */
+/** The state of a source before a step. */
 export interface Standing {
   readonly list: List | undefined;
   readonly report: ReadList | undefined;
@@ -38,14 +35,14 @@ export class ListLog {
   readonly #closing: AbortSignal;
   readonly #audit: ((entry: AuditEntry) => void) | undefined;
 
-  /** Once `closing` is aborted, only what was permitted is told. */
+  /** Once `closing` is aborted, only permitted refusals are logged. */
   constructor(log: Log, closing: AbortSignal, audit: ((entry: AuditEntry) => void) | undefined) {
     this.#log = log;
     this.#closing = closing;
     this.#audit = audit;
   }
 
-  /** What became of a source; `overridden`: what a guard said that was overruled. */
+  /** Logs the state of a source after a step; `overridden`: a refusal that a permit overrode. */
   tell(source: Source, before: Standing, overridden: Overridden | undefined): void {
     if (overridden !== undefined) this.#tellOverridden(source, overridden, before.count);
     if (this.#closing.aborted) return;
@@ -57,7 +54,7 @@ export class ListLog {
     this.tellPermitted({ list: name, ...overridden, before, after: count });
   }
 
-  /** Of what is taken, or put in force, only because somebody permitted it. */
+  /** Logs a list that was accepted, or put in force, only by a permit. */
   tellPermitted(entry: AuditEntry): void {
     this.#log.warn({ audit: entry }, `list ${entry.list} was taken against a guard, as somebody asked`);
     this.#audit?.(entry);
@@ -74,7 +71,7 @@ export class ListLog {
     this.#log.warn({ list: name, code }, `list ${name} ${what}: ${reason}`);
   }
 
-  /** Of a reading that was taken: that there was none before, and what is odd about it. */
+  /** Logs an accepted reading: that it is the first, and its warnings. */
   #tellReading({ config, list, report, count }: Source, before: Standing): void {
     const { name, source } = config;
     if (report === undefined || report === before.report) return;

@@ -1,6 +1,6 @@
 /**
- * Loads the list or the table that the schedule runs, and returns when it is due again. Its first run takes
- * what the cache has: a restart needs no network.
+ * Loads a list or table that is due, and returns when it is due again. Its first run uses the cache: a
+ * restart needs no network. Its first run takes what the cache has: a restart needs no network.
  */
 
 import type { Clock } from '../clock.ts';
@@ -34,7 +34,7 @@ const BUG_DELAY_MS = 3_600_000;
 
 export class Loader {
   readonly #options: LoaderOptions;
-  /** Items of the schedule whose next run does not take what the cache has. */
+  /** Items of the schedule that no longer start from the cache. */
   readonly #started = new Set<string>();
 
   constructor(options: LoaderOptions) {

@@ -1,6 +1,6 @@
 /**
- * Tables: addresses by country or AS number, as registries and range databases publish them, which many lists
- * are cut from. A table is fetched once for all of them, and read by each through the filter of its format,
+ * Tables: addresses by country or AS number, as registries and range databases publish them, from which many
+ * lists are cut. A table is fetched once for all of them, and read by each through the filter of its format,
  * so that nothing of it stays in memory.
  */
 
@@ -47,7 +47,7 @@ export class RangeTable {
   }
 
   /**
-   * What the table holds now, from its files or from the cache; undefined where nothing was fetched yet.
+   * The present content of the table, from its files or from the cache; undefined if nothing was fetched yet.
    * Throws InputError and FetchError.
    */
   async inputs(nowMs: number): Promise<Inputs | undefined> {

@@ -1,7 +1,4 @@
-/**
- * What is known of each list after a restart: written after each batch, where it differs from what is
- * written.
- */
+/** The saved state of each list: written after each batch, if it changed. */
 
 import type { ListConfig } from '@rulecast/formats';
 import type { SavedTime } from '../clock.ts';
@@ -10,13 +7,13 @@ import { type SavedList, SavedLists, type SavedState } from '../lists/saved.ts';
 import type { Delivery } from './delivery.ts';
 import type { Source } from './source.ts';
 
-/** What a record is made of. */
+/** The input of a record. */
 export interface Recorded {
   readonly time: SavedTime;
   readonly nowMs: number;
   readonly sources: ReadonlyMap<string, Source>;
   readonly delivery: Delivery;
-  /** Lists that are in force though the configuration says nothing of lists, as they were saved. */
+  /** Lists in force, as they were saved, while the configuration has no lists. */
   readonly unsaid: ReadonlyMap<string, SavedList>;
 }
 

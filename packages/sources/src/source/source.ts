@@ -1,6 +1,6 @@
 /**
- * One configured list: its source is loaded, read, judged and taken, or refused, and then the last good list
- * stays.
+ * One configured list: loads, reads and judges its source, and accepts it, or refuses it, when the last good
+ * list stays.
  *
  *     inputs ─worker: unpack, import, filter─▶ list ─guards─▶ layers (one, or more where it merges) ─▶ list
  *        └── FetchError, InputError: failing      └── refused
@@ -61,8 +61,8 @@ import { FileRest } from '../watch/rest.ts';
 import type { RangeTable } from './range-table.ts';
 
 /**
- * What takes long where lists are long; a ListWorker does it in a thread. Rejects only for a bug, or for want
- * of memory.
+ * Work that is long for long lists; a ListWorker does it in a thread. Rejects only for a bug, or for want of
+ * memory.
  */
 export interface ListWork {
   /** Rejects with FetchError besides, where a download is not there any more. */
@@ -71,7 +71,7 @@ export interface ListWork {
   merge(merging: Merging): Promise<Merged>;
 }
 
-/** What all sources of a publisher share. */
+/** The parts shared by all sources of a publisher. */
 export interface SourceContext {
   readonly clock: Clock;
   readonly time: SteadyTime;
@@ -90,21 +90,21 @@ export interface SourceTrouble extends Refusal {
   readonly atMs: number;
 }
 
-/** What came of a load. */
+/** The result of a load. */
 export interface LoadResult {
   readonly isGood: boolean;
-  /** What its server asks to wait. */
+  /** The wait that its server requests. */
   readonly retryAfterMs: number | undefined;
-  /** What would have refused the list if that had not been permitted. */
+  /** A refusal of the list that a permit overrode. */
   readonly overridden: Overridden | undefined;
-  /** Nothing came of it yet: a file is still written to, and may be read so much later. */
+  /** No result yet: a file is still being written, and may be read so much later. */
   readonly restsInMs: number | undefined;
 }
 
-/** Our choice: so long a file may be restless before somebody hears of it. */
+/** A file may be restless for so long before that is reported. Our choice. */
 const RESTLESS_TOLD_MS = 60_000;
 
-/** So many intervals a source may say the same before somebody hears of it. */
+/** A source may stay unchanged for so many intervals before that is reported. */
 const UNCHANGED_INTERVALS = 10;
 
 const NOT_YET: Refusal = { code: 'not-yet', reason: 'its table was not fetched yet' };
@@ -113,40 +113,40 @@ export class Source {
   readonly config: ListConfig;
   /** The last good list; undefined before there is one. */
   list: List | undefined;
-  /** What `list` is made of; one layer but for lists that merge. */
+  /** The layers of `list`; one, except for lists that merge. */
   layers: readonly Layer[] = [];
-  /** Steady milliseconds of when the source was last known to say what the list says. */
+  /** Steady milliseconds: when the source last confirmed the list's content. */
   goodAtMs: number | undefined;
-  /** Likewise, since when it says what the list says. */
+  /** Likewise: since when it has this content. */
   contentAtMs: number | undefined;
-  /** Milliseconds since 1970, of what was read last, good or not. */
+  /** Milliseconds since 1970 of the last reading, good or not. */
   fetchedAtMs: number | undefined;
   trouble: SourceTrouble | undefined;
   /** In a row. */
   failures = 0;
-  /** How often what it said was not taken. */
+  /** How often its content was refused. */
   refusalCount = 0;
-  /** Of the last good reading. */
+  /** The last good reading. */
   report: ReadList | undefined;
-  /** Of how many suffix entries the list takes the names alone. */
+  /** The number of suffix entries of which only the name itself is used. */
   suffixCount = 0;
   /** Its time to live is over, and the list is empty for that. */
   isExpired = false;
   readonly #context: SourceContext;
   readonly #rest: FileRest;
-  /** How long what is watched needs to rest before it is read; undefined if it was read, or cannot be. */
+  /** How long a watched file needs to rest before it is read; undefined if it was read, or cannot be. */
   restsInMs: number | undefined;
   /** Since when what is watched does not rest, by a clock that only runs. */
   #restlessSinceMs: number | undefined;
-  /** Of the bytes that were read last, and what came of them. */
+  /** The fingerprint of the last input, and its refusal, if any. */
   #lastRead: { readonly fingerprint: string; readonly refusal: Refusal | undefined } | undefined;
-  /** Of what is fetched. */
+  /** Damps a flapping download. */
   readonly #flapping = new Flapping();
-  /** Of an expression: what it was made of last. */
+  /** For an expression: its last operands. */
   #operands: readonly List[] = [];
-  /** Families of which somebody permitted the list to hold all. */
+  /** Families that the list may cover completely, by a permit. */
   #wholeAllowed: readonly Family[] = [];
-  /** How many short prefixes somebody permitted. */
+  /** The number of short prefixes allowed by a permit. */
   #shortAllowed = 0;
   /** Entries of the longest list that was taken so far, of the kind that it has now. */
   longestEntries = 0;
@@ -208,9 +208,7 @@ export class Source {
     return table?.trouble ?? NOT_YET;
   }
 
-  /**
-   * What is watched cannot be read now. One that is only written to is waited for, at first without a word.
-   */
+  /** A watched file cannot be read now. If it is only being written, waits, at first silently. */
   #unread({ code, message, restsInMs }: InputError): LoadResult {
     if (restsInMs === undefined) return this.#failed({ code, reason: message }, undefined);
     this.restsInMs = restsInMs;
@@ -277,7 +275,7 @@ export class Source {
     return this.#good(overridden);
   }
 
-  /** What the bytes say, with every guard. */
+  /** Reads the bytes, and runs every guard. */
   async #readInputs(
     inputs: Inputs,
     permits: Permits,
@@ -320,7 +318,7 @@ export class Source {
     return { result, overridden };
   }
 
-  /** What the list takes of what it is made of. */
+  /** Shapes the list by its settings for names. */
   #shaped(made: List): List {
     const { resolve, suffixes } = this.config;
     const { list, suffixCount } = namesTaken(made, suffixes === 'as-names');
@@ -365,7 +363,7 @@ export class Source {
 
   #failed(refusal: Refusal, retryAfterMs: number | undefined): LoadResult {
     const { code, reason } = refusal;
-    // What is watched is good until something is wrong with it; what is fetched, as of when it was fetched.
+    // A watched file is good until something is wrong with it; a download, as of its time.
     const isWatched = this.config.source.kind === 'file' || this.config.source.kind === 'dir';
     if (isWatched && this.trouble === undefined && this.list !== undefined)
       this.goodAtMs = this.#context.time.nowMs();
@@ -392,7 +390,7 @@ export class Source {
     return last.length === operands.length && operands.every((list, i) => list === last[i]);
   }
 
-  /** Takes what an expression stands for now. Returns the refusal that was overridden, if one was. */
+  /** Accepts the present value of an expression. Returns the refusal that was overridden, if one was. */
   async takeExpression(
     list: List,
     operands: readonly List[],
@@ -418,7 +416,7 @@ export class Source {
     return overridden;
   }
 
-  /** What the list is made of cannot be had now: its last good content stays. */
+  /** The list cannot be made now: its last good content stays. */
   refuse(refusal: Refusal): void {
     if (this.trouble?.reason !== refusal.reason) this.#failed(refusal, undefined);
   }
@@ -464,7 +462,10 @@ export class Source {
     return both.sort((a, b) => a.atMs - b.atMs)[0];
   }
 
-  /** It is read, and has said the same for long: a feed that nobody keeps does not fail, it stands still. */
+  /**
+   * A trouble if it is read, but has been the same for long: an abandoned feed does not fail, it stands
+   * still.
+   */
   get standstill(): SourceTrouble | undefined {
     const { source, intervalMs, maxUnchangedMs } = this.config;
     if (source.kind !== 'url' || intervalMs === undefined || this.trouble !== undefined) return undefined;

@@ -1,4 +1,4 @@
-/** What is told of each list: how fresh it is, what its source said, and what is wrong. */
+/** The status of each list: its freshness, its source's content, and its troubles. */
 
 import type { ListConfig } from '@rulecast/formats';
 import { entryCount, exceptionCount, type List } from '@rulecast/rules';
@@ -10,13 +10,13 @@ import type { Source, SourceTrouble } from './source.ts';
 export interface ListStatus {
   readonly name: string;
   readonly source: ListConfig['source']['kind'];
-  /** Where it comes from, for people. */
+  /** Its source, for people. */
   readonly origin: string;
   readonly state: 'ok' | 'waiting' | 'loading' | 'failing' | 'expired';
   readonly holds: List['kind'] | undefined;
   /** Entries of the list in force, or of the last one read if none is in force yet. */
   readonly count: number;
-  /** Of a list of names, likewise. */
+  /** Exceptions of a list of names, likewise. */
   readonly exceptionCount: number;
   readonly isPublished: boolean;
   /** Milliseconds since 1970. */
@@ -24,7 +24,7 @@ export interface ListStatus {
   readonly nextAtMs: number | undefined;
   /** Between two readings; undefined: it is read when it changes. */
   readonly intervalMs: number | undefined;
-  /** How often what its source said was not taken, since the start. */
+  /** How often its content was refused, since the start. */
   readonly refusalCount: number;
   readonly changedAtMs: number | undefined;
   /** By the last change. */
@@ -35,23 +35,23 @@ export interface ListStatus {
   readonly standstill: SourceTrouble | undefined;
   readonly formats: readonly string[];
   readonly rejectCount: number;
-  /** Of the first reject, with its place. */
+  /** The first reject, with its place. */
   readonly firstReject: string | undefined;
-  /** What was knowingly not used, by kind. */
+  /** The skipped lines, by kind. */
   readonly leftOut: readonly LeftOut[];
   /** Entries that held addresses which must never be blocked. */
   readonly protectedCount: number;
   readonly protectedExamples: readonly string[];
-  /** Suffix entries of which the names alone are taken, as the list says. */
+  /** Suffix entries of which only the name itself is used, as configured. */
   readonly suffixCount: number;
 }
 
-/** What a source does not know of itself. */
+/** Status data that a source itself does not have. */
 export interface StatusContext {
   readonly isLoading: boolean;
   readonly nextAtMs: number | undefined;
   readonly change: ListChange | undefined;
-  /** What is in force of it, which may be older than what was read last. */
+  /** Its content in force, which may be older than the last reading. */
   readonly inForce: List | undefined;
   /** Why its list could not be put in force. */
   readonly refused: SourceTrouble | undefined;
@@ -102,7 +102,7 @@ function stateOf(
   return source.list === undefined ? 'waiting' : 'ok';
 }
 
-/** Where a list comes from, for people: without credentials. */
+/** The origin of a list, for people: without credentials. */
 function originOf({ source, reading }: ListConfig): string {
   switch (source.kind) {
     case 'file':

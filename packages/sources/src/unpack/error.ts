@@ -1,4 +1,4 @@
-/** Why compressed data or an archive gives no files. */
+/** Why compressed data or an archive yields no files. */
 
 export const UnpackErrorCode = {
   truncated: 'truncated',
@@ -6,7 +6,7 @@ export const UnpackErrorCode = {
   /** More comes out than was allowed. */
   tooLarge: 'too-large',
   tooManyMembers: 'too-many-members',
-  /** Nothing in it is wanted. */
+  /** No member of it is wanted. */
   noMember: 'no-member',
   encrypted: 'encrypted',
   /** A name that leads out of the archive: somebody means harm. */
@@ -18,10 +18,10 @@ export const UnpackErrorCode = {
 } as const;
 export type UnpackErrorCode = (typeof UnpackErrorCode)[keyof typeof UnpackErrorCode];
 
-/** What helps where a kind of packing is not read. */
+/** Advice for an unsupported compression. */
 export const ANOTHER_FORM = 'fetch it packed by gzip, xz or zip, or unpack it before';
 
-/** Nothing of it can be used. The message says what to do, where there is something. */
+/** Nothing of it can be used. The message has a remedy, if there is one. */
 export class UnpackError extends Error {
   readonly code: UnpackErrorCode;
 

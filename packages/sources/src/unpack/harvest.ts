@@ -1,6 +1,4 @@
-/**
- * What is taken out of an archive: which members are wanted, and how much they may be, counted as they come.
- */
+/** The members taken out of an archive: which are wanted, and how large they may be, counted as they come. */
 
 import { UnpackError, UnpackErrorCode } from './error.ts';
 import { wantedBy } from './glob.ts';
@@ -12,7 +10,7 @@ export interface Member {
   readonly name: string;
   /** The archive that it was in, if it was in one. */
   readonly archive?: string;
-  /** Whoever gets it owns it. */
+  /** The receiver owns the bytes. */
   readonly bytes: Uint8Array;
 }
 
@@ -24,7 +22,7 @@ export interface HarvestLimits {
   readonly members?: readonly string[];
   /** Is told of each file that is not wanted. */
   readonly onUnwanted?: (name: string) => void;
-  /** Of all members that are wanted, those of a name that comes again included: each was work. */
+  /** The limit for all wanted members, including repeated names, as each was work. */
   readonly maxBytes: number;
   /** Members that are kept. */
   readonly maxMembers: number;
@@ -38,7 +36,7 @@ export interface Taker {
   done(): void;
 }
 
-/** How many names a message shows of what could have been wanted. */
+/** Names that a message shows of members that could be wanted. */
 const NAMES_SHOWN = 5;
 
 export class Harvest {
@@ -56,7 +54,7 @@ export class Harvest {
   }
 
   /**
-   * What takes the file of that name, if it is wanted. Throws UnpackError `unsafe-path` or
+   * A receiver for the file of that name, if it is wanted. Throws UnpackError `unsafe-path` or
    * `too-many-members`.
    */
   want(rawName: string): Taker | undefined {
@@ -94,7 +92,7 @@ export class Harvest {
     return undefined;
   }
 
-  /** What was taken, in the order of the archive. Throws UnpackError `no-member`. */
+  /** The members taken, in the order of the archive. Throws UnpackError `no-member`. */
   members(): readonly Member[] {
     if (this.#kept.size > 0) return [...this.#kept].map(([name, bytes]) => ({ name, bytes }));
     const message =
@@ -117,7 +115,10 @@ export function tooLarge(maxBytes: number): UnpackError {
   return new UnpackError(UnpackErrorCode.tooLarge, `more than ${maxBytes} bytes come out of the archive`);
 }
 
-/** Nothing is written by that name; still, whoever names a file `../x` is not to be trusted with the rest. */
+/**
+ * No file is written under that name; still, an archive with a file `../x` is not to be trusted with the
+ * rest.
+ */
 function safeName(rawName: string): string {
   const name = rawName.replace(/^(\.\/)+/, '');
   const parts = name.split('/');

@@ -1,4 +1,4 @@
-/** What unpacking may take. Each limit is checked before the work that it bounds. */
+/** The limits of unpacking. Each is checked before the work that it bounds. */
 
 /** Our choice. */
 export const UNPACK_LIMITS = {
@@ -9,9 +9,7 @@ export const UNPACK_LIMITS = {
   depth: 3,
   /** Entries of an archive, wanted or not, before it is refused: reading their headers is work too. */
   entries: 65_536,
-  /**
-   * What may come out on the way, such as members that nobody wants, as a multiple of what is wanted at most.
-   */
+  /** The limit for output on the way, such as unwanted members, as a multiple of that for wanted ones. */
   passedFactor: 8,
   /** Longest name of a member, in characters. */
   nameChars: 1024,

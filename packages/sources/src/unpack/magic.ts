@@ -1,4 +1,4 @@
-/** What bytes are, by how they begin: a name says what somebody meant, and servers say anything. */
+/** The type of bytes, by their beginning: file names and servers may be wrong. */
 
 export type Compression = 'gzip' | 'xz' | 'zstd';
 export type ArchiveKind = 'zip' | 'tar';
@@ -27,10 +27,10 @@ const UNSUPPORTED: readonly (readonly [string, RegExp])[] = [
 ];
 const MAGIC_BYTES = 10;
 
-/** How many bytes tell what it is. */
+/** The number of bytes that tell. */
 export const SNIFF_BYTES = 512;
 
-/** What begins with `head`, which is all of it or at least `SNIFF_BYTES`. */
+/** The type of content by `head`, which is all of it or at least `SNIFF_BYTES`. */
 export function contentOf(head: Uint8Array): Content {
   const magic = Buffer.from(head.subarray(0, MAGIC_BYTES)).toString('hex');
   for (const [by, pattern] of COMPRESSIONS) if (pattern.test(magic)) return { kind: 'compressed', by };

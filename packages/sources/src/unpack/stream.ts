@@ -1,7 +1,4 @@
-/**
- * What comes out of a compression, piece by piece, so that a bomb is noticed while it is small. Nothing goes
- * to disk.
- */
+/** Decompresses piece by piece, so that a bomb is noticed while it is small. Nothing goes to disk. */
 
 import { setImmediate } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
@@ -13,7 +10,7 @@ import { unzstd } from './zstd.ts';
 /** Our choice: how long a decompressor on the thread keeps others waiting. */
 const TURN_MS = 10;
 
-/** The bytes undone, in pieces. Iterating throws UnpackError; whoever stops early loses nothing. */
+/** The decompressed bytes, in pieces. Iterating throws UnpackError; a reader may stop early. */
 export function decompressed(by: Compression, bytes: Uint8Array): AsyncIterable<Uint8Array> {
   switch (by) {
     case 'gzip': // several members one after the other are one file

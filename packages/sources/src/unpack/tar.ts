@@ -1,6 +1,6 @@
 /**
- * The files of a tar archive, as a stream of pieces brings them. Links, devices and directories hold no bytes
- * and are passed over.
+ * The files of a tar archive, from a stream of pieces. Links, devices and directories hold no bytes and are
+ * passed over.
  */
 
 import { Readable } from 'node:stream';
@@ -10,7 +10,7 @@ import type { Harvest } from './harvest.ts';
 
 const BLOCK_BYTES = 512;
 
-/** Takes what is wanted. Throws UnpackError, and what `pieces` throws. */
+/** Takes the wanted files. Throws UnpackError, and what `pieces` throws. */
 export async function takeTar(pieces: AsyncIterable<Uint8Array>, harvest: Harvest): Promise<void> {
   const end = new EndOfTar();
   const entries = extract({ allowUnknownFormat: true }); // of the time before there was a magic

@@ -1,7 +1,7 @@
 /**
- * From what was downloaded to the files in it: gzip, xz and zstd, zip and tar, and one in the other as
- * people pack them. Told apart by their bytes. Everything stays in memory, and what comes out is counted
- * while it does: a bomb costs what was allowed.
+ * Unpacks a download into its files: gzip, xz and zstd, zip and tar, and common combinations, recognised by
+ * their bytes. Everything stays in memory, and output is counted as it comes: a bomb costs no more than the
+ * limit.
  *
  *   bytes ─compressed?─▶ pieces ─tar?─▶ members ─compressed?─▶ files
  *          zip ─────────────────────────▶
@@ -19,10 +19,10 @@ export type { Member } from './harvest.ts';
 /** All files of an archive but those that describe it, as `members`. */
 export const LIST_MEMBERS = ['!{README,Readme,readme,LICENSE,License,license,LICENCE}*', '!*.md'];
 
-/** What helps where a file of an archive cannot be read. */
+/** Advice for a file of an archive that cannot be read. */
 const LEAVE_OUT = 'members: can leave it out';
 
-/** What bytes came to: a file, or the files of an archive. */
+/** The unpacked content: a file, or the files of an archive. */
 type Opened =
   | { readonly kind: 'file'; readonly member: Member }
   | { readonly kind: 'members'; readonly members: readonly Member[] };
@@ -105,7 +105,8 @@ async function takeTarStream(
 }
 
 /**
- * Members may be compressed again; an archive in an archive is refused. Counts what the files are in the end.
+ * Unpacks members, which may be compressed again; an archive in an archive is refused. Counts the final
+ * files.
  */
 async function unfoldMembers(members: readonly Member[], options: HarvestLimits): Promise<readonly Member[]> {
   const files: Member[] = [];

@@ -1,7 +1,4 @@
-/**
- * The files of a zip archive. What its directory says about sizes and checksums is compared with what comes
- * out.
- */
+/** The files of a zip archive. The sizes and checksums in its directory are compared with the output. */
 
 import { crc32 } from 'node:zlib';
 import { type Entry, fromBufferPromise, type ZipFile } from 'yauzl';
@@ -14,7 +11,7 @@ const MADE_BY_UNIX = 3;
 const FILE_TYPE_MASK = 0o170000;
 const REGULAR_FILE = 0o100000;
 
-/** How the library says that a name leads out of the archive. */
+/** The library's message for a name that leads out of the archive. */
 const UNSAFE_NAME = /^(absolute path|invalid relative path|invalid characters in fileName)/;
 
 /** Takes what is wanted. Throws UnpackError. */

@@ -1,4 +1,4 @@
-/** What Node undoes itself, in slices, so that a bomb is noticed while it is small. */
+/** Decompresses with Node's own zlib, in slices, so that a bomb is noticed while it is small. */
 
 import { Readable, type Transform } from 'node:stream';
 import { UnpackError, UnpackErrorCode } from './error.ts';
@@ -6,7 +6,7 @@ import { UnpackError, UnpackErrorCode } from './error.ts';
 /** Our choice: so much goes in at once, and gives at most a thousand times as much by gzip. */
 const INPUT_BYTES = 16 * 1024;
 
-/** What comes out of a decompressor, which is ended with the iteration. Throws UnpackError. */
+/** The output of a decompressor, which ends with the iteration. Throws UnpackError. */
 export async function* throughZlib(
   what: string,
   decompressor: Transform,
@@ -24,7 +24,7 @@ export async function* throughZlib(
   }
 }
 
-/** What zlib says about damaged data, in our words. */
+/** An error of zlib about damaged data, in our words. */
 export function zlibError(what: string, cause: unknown): unknown {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   if (code === 'Z_BUF_ERROR') {

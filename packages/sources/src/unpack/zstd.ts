@@ -1,6 +1,6 @@
 /**
- * zstd, undone by Node, which can from 22.15 on. The frames are found here first: some Nodes pass over what
- * follows the first one in silence, and take one that is cut off for a whole one. RFC 8878, §3.1.
+ * zstd, decompressed by Node from 22.15 on. The frames are parsed here first, as some versions of Node
+ * silently ignore frames after the first one, and accept one that is cut off. RFC 8878, §3.1.
  *
  *   0xFD2FB528 | descriptor 1 | window 0-1 | dictionary 0-4 | content size 0-8 | block... | checksum 0 or 4
  *   block: 3 bytes, last 1 bit, kind 2, size 21 | as many bytes, or 1 where the kind is a repeated byte
@@ -18,7 +18,7 @@ const SKIPPABLE_MAGIC = 0x184d2a50; // and the 15 after it
 const REPEATED_BYTE = 1;
 const CHECKSUM_BYTES = 4;
 
-/** What comes out. Throws UnpackError; `unsupported` where this Node has no zstd. */
+/** The decompressed bytes. Throws UnpackError; `unsupported` if this Node has no zstd. */
 export async function* unzstd(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   const make: unknown = Reflect.get(zlib, 'createZstdDecompress'); // the types here are those of the oldest Node
   if (typeof make !== 'function') {

@@ -1,4 +1,4 @@
-/** How patient the watch over files is. */
+/** The timings of the watch over files. */
 
 /** Our choice. */
 export const WATCH_LIMITS = {
@@ -6,7 +6,7 @@ export const WATCH_LIMITS = {
   settleMs: 500,
   /** and it is still the same so much later. */
   pollMs: 100,
-  /** A file that does not come to rest is reported at last: whoever reads it finds out what it is. */
+  /** A file that does not come to rest is reported at last: its reader finds out the reason. */
   settleMaxMs: 30_000,
   /** A file that vanishes may be on its way back: editors remove and create. */
   goneMs: 1000,

@@ -1,6 +1,6 @@
 /**
- * Whether a file has come to rest: it may be written in place, with pauses, and half of it is another list.
- * The system's times tell how long ago it was written; where they cannot be right, it is looked at twice.
+ * Whether a file has come to rest: it may be written in place, with pauses, and half a file is another list.
+ * The file's times tell how long ago it was written; if they cannot be right, it is looked at twice.
  *
  *   written ─── quietMs ───▶ whole                 its last line has an end
  *           ─── unfinishedMs ───▶ whole            it has none
@@ -13,7 +13,7 @@ import type { Clock } from '../clock.ts';
 
 interface Seen {
   readonly signature: string;
-  /** Of a clock that only runs. */
+  /** By a monotonic clock. */
   readonly sinceMs: number;
 }
 
@@ -35,7 +35,7 @@ export class FileRest {
     this.#seen = new Map();
   }
 
-  /** How long it will take a file to have rested for `restMs` if nobody writes to it; 0: it has. */
+  /** The time until a file has rested for `restMs` if it is not written to; 0: it has. */
   leftMs(path: string, stats: Stats, restMs: number): number {
     // A write sets both times to the same; what comes later sets one. Within one tick of the system's clock
     // they cannot be told apart.

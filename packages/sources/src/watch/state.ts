@@ -1,7 +1,6 @@
 /**
- * What a path is now: something to compare with what it was, and the directories in which a change of it
- * would show. Each part of the way counts, for any may be renamed over or be a link that is set to something
- * else.
+ * The present state of a path: a signature to compare, and the directories in which a change of it would
+ * show. Each part of the path counts, as any may be replaced by a rename, or be a link that is changed.
  */
 
 import type { BigIntStats } from 'node:fs';
@@ -12,7 +11,7 @@ import { WATCH_LIMITS } from './limits.ts';
 /** A directory, and the names in it that matter. Another directory under the same path is another place. */
 export interface Place {
   readonly directory: string;
-  /** Of the directory: device and inode. */
+  /** Identity of the directory: device and inode. */
   readonly identity: string;
   readonly names: Set<string>;
 }
@@ -22,7 +21,10 @@ export interface PathState {
   readonly signature: string | undefined;
   /** By path and identity. */
   readonly places: ReadonlyMap<string, Place>;
-  /** What is to be watched with all that is below it: the path after its links, if that is a directory. */
+  /**
+   * The directory to watch with everything below it: the path with its links resolved, if that is a
+   * directory.
+   */
   readonly tree: { readonly directory: string; readonly identity: string } | undefined;
 }
 
@@ -78,8 +80,8 @@ function note(places: Map<string, Place>, directory: string, identity: string, n
 }
 
 /**
- * Of all files in and below a directory; links to files there are files, links to directories and out of it
- * are not.
+ * Signature of all files in and below a directory; links to files there count as files, links to directories
+ * and out of it do not.
  */
 async function treeSignature(directory: string, places: Map<string, Place>): Promise<string> {
   const entries = await readdir(directory, { withFileTypes: true, recursive: true }).catch(() => []);

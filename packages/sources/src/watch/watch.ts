@@ -1,16 +1,16 @@
 /**
- * Tells when files and directories have changed and come to rest. The system only wakes it: what is told is
- * decided by looking, so that it makes no difference whether a file was written, renamed over, removed and
- * made again, or is a link to another one now.
+ * Tells when files and directories have changed and come to rest. The system's events only wake it, and a
+ * look at the files decides, so that it makes no difference whether a file was written, renamed over, removed
+ * and made again, or is a link to another one now.
  *
  *   wake ─settleMs─▶ look ─as known─▶ rest
  *                     │ differs ─pollMs─▶ look ─the same─▶ 'change'
  *                     │                    └─differs again─▶ (pollMs)
  *                     └ missing ─goneMs─▶ look ─missing─▶ 'gone'
  *
- * A directory is one path: what changes in and below it is one change. Each place on the way to a path is
- * watched for the names that matter there, and a directory with all that is below it by chokidar, which
- * watches directories only: the system tells of their files by them.
+ * A directory is one path: changes in and below it are one change. Each place on the way to a path is watched
+ * for the names that matter there, and a directory with all that is below it by chokidar, which watches
+ * directories only: the system tells of their files by them.
  */
 
 import { EventEmitter } from 'node:events';
@@ -28,7 +28,7 @@ export interface WatchOptions {
   readonly settleMaxMs?: number;
   /** Absence before it is told; default 1 s. */
   readonly goneMs?: number;
-  /** Between looks at everything, whatever the system tells; default 60 s. */
+  /** The interval of looks at everything, whatever the system's events; default 60 s. */
   readonly recheckMs?: number;
 }
 
@@ -44,8 +44,8 @@ interface PathWatchEvents {
 }
 
 /**
- * Starts to watch. Paths need not exist. What they are at the start is told by nobody: wait for `ready`, then
- * read them.
+ * Starts to watch. Paths need not exist. Their initial state is not reported: wait for `ready`, then read
+ * them.
  */
 export function watchPaths(paths: readonly string[], options: WatchOptions = {}): PathWatch {
   return new PathWatch(paths, options);
@@ -77,7 +77,7 @@ export class PathWatch extends EventEmitter<PathWatchEvents> {
     this.#recheck.unref();
   }
 
-  /** Nothing is told from here on. Resolves when everything is let go. */
+  /** Stops reporting. Resolves when all resources are released. */
   async close(): Promise<void> {
     clearInterval(this.#recheck);
     this.removeAllListeners();
@@ -96,9 +96,9 @@ class WatchedPath {
   readonly #path: string;
   readonly #timing: Timing;
   readonly #around: Surroundings;
-  /** What was told last, or was there at the start. */
+  /** The state reported last, or at the start. */
   #known: string | undefined;
-  /** What the last look saw, if it was not that. */
+  /** The state of the last look, if it differs. */
   #candidate: string | undefined;
   /** When the last look first found nothing. */
   #missingSinceMs: number | undefined;

@@ -1,4 +1,6 @@
-/** Two questions: what happens to a packet or a name, and what holds an address or a name. */
+/**
+ * Two forms: the verdict on a packet or a name, and the lists and rules that contain an address or a name.
+ */
 
 import type { ControlRecord, ControlRecordOf } from '@rulecast/protocol';
 import type { LiveAnswers } from '../../control/live.ts';

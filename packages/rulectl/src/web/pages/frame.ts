@@ -1,4 +1,6 @@
-/** What all pages have: the menu, and pieces that several use. Pure, but for waiting for what is shown. */
+/**
+ * The frame of all pages: the menu, and pieces that several use. Pure, except that it awaits values to show.
+ */
 
 import { formatCount } from '../../render/amounts.ts';
 import { CliError } from '../../terminal/exit.ts';
@@ -50,7 +52,10 @@ function head(title: string): Html {
   return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title} · Rulecast</title><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="stylesheet" href="/page.css"><link rel="icon" href="/icon.svg">`;
 }
 
-/** What comes, or one line that says why not: a role that may not see it, a publisher that is gone. */
+/**
+ * The rendered value, or a line that says why there is none: a role without the right, a publisher that is
+ * gone.
+ */
 export async function shown<T>(
   value: Promise<T>,
   render: (value: T) => Html,
@@ -75,7 +80,9 @@ export function command(text: string): Html {
   return html`<div class="run">${place}<code>${line}</code><button class="copy">Copy</button></div>`;
 }
 
-/** The first of many in what holds them; below it how many more there are, and what has them all. */
+/**
+ * The first of many items in their container; below it the number of others, and the command that lists all.
+ */
 export function firsts(
   pieces: readonly Html[],
   most: number,

@@ -1,4 +1,4 @@
-/** Lists: where they come from, how fresh they are; one of them with its size over time and its releases. */
+/** Lists with source and freshness; one of them with its size over time and its releases. */
 
 import { isPartName } from '@rulecast/rules';
 import { formatAge, formatCount, NOTHING } from '../../render/amounts.ts';

@@ -1,4 +1,4 @@
-/** What firewalls refused: by hour, by list, by qube, and the last of it with why. */
+/** Refused packets and names: by hour, by list, by qube, and the latest with reasons. */
 
 import { ErrorCode } from '@rulecast/protocol';
 import { formatAge, formatCount, formatTime } from '../../render/amounts.ts';
@@ -37,7 +37,7 @@ export async function refusedPage(model: Model): Promise<Page> {
   return { title: 'Refused', view: 'refused', isLive: true, main };
 }
 
-/** A role that may not read it is told so, and what to do where no firewall has a log. */
+/** An error for a role that may not read the log, and for firewalls without a log, with a remedy. */
 function logError(error: unknown): never {
   const code = error instanceof CliError ? error.code : undefined;
   if (!(error instanceof CliError) || (code !== ErrorCode.notPermitted && code !== ErrorCode.unsupported))

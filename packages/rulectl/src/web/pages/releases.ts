@@ -1,4 +1,4 @@
-/** Releases that are kept: by whom, why, and what each changed. */
+/** The kept releases: caller, cause, and changes. */
 
 import { formatAmount, formatBytes, formatCount, formatTime, NOTHING } from '../../render/amounts.ts';
 import { editLines, renderChangeHead } from '../../render/changes.ts';

@@ -1,4 +1,4 @@
-/** The first page: the sentence that `rulectl status` begins with, and what it is about. */
+/** The first page: the sentence that begins `rulectl status`, and its details. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { formatAge, formatCount, NOTHING } from '../../render/amounts.ts';
@@ -14,7 +14,7 @@ import { RELEASE_COLUMNS, releaseRow } from './releases.ts';
 
 type Firewall = ControlRecordOf<'subscriber'>;
 
-/** Of the lists that are not well, and of releases; their own pages have all. */
+/** Troubled lists shown, and releases; their own pages have all. */
 const LISTS_SHOWN = 10;
 const RELEASES_SHOWN = 5;
 /** The worst first; a page is small. */
