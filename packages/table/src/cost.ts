@@ -1,4 +1,4 @@
-/** What a rule set takes of a table, for those who have none: compiled, and measured. */
+/** The size of a rule set's table, for programs without one: it is compiled, and measured. */
 
 import type { RuleSet } from '@rulecast/rules';
 import { compileImage } from './image/image.ts';

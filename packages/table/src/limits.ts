@@ -1,6 +1,6 @@
 /**
- * What a table refuses to build, checked while compiling, before anything that a reader can see is touched;
- * and what keeps a process from having a table.
+ * The limits of a table, checked while compiling, before readers see anything; and the reasons why a process
+ * cannot have a table.
  */
 
 /** Why a rule set does not fit a table. */
@@ -98,7 +98,7 @@ export const TableEngineCode = {
 } as const;
 export type TableEngineCode = (typeof TableEngineCode)[keyof typeof TableEngineCode];
 
-/** This process can have no table, whatever the rule set: who needs one ends, and says why. */
+/** This process can have no table, whatever the rule set: a program that needs one ends with this message. */
 export class TableEngineError extends Error {
   readonly code: TableEngineCode;
 

@@ -1,10 +1,10 @@
 /**
- * The table: the writer's face. Compiles a rule set beside the one in force, and swaps it in at once.
+ * The table: the writer's side. Compiles a rule set beside the one in force, and swaps it in at once.
  *
  * One thread writes a table. It looks up through the table's own reader; each other thread opens one
- * (lookup/reader.ts). A change of some lists, or of some rules, is made in place, in as little time as it is
- * small (edit/edit.ts); whatever else is compiled in full. Where that would stall an event loop, a thread of
- * its own writes the table, and any other flips it.
+ * (lookup/reader.ts). A change of some lists, or of some rules, is made in place, in a time that depends on
+ * its size (edit/edit.ts); any other is compiled in full. If that would stall an event loop, a thread of its
+ * own writes the table, and another one flips it.
  */
 
 import {
@@ -44,7 +44,7 @@ export interface TableOptions {
   readonly maxBytes?: number;
   readonly limits?: Partial<TableLimits>;
   /**
-   * How long `prepare` may block its thread for readers that hold all memory that is left. Default 1,000 ms.
+   * How long `prepare` may block its thread while readers hold the memory that it needs. Default 1,000 ms.
    */
   readonly pinWaitMs?: number;
   /**
@@ -84,14 +84,14 @@ const DEFAULT_PIN_WAIT_MS = 1000;
 
 const NOTHING: Situation = { ruleSet: EMPTY_RULE_SET, environment: { now: 0, dns: [] } };
 
-/** What a generation is made of. */
+/** The parts of a generation. */
 interface Generation {
   readonly image: Image;
   readonly names: NamesSection;
   readonly prepared: Prepared;
-  /** What becomes of the counters in force once it is; undefined: it goes on with them. */
+  /** The counters that it replaces when it comes into force; undefined: it goes on with them. */
   readonly replaced: FormerCounters | undefined;
-  /** What edits from it start with; undefined: another writer made it. */
+  /** The state for edits of it; undefined: another writer made it. */
   readonly state: EditState | undefined;
 }
 
@@ -140,7 +140,7 @@ export class Table {
   /**
    * Puts a sound rule set (`checkRuleSet`) beside the one in force, on the caller's thread: an edit takes
    * microseconds and up, a full compile of a million prefixes a tenth of a second. What is in force is
-   * untouched. `changes` says what changed in lists for whoever knows it, to save comparing them. Throws
+   * untouched. `changes` are the changes of lists, if the caller knows them, to save comparing them. Throws
    * TableLimitError if it does not fit, TablePinnedError if readers hold the memory it needs for longer than
    * `pinWaitMs`.
    */
@@ -173,8 +173,8 @@ export class Table {
   }
 
   /**
-   * For a table whose flips are another thread's: the generation that was prepared last is in force, by
-   * `flipTable`. To be called before anything else is prepared; throws TypeError if it is not so.
+   * For a table that another thread flips: reports that the generation prepared last is in force, by
+   * `flipTable`. Call it before preparing another; throws TypeError if it is not in force.
    */
   settle(generation: number): void {
     const next = this.#next;
@@ -191,8 +191,8 @@ export class Table {
   }
 
   /**
-   * Exactly what decided, down to the rule and the prefix. Not counted as a hit. `told`: what the qube was
-   * told by name, of which the table knows nothing; then the reference evaluator decides.
+   * The exact verdict, down to the rule and the prefix. Not counted as a hit. `told`: lists by which DNS gave
+   * the qube the address, which the table does not know; then the reference evaluator decides.
    */
   explain(packet: Packet, told?: Told): Explanation {
     const { prepared } = this.#current;
@@ -218,8 +218,8 @@ export class Table {
   }
 
   /**
-   * Hit counts of all threads together, exact. Where rules of a block change, those before the first changed
-   * one and after the last keep their hits; those between begin anew.
+   * Hit counts of all threads together, exact. If rules of a block change, those before the first changed one
+   * and after the last keep their hits; those between start at 0.
    */
   hits(): TableHits {
     const { image, names, prepared } = this.#current;
@@ -285,7 +285,7 @@ export class Table {
     try {
       return this.#space.applyEdit(order, (words) => state.editPrograms(words, after.ruleSet, blocks));
     } catch (error) {
-      // Classes that nobody uses any more may be what is too much.
+      // A full compile may fit, as it drops unused classes.
       if (error instanceof TableLimitError && error.code !== TableLimitCode.bytes) return undefined;
       throw error;
     }
@@ -321,7 +321,7 @@ function preparedOf(
   return { header, memoryBytes: views.bytes.length, generation, ruleSet, environment, sizes, isEdit };
 }
 
-/** What another writer put in force. */
+/** The generation that another writer put in force. */
 function generationOfAnother(image: Image): Generation {
   const prepared = preparedOf(image, NOTHING, NO_SIZES, false);
   return { image, names: readNames(image), prepared, replaced: undefined, state: undefined };

@@ -9,8 +9,8 @@
  *   predicate 1             [==============)
  *   class        0   1      2    3         1     0        1 = {0}, 2 = {0, 1}, 3 = {1}
  *
- * The boundaries of one predicate come sorted out of its canonical column, so that merging natural runs is
- * all the sorting there is; a single list of any size needs none.
+ * The boundaries of one predicate come sorted from its canonical column, so merging natural runs is the only
+ * sorting; a single list of any size needs none.
  */
 
 import { compareWordsAt, type Family, type Prefixes, strideOf } from '@rulecast/rules';
@@ -20,7 +20,7 @@ import type { PredicateColumns } from './predicate-columns.ts';
 /** Unsigned numbers in the narrowest array that holds them. */
 export type IndexColumn = Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 
-/** Where the class of an address changes. Below the first start, addresses have class 0. */
+/** The addresses at which the class changes. Below the first start, addresses have class 0. */
 export interface Cut {
   readonly family: Family;
   /**
@@ -30,7 +30,7 @@ export interface Cut {
   /** The class of each interval; never that of the interval before it. */
   readonly classes: IndexColumn;
   readonly count: number;
-  /** How many different classes the addresses of this family have. */
+  /** The number of different classes among the addresses of this family. */
   readonly classCount: number;
 }
 
@@ -102,17 +102,14 @@ export class ClassSets {
   }
 
   /**
-   * Where the predicates of a class begin among those of all classes; those of the next class begin where
+   * The index of a class's first predicate among those of all classes; those of the next class begin where
    * they end.
    */
   firstMember(classId: number): number {
     return this.#starts[classId]!; // classId <= count
   }
 
-  /**
-   * One of the predicates of all classes: without a view, of which one a class would take longer than what it
-   * is for.
-   */
+  /** One of the predicates of all classes; a view for each class would take longer to make than to read. */
   memberAt(index: number): number {
     return this.#members[index]!; // the caller's index is below the first member of class `count`
   }
@@ -138,7 +135,7 @@ export class ClassSets {
   }
 
   /**
-   * The class of a class's predicates with some put in or taken out, each of them named once. Nothing may be
+   * The class of a class's predicates with some added or removed, each of them named once. No class may be
    * under construction. Throws TableLimitError like `intern`.
    */
   toggled(classId: number, predicates: readonly number[]): number {
@@ -241,7 +238,7 @@ export interface Boundaries {
   count: number;
 }
 
-/** The boundaries of all predicates of some columns, each of them canonical. */
+/** The boundaries of all predicates of some columns, each of which is canonical. */
 export function boundariesOf(columns: PredicateColumns): Boundaries {
   const stride = strideOf(columns.family);
   const { starts, entryCount, large } = columns;
@@ -350,7 +347,7 @@ function spareFor(stride: 1 | 4, { predicates, count }: Boundaries, wanted: numb
   return { keys: new Uint32Array(room * stride), predicates: predicates.slice(0, room), count: room };
 }
 
-/** Where the ascending stretches begin, and the end. */
+/** The starts of the ascending stretches, and the end. */
 function naturalRuns(stride: 1 | 4, { keys, count }: Boundaries): number[] {
   const runs = [0];
   for (let i = 1; i < count; i++) if (compareWordsAt(keys, i - 1, keys, i, stride) > 0) runs.push(i);

@@ -1,6 +1,4 @@
-/**
- * Checks: what a match asks of a packet besides its address, as two numbers that compiling works with.
- */
+/** Checks: the conditions of a match on a packet besides its address, as two numbers for the compiler. */
 
 import type { RuleMatch } from '@rulecast/rules';
 

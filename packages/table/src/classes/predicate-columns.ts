@@ -27,12 +27,12 @@ export class PredicateColumns {
     this.family = family;
   }
 
-  /** How many predicates it has. */
+  /** The number of predicates. */
   get count(): number {
     return this.#used;
   }
 
-  /** How many prefixes all its predicates have. */
+  /** The number of prefixes of all predicates. */
   get entryCount(): number {
     return this.#joined + this.#largeEntries;
   }

@@ -1,5 +1,5 @@
 /**
- * Predicates: the sets of addresses that the rules of a rule set ask about, each once.
+ * Predicates: the sets of addresses that a rule set's rules test, each once.
  *
  * A list, a name, a run's own prefixes and the environment's DNS addresses are one predicate each. Runs with
  * the same prefixes share one, so that alternating rules on one network do not multiply it.
@@ -31,12 +31,12 @@ export const ANY_ADDRESS = -1;
 /** Instead of a predicate's number: no address. */
 export const NO_ADDRESS = -2;
 
-/** Prefixes within two columns: no views, of which 2^18 would take longer than what they are for. */
+/** A stretch of prefixes within two columns; 2^18 array views would take longer to make than to read. */
 export interface PrefixSpan {
   readonly family: Family;
   readonly words: Uint32Array;
   readonly lengths: Uint8Array;
-  /** Where its words and its lengths begin. */
+  /** The indices of its first word and its first length. */
   readonly wordAt: number;
   readonly entryAt: number;
   readonly count: number;
@@ -71,7 +71,7 @@ export class Predicates {
     return this.v4.count;
   }
 
-  /** How many prefixes all predicates have. */
+  /** The number of prefixes of all predicates. */
   get entryCount(): number {
     return this.v4.entryCount + this.v6.entryCount;
   }
@@ -159,7 +159,7 @@ export function setOfAddresses(addresses: readonly Address[]): PrefixSet {
   return prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family))));
 }
 
-/** What a list stands for: its members, or all that its names resolve to. */
+/** The addresses of a list: its members, or all addresses of its names. */
 export function setOfList(list: List | undefined, resolutions: RuleSet['resolutions']): PrefixSet {
   if (list?.kind === 'prefixes') return list;
   if (list === undefined || list.resolve !== true) return EMPTY_PREFIX_SET;

@@ -1,11 +1,11 @@
 /**
- * Edits between rule sets: which prefixes joined or left which predicate, where nothing else changed.
+ * Edits between rule sets: the prefixes that joined or left each predicate, if nothing else changed.
  *
  * Parts that did not change are the same objects, so only the columns of lists that changed are compared,
- * most of which in stretches at once. Rules that came ask about predicates of their own, or of lists and
- * names that are known; those of rules that went stay, and nobody asks about them. What cannot be said so is
- * no edit here: rules that expire, a list or name that had no address when it was compiled, a rule for
- * everything that went. That is compiled in full, and so is what is said of qubes that no policy names.
+ * most of which in stretches at once. Added rules use predicates of their own, or of known lists and names;
+ * the predicates of removed rules stay, unused. Other changes are no edits: rules that expire, a list or name
+ * without an address when it was compiled, the removal of a rule for everything. They are compiled in full,
+ * as is a change of the action for qubes outside all policies.
  */
 
 import {
@@ -44,13 +44,13 @@ export interface Situation {
   readonly environment: Environment;
 }
 
-/** What turns one situation into another. */
+/** The change from one situation to another. */
 export interface Edit {
   readonly toggles4: Boundaries;
   readonly toggles6: Boundaries;
   /** Which runs gave way to which others. */
   readonly blocks: readonly BlockEdit[];
-  /** How many prefixes all predicates have more. */
+  /** How many prefixes all predicates gain. */
   readonly entries: number;
 }
 
@@ -169,7 +169,7 @@ function blockEdit(
   predicates: EditPredicates,
   collector: ToggleCollector,
 ): BlockEdit | undefined {
-  // What comes after a rule for everything was left out.
+  // A removed rule for everything had hidden later rules, which were left out.
   if (removed.some(isForAll) && !added.some(isForAll)) return undefined;
   const runs: { predicate: number; list: string | undefined }[] = [];
   for (const run of added) {
@@ -202,7 +202,7 @@ function predicateOf(
   return predicate;
 }
 
-/** Where the addresses of a predicate come from: a list, a name, or the environment. */
+/** The source of a predicate's addresses: a list, a name, or the environment. */
 interface PredicateSource {
   readonly kind: 'list' | 'name' | 'dns';
   readonly name: string;
@@ -272,7 +272,7 @@ function ofFamily(prefixes: Prefixes): PrefixSet {
     : { v4: EMPTY_PREFIX_SET.v4, v6: prefixes };
 }
 
-/** What a predicate's addresses were and are. `known`: what turns one into the other. */
+/** The addresses of a predicate before and after. `known`: the change between them. */
 interface SetChange {
   readonly before: PrefixSet;
   readonly after: PrefixSet;
@@ -375,7 +375,7 @@ interface Changed {
   readonly joined: Prefixes | undefined;
 }
 
-/** How many slots or nodes a prefix covers at most. */
+/** The most slots or nodes that a prefix covers. */
 function weightOf(family: Family, length: number): number {
   const told = family === 4 ? 16 : 32;
   return length >= told ? 1 : 2 ** (told - length);

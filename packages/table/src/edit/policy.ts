@@ -1,6 +1,6 @@
 /**
- * Edits of policies: which runs gave way to which others. All else that a policy says has to be as it was,
- * and so have to be the policies; else they are compiled in full.
+ * Edits of policies: the runs that were replaced by others. Everything else in a policy must be unchanged,
+ * and so must the set of policies; else they are compiled in full.
  */
 
 import {
@@ -47,7 +47,7 @@ function keyOf(policy: string, block: BlockPredicates['block'], direction: Direc
   return `${block} ${direction} ${policy}`;
 }
 
-/** What turns the policies into others; undefined if that takes more than other runs in the same blocks. */
+/** The changed blocks of policies; undefined if anything but runs of the same blocks changed. */
 export function changedBlocks(
   before: RuleSet['policies'],
   after: RuleSet['policies'],
@@ -84,7 +84,7 @@ function addChanges(before: Policy, after: Policy, numbers: BlockNumbers, change
   return true;
 }
 
-/** How many runs two blocks begin and end with that say the same. */
+/** The number of equal runs that two blocks begin and end with. */
 export function sameEnds(runs: Runs, others: Runs): { readonly head: number; readonly tail: number } {
   if (runs === others) return { head: runs.count, tail: 0 };
   const ends = commonEnds(runs, others); // rules

@@ -1,13 +1,13 @@
 /**
- * Edits of programs: the rows of classes that came, and of those whose rules are others than they were, put
- * into what was compiled.
+ * Edits of programs: makes the rows of new classes, and of those whose rules changed, and puts them into the
+ * compiled programs.
  *
  *   runs that came, went or have another label ─▶ their predicates ─▶ the classes of these, and new ones
  *      ─▶ by part the runs that hold there ─▶ a row anew
  *
- * Where rules change it works on a copy that no reader knows; where classes are new only, on what readers
- * decide by, who meet none of those before the flip. Nodes go to the words that were left free. Whatever does
- * not fit what was compiled, a port of a kind of its own, or the first rule for a port of a policy, is
+ * If rules change, it works on a copy that no reader knows; if there are only new classes, on the programs
+ * that readers use, who meet none of these classes before the flip. Nodes go to free words. A change that
+ * does not fit the compiled form, such as a port of a new class, or the first rule for a port of a policy, is
  * compiled in full.
  */
 
@@ -56,7 +56,7 @@ export interface BlockEdit {
   readonly added: readonly { readonly predicate: number; readonly list: string | undefined }[];
 }
 
-/** What programs were compiled of, and how far. */
+/** The input that the programs were compiled from, and how far. */
 export interface ProgramState {
   readonly blocks: readonly BlockPredicates[];
   readonly usedWords: number;
@@ -66,7 +66,7 @@ export interface ProgramState {
   readonly room: number;
 }
 
-/** What holds for all edits of some programs. */
+/** The parts shared by all edits of some programs. */
 export interface ProgramBase {
   readonly sets: ClassSets;
   /** Negative if the environment has none. */
@@ -76,7 +76,7 @@ export interface ProgramBase {
   readonly limits: TableLimits;
 }
 
-/** What there is no room or no place for: all is compiled in full. */
+/** There is no room or no place for the edit: everything is compiled in full. */
 class Unfit extends Error {}
 
 /**
@@ -376,7 +376,7 @@ class ProgramEditor {
     return this.#elsewhereOf(part) !== ~NO_MATCH;
   }
 
-  /** Where the rules for any address of a changed part are others, those by port class are made anew. */
+  /** If the rules for any address of a part changed, its wildcards by port class are made anew. */
   #editWildcards(part: Part, anywhere: ReadonlySet<number>): void {
     if (!part.blocks.some((block) => anywhere.has(block))) return;
     if (this.#isPlain(part)) throw new Unfit();
@@ -417,7 +417,7 @@ class ProgramEditor {
     const holding = new Map<number, number[]>(); // by block: the runs that hold
     for (const predicate of sets.membersOf(classId)) {
       for (let at = this.#heads[predicate]!; at >= 0; at = this.#found[at]!.next) {
-        const { block, run } = this.#found[at]!; // what leads there is in the range
+        const { block, run } = this.#found[at]!; // indices of a chain are in range
         const runs = holding.get(block);
         if (runs === undefined) holding.set(block, [run]);
         else runs.push(run);
@@ -536,7 +536,7 @@ function spliced(numbers: Int32Array, first: number, removed: number, added: Int
   return after;
 }
 
-/** How many runs all programs have more by an edit. */
+/** How many runs all programs gain by an edit. */
 export function runsMore(blob: Int32Array, { block, removed, added }: BlockEdit): number {
   let programs = 0;
   for (let program = 0; program < programCount(blob); program++)

@@ -1,6 +1,6 @@
 /**
- * What the writer's thread keeps of a full compile, so that edits can follow: which predicate is which, the
- * classes, and how far the programs know them. The prefixes themselves are the rule set's, and the map's.
+ * The state that the writer's thread keeps of a full compile for later edits: the numbers of predicates, the
+ * classes, and how far the programs cover them. The prefixes themselves are the rule set's, and the map's.
  */
 
 import type { RuleSet } from '@rulecast/rules';
@@ -28,8 +28,8 @@ export class EditState {
   readonly #numbers: BlockNumbers;
   readonly #programs: ProgramBase;
   readonly #first: { readonly classes: number; readonly predicates: number };
-  #known: ProgramState; // of what is in force
-  #next: ProgramState | undefined; // of what is prepared
+  #known: ProgramState; // of the generation in force
+  #next: ProgramState | undefined; // of the prepared generation
   #uses: { readonly of: ProgramState['blocks']; readonly uses: Uint8Array } | undefined; // the last asked for
 
   /** `listNames` and `usedWords` of the programs are those of the full compile. */
@@ -47,7 +47,7 @@ export class EditState {
     this.#programs = { sets, dnsPredicate, ports, listNames, limits };
   }
 
-  /** Where the predicates that an edit may change come from. */
+  /** The sources of the predicates that an edit may change. */
   get predicates(): EditPredicates {
     const { sets } = this;
     return {
@@ -90,13 +90,13 @@ export class EditState {
     return state !== undefined;
   }
 
-  /** What was prepared is in force. */
+  /** The prepared generation is in force. */
   settle(): void {
     this.#known = this.#next ?? this.#known;
     this.#next = undefined;
   }
 
-  /** What was prepared is forgotten. */
+  /** Forgets the prepared generation. */
   abandon(): void {
     this.#next = undefined;
   }

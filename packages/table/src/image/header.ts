@@ -1,5 +1,5 @@
 /**
- * The header of a generation, which says where in the heap everything of it is.
+ * The header of a generation: the addresses of its parts in the heap.
  *
  *   header   words: HeaderField
  *
@@ -64,7 +64,7 @@ const SHARES_LEAST_BYTES = 2 ** 16;
 const SHARES_MOST_BYTES = 2 ** 23;
 
 /**
- * How many readers, the table being the first, count in a share of their own, so that nobody waits for
+ * How many readers, the table being the first, get a share of their own for counting, so that none waits for
  * another's cache line.
  */
 export function shareCount(outcomeCount: number, restBytes: number): number {
@@ -90,7 +90,7 @@ export interface NamesSection {
   readonly lists: readonly string[];
 }
 
-/** Where everything of a generation is. */
+/** The addresses of a generation's parts. */
 export interface ImagePlaces {
   readonly generation: number;
   readonly map4: PrefixMap;
@@ -110,7 +110,7 @@ export interface ImagePlaces {
   readonly nameBytes: number;
 }
 
-/** Writes a header; nobody else may look at these bytes yet. */
+/** Writes a header; no reader may see these bytes yet. */
 export function writeHeader({ words }: MemoryViews, at: number, places: ImagePlaces): void {
   const first = at >>> 2;
   const set = (field: keyof typeof HeaderField, value: number): void => {

@@ -1,7 +1,7 @@
 /**
- * Images: a rule set in an environment compiled to what answers lookups. Compiling writes private arrays only
- * and refuses what does not fit; it says how much memory it needs, and whoever keeps the heap says where;
- * writing cannot refuse.
+ * Images: a rule set in an environment, compiled for lookups. Compiling writes private arrays only, and
+ * refuses a rule set that does not fit. It computes the memory needed, the owner of the heap chooses the
+ * place, and writing then cannot fail.
  */
 
 import { type Action, type Environment, formsOf, type RuleSet, timeFor } from '@rulecast/rules';
@@ -25,7 +25,7 @@ import {
 } from './header.ts';
 import { bytesOf, type ImagePieces } from './pieces.ts';
 
-/** How large a table's content is. */
+/** The sizes of a table's content. */
 export interface ImageSizes {
   /** Bytes of all that the generation leads to, the hits and their shares included. */
   readonly bytes: number;
@@ -59,7 +59,7 @@ export const NO_SIZES: ImageSizes = {
 /** Seconds since 1970, or infinity. */
 export type NextExpiry = Readonly<Record<Action, number>>;
 
-/** What edits need to know of a compiled image. */
+/** The data of a compiled image that edits need. */
 export interface EditBase {
   /**
    * The predicates of lists, names and DNS addresses, as `Predicates.byName` has them; negative for those of
@@ -146,7 +146,8 @@ export function compileImage(ruleSet: RuleSet, environment: Environment, limits:
 }
 
 /**
- * How many classes an image should have values for: edits may add some, but none to those of one predicate.
+ * The number of classes that an image should have values for: edits may add some, but none if there is only
+ * one predicate.
  */
 function classesWithin({ count, predicateCount }: ClassSets): number {
   return predicateCount <= 1 ? 2 : Math.max(3, count + (count >> 6));
@@ -177,7 +178,7 @@ function mapBytes({ slots, nodeBytes }: MapShape): number {
   return Math.max(GRANULE_BYTES, slots * 4) + nodeBytes;
 }
 
-/** Writes a compiled image to pieces taken for it. Nobody else may look at them meanwhile. */
+/** Writes a compiled image to memory taken for it, which no reader may see meanwhile. */
 export function writeImage(
   compiled: CompiledImage,
   generation: number,

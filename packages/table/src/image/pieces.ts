@@ -1,4 +1,4 @@
-/** Pieces: the stretches of memory that an image takes, each taken and given back by itself. */
+/** Pieces: the stretches of memory of an image, each taken and given back by itself. */
 
 import { TableLimitError } from '../limits.ts';
 import { LINE_BYTES } from '../memory/control.ts';
@@ -10,7 +10,7 @@ export interface ImagePieces {
   readonly header: number;
   readonly directory4: number;
   readonly directory6: number;
-  /** Of both maps. */
+  /** Nodes of both maps. */
   readonly nodes: number;
   readonly owners: number;
   readonly programs: number;

@@ -1,19 +1,19 @@
 /**
- * The writer's memory: which pieces the generation in force consists of, how the next one is put beside it,
- * and when what it no longer needs is free again.
+ * The writer's memory: the pieces of the generation in force, how the next one is put beside it, and when
+ * replaced pieces are free again.
  *
  *   full    ─▶ all pieces taken anew, written by any thread ─┐
  *   edit   ─▶ changed nodes, and a directory ───────────────┴─▶ flip ─▶ retired pieces ─▶ free once no reader can be there
  *
  * A full image and the edits that follow it are a cohort: they share pieces with each other, and with no
- * other cohort. What a flip to generation r took out of sight, of a cohort that began with generation f, is
- * free iff no reader holds a generation from f to r - 1. A reader that sleeps for ever holds what its own
- * generation may lead to and what its cohort retired later. Once that is much, the next generation is
- * compiled in full, and begins a cohort of which the sleeper holds nothing: nobody waits for it.
+ * other cohort. A piece that a flip to generation r replaced, in a cohort that began with generation f, is
+ * free iff no reader holds a generation from f to r - 1. A reader that sleeps for ever holds the pieces of
+ * its own generation, and those that its cohort retired later. Once these are many, the next generation is
+ * compiled in full and begins a new cohort, of which the sleeper holds nothing: nobody waits for it.
  *
  * The flip itself is done by whoever decides on it (memory/double-buffer.ts), in whatever thread, and then
- * settled here. A writer that dies takes with it what it knew of the memory: the next one counts all between
- * the bounds that were noted in it as one cohort, and writes around that, so that readers go on.
+ * settled here. The knowledge of the memory dies with its writer: the next one treats everything between the
+ * bounds noted there as one cohort, and writes around it, so that readers go on.
  *
  * A map that edits change has two directories in turn: the one in force, and the one before it, which is
  * brought up to date slot by slot as soon as no reader can be in it. If one stays too long, a third one takes
@@ -45,13 +45,13 @@ const DIRECTORY_BYTES = DIRECTORY_SLOTS * 4;
 /** Slots from which on a whole directory is copied rather than each of them. */
 const COPIED_SLOTS = 4096;
 /**
- * What readers may hold of a cohort besides half as much as is in use. Our choice: 16 edits, of whose memory
- * a directory is nearly all.
+ * The memory that readers may hold of a cohort besides half of that in use. Our choice: 16 edits, mostly
+ * their directories.
  */
 const HELD_BYTES = 2 ** 22;
 /** Programs that are copied. Our choice: 5 ms, of a thread that others wait for. */
 const COPIED_BYTES = 2 ** 25;
-/** How long one sleep of the waiting writer lasts. A look takes microseconds, a large batch milliseconds. */
+/** The length of one sleep of the waiting writer. A look takes microseconds, a large batch milliseconds. */
 const WAIT_STEP_MS = 1;
 
 /** A directory that is not in force. */
@@ -63,7 +63,7 @@ interface Spare {
   readonly slots: readonly number[];
 }
 
-/** What is to be in force next. */
+/** The generation to be in force next. */
 interface Pending {
   readonly image: Image;
   readonly bytes: ImagePieces;
@@ -79,7 +79,7 @@ interface PendingEdit {
   readonly programs: NewPrograms | undefined;
 }
 
-/** What other rules have for themselves: a copy of the programs, and hit counters. */
+/** The pieces that changed rules need of their own: a copy of the programs, and hit counters. */
 type NewPrograms = Pick<ImagePieces, 'programs' | 'hits' | 'shares'>;
 const NEW_PIECES = ['programs', 'hits', 'shares'] as const;
 
@@ -88,7 +88,7 @@ interface MapChange {
   readonly touched: readonly number[];
 }
 
-/** What an edit changes. Toggles of nothing are left out. */
+/** The content of an edit. Families without toggles are undefined. */
 interface EditOrder {
   readonly generation: number;
   readonly toggles4: Boundaries | undefined;
@@ -234,7 +234,7 @@ export class TableSpace {
     return { image, bytes: changes.bytes + grown, bounds4: bounds[0] ?? 0, bounds6: bounds[1] ?? 0 };
   }
 
-  /** What was prepared is in force: retires what only the generation before it needs. */
+  /** The prepared generation is in force: retires pieces that only the former one needs. */
   settle(): void {
     const next = this.#pending;
     if (next === undefined || !this.#isFlipped(next)) throw new TypeError('what is prepared is not in force');
@@ -403,7 +403,7 @@ export class TableSpace {
     }
   }
 
-  /** Keeps a directory that was not put in force. Nobody saw it. */
+  /** Keeps the directory of a generation that was never in force, and that no reader saw. */
   #keepSpare(family: 0 | 1, { address, touched }: MapChange): void {
     const { image } = this.#inForce();
     if ((family === 0 ? image.map4 : image.map6).slotMask === 0)
@@ -453,7 +453,7 @@ export class TableSpace {
       else for (const slot of spare.slots) words[to + slot] = words[from + slot]!; // a slot
       return spare.address;
     }
-    // Retired before, so later than its place in the order says; the generation in force is the latest of
+    // It was retired before, so its place in this order is too late; the generation in force is the latest of
     // all.
     if (spare !== undefined) this.#retire(spare.address, DIRECTORY_BYTES, image.generation);
     const address = this.#heap.take(DIRECTORY_BYTES, LINE_BYTES);

@@ -52,7 +52,8 @@ export function engineModule(): WasmModule {
 }
 
 /**
- * Columns in the table's memory, for one reader to fill in place; all of one length, `count` of them used.
+ * Columns in the table's memory, for one reader to fill in place; all of one length, of which `count` are
+ * used.
  */
 export interface PacketColumns {
   readonly family: Family;
@@ -65,9 +66,9 @@ export interface PacketColumns {
   readonly capacity: number;
 }
 
-/** What assembly/lookup.ts keeps: seven words for each packet of a tile, four for each of 256 classes. */
+/** The state of assembly/lookup.ts: seven words for each packet of a tile, four for each of 256 classes. */
 const LISTS_BYTES = 128 + 7 * 1024 + 4096;
-/** The second word says which share of the hits is the reader's; the first one is the header held. */
+/** The offset of the word with the reader's share of the hits, behind that of the header held. */
 export const SHARE_BYTE = 4;
 /** Four words from here say where the columns of IPv4 to fill are: dst, protos, details, codes. */
 export const COLUMNS_BYTE = 48;
@@ -78,11 +79,12 @@ const STAGED_PACKETS = 1024;
  * second-level cache.
  */
 const COLUMN_PACKETS = 2048;
-/** Of an IPv6 packet: two addresses, detail, code and protocol. */
+/** Bytes of an IPv6 packet: two addresses, detail, code and protocol. */
 const PACKET_BYTES = 41;
 
 /**
- * What assembly/lookup.ts exports; all numbers are 32-bit, and a negative answer says that a flip was missed.
+ * The exports of assembly/lookup.ts; all numbers are 32-bit, and a negative answer means that a flip was
+ * missed.
  */
 interface EngineExports {
   readonly open: (room: number) => void;
@@ -121,7 +123,7 @@ interface EngineExports {
   ) => number;
   /** The same of the first packets in the columns of IPv4 to fill, sent from unknown sources. */
   readonly batch4: (room: number, count: number) => number;
-  /** The same as `lookupAll` of the generation held, whatever is in force. */
+  /** Like `lookupAll`, in the generation held, whatever is in force. */
   readonly lookupRest: EngineExports['lookupAll'];
 }
 
@@ -139,7 +141,7 @@ export class Engine {
   readonly #buffer: ArrayBufferLike;
   readonly #staged4: PacketColumns;
   readonly #staged6: PacketColumns;
-  /** Where the first addresses of these are. To ask a column each time takes longer than a lookup. */
+  /** The offset of the first addresses here. Asking the column each time takes longer than a lookup. */
   readonly #src6At: number;
   readonly #dst6At: number;
 
@@ -162,7 +164,7 @@ export class Engine {
     this.#dst6At = this.#staged6.dst.byteOffset;
   }
 
-  /** Takes note of the generation whose header is held since just now, the word of `heldWord`. */
+  /** Opens the generation held since just now, whose header is in the word of `heldWord`. */
   open(): void {
     this.#exports.open(this.#room);
   }
@@ -256,7 +258,7 @@ export class Engine {
     return look(this.#room, family, direction, srcAt, dstAt, protosAt, detailsAt, codesAt, count);
   }
 
-  /** What looks up the columns to fill of a family, whose places are always the same. */
+  /** The lookup of the columns to fill of a family, which are always at the same place. */
   lookOf(family: Family): (direction: LookupDirection, hasSrc: boolean, count: number) => number {
     const { src, dst, protos, details, codes } = this.columns(family);
     const { batch4, lookupAll } = this.#exports;

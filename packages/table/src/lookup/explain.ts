@@ -1,5 +1,5 @@
 /**
- * Explaining a verdict: from the run that the table found to the very rule, list member and prefix, as the
+ * Explaining a verdict: from the run that the table found to the exact rule, list member and prefix, as the
  * reference evaluator names them. Only the run that decided is searched.
  */
 
@@ -35,7 +35,7 @@ export interface Explanation {
   readonly generation: number;
 }
 
-/** Explains what the table answered for a packet; `ruleSet` is what the table was compiled from. */
+/** Explains the table's verdict on a packet; `ruleSet` is the one it was compiled from. */
 export function explainVerdict(ruleSet: RuleSet, packet: Packet, found: TableVerdict): Explanation {
   const { action, direction, policy, generation } = found;
   if (direction === undefined) {

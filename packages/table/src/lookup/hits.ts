@@ -1,9 +1,9 @@
 /**
  * Hit counters: how often each run, each policy's default action and each list decided.
  *
- * A reader counts in a share that is its own (image/header.ts), by plain additions. Where there are more
- * readers than shares, the others count in one place by atomic additions: nothing is lost, but batches take a
- * seventh longer even where one thread alone counts so.
+ * A reader counts in a share that is its own (image/header.ts), by plain additions. If there are more readers
+ * than shares, the others share one by atomic additions: no hit is lost, but batches take a seventh longer,
+ * even if only one thread counts there.
  */
 
 import { type Direction, RULE_BLOCKS } from '@rulecast/rules';
@@ -12,13 +12,13 @@ import { BLOCK_FIELDS, blockRoom, listOf, programCount, programField, runOf } fr
 import { DIRECTIONS, type ProgramField } from '../program/program.ts';
 import type { Contents } from './succession.ts';
 
-/** What one policy's program in one direction has decided since it has these rules. */
+/** The hits of one policy's program in one direction, since it has these rules. */
 export interface ProgramHits {
-  /** Also `first`; undefined: of qubes that no policy judges, of which the rule set says something. */
+  /** Also `first`; undefined: for qubes that no policy judges, if the rule set has an action for them. */
   readonly policy: string | undefined;
   readonly direction: Direction;
   /**
-   * Where no run matched, since the action is this. Always 0 where that makes no verdict (`unmatched:
+   * Hits without a matching run, decided by this action. Always 0 if that makes no verdict (`unmatched:
    * accept`, `first`).
    */
   readonly defaultAction: number;
@@ -39,7 +39,7 @@ export interface TableHits {
   readonly lists: ReadonlyMap<string, number>;
 }
 
-/** What all readers counted, by outcome. */
+/** The counts of all readers, by outcome. */
 export function sumHits({ views, places }: Image): Float64Array {
   const { hits, shares, shareCount, outcomeCount } = places;
   const sums = new Float64Array(outcomeCount);
@@ -57,7 +57,7 @@ export function sumHits({ views, places }: Image): Float64Array {
   return sums;
 }
 
-/** What each program of an image decided, whose `sumHits` are given. */
+/** The hits of each program of an image, from its `sumHits`. */
 export function programHits(
   { programs }: Image,
   names: NamesSection,

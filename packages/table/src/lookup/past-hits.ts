@@ -1,6 +1,6 @@
 /**
- * What generations out of sight decided: readers may count in their counters until they look away, and what
- * they counted for goes on in the generations after them.
+ * The hits of former generations: readers may count there until they see a flip, and the runs they count for
+ * continue in the following generations.
  *
  *   sums │ counters replaced first ─ succession ─▶ counters replaced next ─ succession ─▶ … ─▶ those in force
  *
@@ -20,13 +20,13 @@ export interface FormerCounters {
   readonly succession: Succession;
   /** By outcome, its list. */
   readonly lists: ReadonlyMap<number, string>;
-  /** What they counted, once no reader can be in them. */
+  /** Their counts, once no reader can be in them. */
   hits: Float64Array | undefined;
 }
 
 /**
- * What is to be known of the counters in force before those of another generation take their place, so that
- * the flip only takes it over.
+ * Prepares the succession of the counters in force to those of another generation, so that the flip only
+ * stores it.
  */
 export function formerCounters(before: Contents, after: Contents): FormerCounters {
   const { generation: since, places } = after.image;
@@ -40,7 +40,7 @@ export function formerCounters(before: Contents, after: Contents): FormerCounter
   };
 }
 
-/** What was decided so far. */
+/** The hits so far. */
 interface Sums {
   /** By outcome of some generation. */
   hits: Float64Array;
@@ -58,7 +58,7 @@ export class PastHits {
     this.#former = [...this.#former, one];
   }
 
-  /** Keeps what counters have of which `isGone` says, by `since`, that their memory is about to be free. */
+  /** Saves the counts of generations whose memory is about to be free, as `isGone` tells by `since`. */
   keep(isGone: (since: number) => boolean): void {
     for (const one of this.#former)
       if (one.hits === undefined && isGone(one.since)) one.hits = sumHits(one.image);
@@ -68,7 +68,7 @@ export class PastHits {
     }
   }
 
-  /** With what those in force have. */
+  /** The sums with the counters in force added. */
   upTo(image: Image): Sums {
     const { hits, lists, gone } = this.#sums;
     const sums: Sums = { hits: hits.slice(), lists: new Map(lists), gone };

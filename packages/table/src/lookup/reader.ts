@@ -2,8 +2,8 @@
  * Reading a table from any thread. Each reader has a slot of its own in the control block and never waits: it
  * holds the generation in force from its first lookup in a turn of the event loop to the end of that turn,
  * and renews the hold where a lookup saw a flip (memory/double-buffer.ts says why that is enough). The table
- * has one of its own for the thread that writes it: nothing is freed while that looks, so it needs no hold,
- * and is told of each flip.
+ * has a reader of its own for the writer's thread: nothing is freed while that thread looks up, so it needs
+ * no hold, and is told of each flip.
  */
 
 import type { Family, Packet } from '@rulecast/rules';
@@ -29,7 +29,7 @@ export function openReader(handle: TableHandle): TableReader {
   return new TableReader(memory, handle.module, new ReaderHold(memory.views.words));
 }
 
-/** A reader's columns of one family, and the batch that they are: what is checked is checked once. */
+/** A reader's columns of one family, and the batch that they are: checked once. */
 export interface ReaderBatch extends PacketColumns {
   /** The generation that all codes are of that `run` found last. */
   readonly generation: number;
@@ -224,7 +224,7 @@ export class TableReader {
   /** The generation in force, held. */
   #inForce(): Image {
     const { words } = this.#memory.views;
-    // Orders nothing: what it says is held stays.
+    // No ordering needed: the generation that was held stays held.
     if (Atomics.load(words, ControlField.header) !== words[heldWord(this.slot)]) this.#renew();
     if (this.#image === undefined) throw new TypeError('the table is not made yet');
     return this.#image;

@@ -1,7 +1,7 @@
 /**
- * Successions: which outcomes of a generation go on as which of the next, whether that was edited or compiled
- * anew. In the same block and direction of a policy of the same name, the rules go on that come before the
- * first changed one and after the last; a default action while it is the same.
+ * Successions: which outcomes of one generation continue as which of the next, whether that was edited or
+ * compiled anew. In the same block and direction of a policy of the same name, the rules before the first
+ * changed one and after the last continue; a default action continues while it is the same.
  */
 
 import { type Direction, NO_RULES, RULE_BLOCKS, type RuleSet, type Runs, runsOf } from '@rulecast/rules';
@@ -68,7 +68,7 @@ function keyOf({ image, names }: Contents, program: number): string {
   return `${direction} ${names.policies[programField(image.programs, program, 'policy')]}`; // names are not "undefined"
 }
 
-/** What a program does where no run matches, as the rule set says it. */
+/** A program's action if no run matches, by the rule set. */
 function defaultOf({ image, names, ruleSet }: Contents, program: number): string | undefined {
   const policy = names.policies[programField(image.programs, program, 'policy')];
   return policy === undefined ? ruleSet.unmatched : ruleSet.policies.get(policy)?.defaultAction;

@@ -1,9 +1,9 @@
 /**
  * Packets and verdicts, in numbers as lookups take and give them, and in words.
  *
- * A lookup answers with a code, a small integer that needs no allocation: 0 for the verdict none, else
- * `code & 3` is CodeAction.accept or CodeAction.drop, and `decodeVerdict` says who decided. A code means
- * something only within its generation.
+ * A lookup answers with a code, a small integer that needs no allocation: 0 for the verdict none, else `code
+ * & 3` is CodeAction.accept or CodeAction.drop, and `decodeVerdict` tells what decided. A code is valid
+ * within its generation only.
  */
 
 import type { Direction, Family, Packet, RuleBlock } from '@rulecast/rules';
@@ -33,7 +33,7 @@ export interface PacketBatch {
   readonly details: Int32Array;
 }
 
-/** Where a batch's codes go; at least `count` long. */
+/** Receives a batch's codes; at least `count` long. */
 export interface VerdictBatch {
   readonly codes: Uint32Array;
   /** The generation that all the codes are of. */

@@ -1,11 +1,11 @@
 /**
  * Edits of prefix maps: from toggled predicates to new nodes beside the old ones.
  *
- * What changes is a sorted list of boundaries at which predicates begin or cease to differ from what they
- * were. Between two of them each address gets the class of its old predicates with those toggled, so that the
- * old map and the classes are all that a edit needs to know of the million prefixes that stay. Only slots,
- * and in IPv6 nodes, that hold a boundary are made anew; in a large node, only what lies between its first
- * and last boundary, the rest is copied as it is.
+ * An edit is a sorted list of boundaries at which predicates begin or cease to differ from before. Between
+ * two of them each address gets the class of its old predicates with those toggled, so an edit needs only the
+ * old map and the classes, and none of the million unchanged prefixes. Only slots, and in IPv6 nodes, that
+ * hold a boundary are made anew; in a large node, only what lies between its first and last boundary, the
+ * rest is copied as it is.
  *
  *   old       ·······│ class 3 │ 5 │ 3 ·│····      toggled: predicate 7
  *   toggles          ├──────────────┤              class 8 = class 3 with 7, class 9 = class 5 with 7
@@ -34,15 +34,15 @@ const MEMO_SLOTS = 64;
 /** Values of a chunk. */
 const CHUNKS = 65536;
 
-/** What an edit did to nodes: so that it can be taken back, or what it replaced be given back. */
+/** The effect of an edit on nodes, so that it can be undone, or the replaced nodes be given back. */
 export class NodeChanges {
   /** Nodes made: their first byte, and their bytes after it. */
   readonly taken: number[] = [];
   /** Nodes that the new map no longer leads to; the same. */
   readonly dropped: number[] = [];
-  /** How many boundaries nodes have more than before. */
+  /** How many boundaries the nodes gained. */
   bounds = 0;
-  /** How many bytes. */
+  /** How many bytes they gained. */
   bytes = 0;
 }
 
@@ -57,7 +57,7 @@ export class MapEditor {
   readonly #memoFrom = new Int32Array(MEMO_SLOTS).fill(-1); // a class
   readonly #memoBy = new Int32Array(MEMO_SLOTS); // a predicate
   readonly #memoTo = new Int32Array(MEMO_SLOTS); // the class with it toggled
-  // Of the edit at hand:
+  // Of the present edit:
   #changes = new NodeChanges();
   #chunks = new Chunks(new Uint32Array(0), 4);
   #width: ValueWidth = ValueWidth.word;
@@ -116,8 +116,8 @@ export class MapEditor {
   }
 
   /**
-   * What `value`, whose addresses are told apart at `level`, becomes by the boundaries [from, to) within its
-   * addresses.
+   * The new value for `value`, which covers addresses from `level` on, after the boundaries [from, to) within
+   * them.
    */
   #node(level: number, value: number, from: number, to: number): number {
     const old = value < 0 ? this.#view(value) : undefined;
@@ -139,7 +139,7 @@ export class MapEditor {
     return this.#finish(old, made);
   }
 
-  /** The same for a large node: only what differs, and what lies closely between, is made. */
+  /** Likewise for a large node: makes only the differing stretches, and short gaps between them. */
   #spliced(level: number, old: NodeView, from: number, to: number): number {
     const made = this.#cleared(level);
     const splice = new Splice(old, made);
@@ -211,7 +211,7 @@ export class MapEditor {
     }
   }
 
-  /** What a value becomes all of whose addresses are toggled alike. */
+  /** The new value for a value whose addresses are all toggled alike. */
   #mapped(level: number, value: number): number {
     if (this.#toggled.length === 0) return value;
     if (value >= 0) return this.#classOf(value);

@@ -17,17 +17,17 @@ import { Intervals, leadTo, nodeShape, type ValueWidth, writeNode } from './node
 /** Slots of a directory that has more than one. */
 export const DIRECTORY_SLOTS = 65536;
 
-/** Where a map is. */
+/** The place of a map. */
 export interface PrefixMap {
   /** First byte of the directory, at a word. */
   readonly directory: number;
   /** One less than the slots: 65,535 or 0. */
   readonly slotMask: number;
-  /** Of the values of its nodes. */
+  /** Width of its nodes' values. */
   readonly width: ValueWidth;
 }
 
-/** What a map needs. */
+/** The size of a map. */
 export interface MapShape {
   readonly slots: 1 | typeof DIRECTORY_SLOTS;
   /** Bytes of all nodes. */
@@ -36,7 +36,7 @@ export interface MapShape {
   readonly bounds: number;
 }
 
-/** What a map of a cut needs, with values wide enough for its classes. */
+/** The size of the map of a cut, with values wide enough for its classes. */
 export function measureMap(cut: Cut, width: ValueWidth): MapShape {
   const builder = new MapBuilder(cut, width, undefined, 0);
   if (builder.isConstant()) return { slots: 1, nodeBytes: 0, bounds: 0 };
@@ -45,7 +45,7 @@ export function measureMap(cut: Cut, width: ValueWidth): MapShape {
 }
 
 /**
- * Fills a directory and nodes from `nodesAt`, a granule; `measureMap` said how much. Nobody else may look
+ * Fills a directory and nodes from `nodesAt`, a granule; `measureMap` gave the size. No reader may see them
  * meanwhile.
  */
 export function writeMap(cut: Cut, views: MemoryViews, map: PrefixMap, nodesAt: number): void {
@@ -58,7 +58,7 @@ export function writeMap(cut: Cut, views: MemoryViews, map: PrefixMap, nodesAt: 
   else builder.build();
 }
 
-/** Where nodes and slots go. */
+/** The memory for nodes and slots. */
 interface Target {
   readonly views: MemoryViews;
   readonly slots: Int32Array;

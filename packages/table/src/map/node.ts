@@ -1,11 +1,11 @@
 /**
- * Nodes of prefix maps: what the next 16 bits of an address lead to.
+ * Nodes of prefix maps: a step by the next 16 bits of an address.
  *
  * A node is a sorted stretch of boundaries (the low ends of intervals of those 16 bits) with a value per
- * interval. The 16 bits are cut into 2^k equal parts of mostly at most 16 boundaries; `starts` says how many
- * boundaries are at or below the first address of a part, so that one comparison of 16 lanes mostly finishes
- * the search. What leads to a node says where its parts are and how many, so that nothing of it is read
- * twice:
+ * interval. The 16 bits are cut into 2^k equal parts, mostly of at most 16 boundaries; `starts` holds the
+ * number of boundaries at or below the first address of a part, so that one comparison of 16 lanes mostly
+ * finishes the search. The value that leads to a node has the place and the number of its parts, so that
+ * nothing is read twice:
  *
  *   value     ~(node / 2 | 8 - k / 2), where `node` is a byte at a granule
  *
@@ -35,8 +35,8 @@ const PART_BITS_MIN = 2;
 const STARTS_FACTOR = 4;
 
 /**
- * How wide the values of a map are: 2^w bytes, or none at all where there are two, 0 and 1. Values that lead
- * to nodes are words.
+ * The width of a map's values: 2^w bytes, or none at all if there are only two, 0 and 1. Values that lead to
+ * nodes are words.
  */
 export const ValueWidth = { byte: 0, half: 1, word: 2, none: 3 } as const;
 export type ValueWidth = (typeof ValueWidth)[keyof typeof ValueWidth];
@@ -77,7 +77,7 @@ export class Intervals {
     this.#floor = 0;
   }
 
-  /** Keeps apart what comes from what is here. */
+  /** Keeps later intervals apart from those here. */
   fence(): void {
     this.#floor = this.count;
   }
@@ -112,7 +112,7 @@ export class Intervals {
   }
 }
 
-/** How a node is laid out. */
+/** The layout of a node. */
 export interface NodeShape {
   readonly bounds: number;
   readonly partBits: number;
@@ -162,12 +162,12 @@ export function mostPartBits(bounds: number, width: ValueWidth): number {
 }
 
 /**
- * How many leading bits part boundaries, which begin at `starts[1]`, so that no part has more than LANES;
- * even.
+ * The number of leading bits that separate boundaries, which begin at `starts[1]`, so that no part has more
+ * than LANES; even.
  */
 function partBitsFor(starts: Uint16Array, bounds: number): number {
   if (bounds <= LANES) return PART_BITS_MIN;
-  let closest = 0xffff; // the smallest of what two boundaries differ in, of those that must not share a part
+  let closest = 0xffff; // the least difference of two boundaries that must not share a part
   for (let i = 1; i + LANES <= bounds; i++) {
     const differs = starts[i]! ^ starts[i + LANES]!; // i + LANES <= bounds
     if (differs < closest) closest = differs;
@@ -221,7 +221,7 @@ export class NodeView {
   readonly count: number;
   /** In halves, as those below: where the starts are. */
   readonly startsAt: number;
-  /** Of interval 1. */
+  /** Offset of the bound of interval 1. */
   readonly boundsAt: number;
   readonly #views: MemoryViews;
   readonly #values: Uint8Array | Uint16Array | Int32Array;

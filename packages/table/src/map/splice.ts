@@ -36,7 +36,7 @@ interface Window {
   readonly to: number;
 }
 
-/** The windows of one node, as they are made in order. */
+/** The windows of one node, in the order in which they are made. */
 export class Splice {
   readonly old: NodeView;
   readonly made: Intervals;

@@ -20,7 +20,7 @@ const READER_WORDS = 16;
 export const READER_SLOTS = 64;
 /**
  * Bytes of a reader's scratch memory: lists for a tile, columns that are copied in, columns for the reader to
- * fill (lookup/engine.ts). What nobody touches takes no memory.
+ * fill (lookup/engine.ts). Untouched pages take no memory.
  */
 export const SCRATCH_BYTES = 2 ** 18;
 const CONTROL_BYTES = 8192;
@@ -39,8 +39,8 @@ export function holdWord(slot: number): number {
 }
 
 /**
- * The first byte of a reader's scratch memory. That of READER_SLOTS is the table's own, which reads without a
- * slot.
+ * The first byte of a reader's scratch memory. Slot READER_SLOTS is the table's own reader, which has no
+ * hold.
  */
 export function scratchOf(slot: number): number {
   return CONTROL_BYTES + slot * SCRATCH_BYTES;

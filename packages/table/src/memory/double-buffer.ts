@@ -1,5 +1,5 @@
 /**
- * Which generation is in force, and which memory no reader can see any more: a flip of one word, and hazard
+ * Switches the generation in force by one word, and tells which memory no reader can see any more, by hazard
  * pointers (Michael, "Hazard pointers", 2004), each to the header of a generation.
  *
  *   writer   write what is new beside what is in force ─▶ store header ─▶ later: load all holds, free what none needs
@@ -14,26 +14,26 @@
  * header out of force, and that flip before the scan of holds that frees anything of it. So the scan sees the
  * hold, or what the same reader stored later; that comes after all its looks, which are then over before
  * memory is reused. Visibility: the second load reads from the flip, and so sees all that was written before.
- * The quick check orders nothing: if it answers "as held", what is held stays, however old the answer is. A
- * header that is held cannot be used again for another generation; one that was reused before it was held is
- * what is in force.
+ * The quick check orders nothing: if the header is the one held, the hold is valid, however old the answer
+ * is. A header that is held cannot be used again for another generation; one that was reused before it was
+ * held is what is in force.
  *
  * Nobody ever waits for the other, but for the reader's second load, which fails only where a flip falls
- * between the two. What a sleeping reader holds is bounded by the writer (image/space.ts). A reader that died
- * holds memory until whoever knows that it is dead says so with `evict`.
+ * between the two. What a sleeping reader holds is bounded by the writer (image/space.ts). A dead reader
+ * holds memory until a caller that knows of its death calls `evict`.
  */
 
 import { ControlField, heldWord, holdWord, READER_FIRST_WORD, READER_SLOTS, takenWord } from './control.ts';
 import type { WasmMemory, WasmModule } from './memory.ts';
 
-/** What another thread needs to read a table. Structured-cloneable; all of it is shared. */
+/** The data with which another thread reads a table. Structured-cloneable; all of it is shared. */
 export interface TableHandle {
   readonly memory: WasmMemory;
   /** The engine, compiled once for all threads. */
   readonly module: WasmModule;
 }
 
-/** What a flip stores, which the writer says of the generation that it has prepared. */
+/** The words of a flip, for the generation that the writer has prepared. */
 export interface TableFlip {
   /** First byte of the header of the generation. */
   readonly header: number;
@@ -42,8 +42,8 @@ export interface TableFlip {
 }
 
 /**
- * Puts a prepared generation in force, from any thread that the writer has told of it by a message. Until the
- * writer knows of the flip (`Table.settle`), it prepares nothing else.
+ * Puts a prepared generation in force, from any thread that the writer has told of it by a message. The
+ * writer prepares no other until it knows of the flip (`Table.settle`).
  */
 export function flipTable({ memory }: TableHandle, { header, memoryBytes }: TableFlip): void {
   const control = new Int32Array(memory.buffer, 0, READER_FIRST_WORD);
@@ -90,14 +90,16 @@ export class ReaderHolds {
 
   /** The first byte of the header in force. */
   inForce(): number {
-    // Sees the flip of whoever said so by a message, and orders the scan of holds behind it.
+    // Sees the flip of a thread that reported it by a message, and orders the scan of holds behind it.
     return Atomics.load(this.#control, ControlField.header) >>> 0;
   }
 
-  /** Where all lies that readers may see, and what is prepared: for the writer after this one. */
+  /**
+   * Notes the bounds of the memory that readers may see, and of the prepared generation: for the next writer.
+   */
   noteUsed({ from, to }: UsedBytes): void {
-    // Each bound is right by itself, so this writer may die between them: what is prepared is not in force
-    // yet, and what was given back nobody sees.
+    // Each bound is right by itself, so this writer may die between the stores: the prepared generation is
+    // not in force yet, and freed memory is out of every reader's sight.
     Atomics.store(this.#control, ControlField.usedFrom, from);
     Atomics.store(this.#control, ControlField.usedTo, to);
   }
@@ -109,9 +111,7 @@ export class ReaderHolds {
     return { from, to: Atomics.load(this.#control, ControlField.usedTo) >>> 0 };
   }
 
-  /**
-   * What readers hold; some may hold what is long gone from there, for as long as it takes them to see that.
-   */
+  /** The readers' holds; a hold may be outdated until its reader notices the flip. */
   all(): readonly Hold[] {
     const holds: Hold[] = [];
     for (let slot = 0; slot < READER_SLOTS; slot++) {
@@ -125,7 +125,7 @@ export class ReaderHolds {
 
   /** Waits, blocking the thread, for a hold that is seen to change, or for so long. */
   awaitChange({ slot, header }: Hold, waitMs: number): void {
-    // Nobody wakes it, so that readers need not; it looks again by itself.
+    // Readers need not wake it; it looks again by itself.
     Atomics.wait(this.#control, holdWord(slot), header | 0, waitMs);
   }
 
@@ -146,7 +146,7 @@ export class ReaderHolds {
 /** The readers of this thread that hold a generation: for a writer that is about to block it. */
 const holding = new Set<ReaderHold>();
 
-/** Has all readers of this thread give up what they hold; none of them is within a lookup. */
+/** Ends the holds of all readers of this thread; none of them is within a lookup. */
 export function restHere(): void {
   for (const hold of holding) hold.rest();
 }
@@ -160,8 +160,8 @@ export class ReaderHold {
   #isArmed = false; // whether this turn ends with a rest
 
   /**
-   * Takes a slot. What it holds is also in a word of its scratch memory, at which only this thread looks.
-   * Throws RangeError if there is no slot.
+   * Takes a slot. Its hold is also in a word of its scratch memory, which only this thread reads. Throws
+   * RangeError if there is no slot.
    */
   constructor(control: Int32Array) {
     this.#control = control;
@@ -178,8 +178,8 @@ export class ReaderHold {
     for (;;) {
       // Before the load below, as the protocol above needs.
       Atomics.store(control, this.#word, header);
-      // In force still: whoever takes it out of force sees the hold. Sees all that was written before the
-      // flip.
+      // If it is still in force, the thread that replaces it will see the hold. Sees everything written
+      // before the flip.
       const again = Atomics.load(control, ControlField.header);
       if (again === header) break;
       header = again;
@@ -197,7 +197,7 @@ export class ReaderHold {
   rest(): void {
     this.#control[this.#heldWord] = 0;
     holding.delete(this);
-    // After all looks at what was held: a writer that sees it may reuse the memory.
+    // After all reads of the held generation: a writer that sees it may reuse the memory.
     Atomics.store(this.#control, this.#word, 0);
   }
 

@@ -1,10 +1,10 @@
 /**
- * The heap: which bytes of the shared memory are in use. Only the writer's thread gives out and takes back;
- * what is in the memory says nothing about it.
+ * The heap: which bytes of the shared memory are in use. Only the writer's thread allocates and frees; the
+ * memory itself has no record of it.
  *
- * A bit per granule of 16 bytes, set while in use. Small pieces are taken where one of just that size was
- * given back; else memory is looked for from where the last search ended, in a bounded number of steps, and
- * added at the end if that finds nothing; neighbouring free granules are one piece of themselves.
+ * A bit per granule of 16 bytes, set while in use. Small pieces reuse a freed place of exactly that size;
+ * else the search goes on from where the last one ended, in a bounded number of steps, and memory is added at
+ * the end if that finds nothing. Neighbouring free granules need no merging.
  */
 
 import { TableLimitCode, TableLimitError } from '../limits.ts';
@@ -16,8 +16,8 @@ import { GRANULE_BYTES, OVERREAD_BYTES } from './memory.ts';
 const SEARCH_STEPS = 32;
 const LONG_SEARCH_STEPS = 256;
 /**
- * Sizes, in granules, whose places are remembered when given back, and how many of each. Our choice: what
- * edits of large maps reuse.
+ * Sizes, in granules, whose freed places are remembered, and how many of each. Our choice: those that edits
+ * of large maps reuse.
  */
 const REMEMBERED_GRANULES = 128;
 const REMEMBERED_PLACES = 1024;
@@ -85,7 +85,7 @@ export class Heap {
     return this.#firstByte + at * GRANULE_BYTES;
   }
 
-  /** Takes back all or a part of what was given out. */
+  /** Frees all or a part of an allocated piece. */
   giveBack(address: number, bytes: number): void {
     const at = (address - this.#firstByte) / GRANULE_BYTES;
     const count = granulesOf(bytes);
@@ -119,7 +119,8 @@ export class Heap {
     let at = this.#searchIn(cursor, this.#end, need, align, steps);
     const end = Math.min(this.#end, cursor + need); // the cursor may be within a free piece
     if (at < 0 && this.#stepsLeft > 0) at = this.#searchIn(0, end, need, align, this.#stepsLeft);
-    // Where it saw everything; but of pieces at lines, another may fit where they do not.
+    // It saw everything, so this size is hopeless; an aligned piece does not show that, as an unaligned one
+    // may fit.
     if (at < 0 && this.#stepsLeft > 0 && align === 1) this.#hopeless = need;
     return at;
   }

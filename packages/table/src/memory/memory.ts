@@ -7,7 +7,7 @@
 
 import { TableEngineCode, TableEngineError } from '../limits.ts';
 
-/** What this package uses of the WebAssembly interface, which no type library of ours declares. */
+/** The part of the WebAssembly interface used here, which no type library of ours declares. */
 export interface WasmMemory {
   readonly buffer: SharedArrayBuffer;
   /** Adds pages; in every thread. */
@@ -41,7 +41,7 @@ export function instantiateWasm(module: WasmModule, memory: WasmMemory): Readonl
 
 /** Bytes of the smallest piece of memory that is given out; nodes are named by their place in these. */
 export const GRANULE_BYTES = 16;
-/** What readers may read after the end of a node: one comparison. */
+/** Bytes that a reader may read after the end of a node: one comparison. */
 export const OVERREAD_BYTES = 64;
 /** Bytes of a WebAssembly page, the unit of growth; fixed by WebAssembly. */
 const PAGE_BYTES = 65536;
@@ -140,8 +140,8 @@ export class TableMemory {
 }
 
 /**
- * What copies within a memory. JavaScript copies shared bytes one by one where their places differ modulo 8,
- * as those of a node with one more boundary do; WebAssembly's own instruction does not.
+ * A copy within a memory. JavaScript copies shared bytes one by one if their places differ modulo 8, as for a
+ * node with one more boundary; WebAssembly's own instruction does not.
  */
 export function moverOf({ handle }: TableMemory, code: WasmModule): Move {
   return instantiateWasm(code, handle)['move'] as Move; // exported by assembly/index.ts

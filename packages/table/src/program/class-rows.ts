@@ -5,9 +5,9 @@
  *   rows[class & mask]                                     one after another
  *   rows[(class & mask) / 32] ─▶ page[class & mask & 31]   in pages
  *
- * Most of what many programs decide is alike, and what does not lie in a cache costs a lookup more than one
- * load. Pages whose classes all were there at the compile are shared; from the first on that had room for
- * further ones each part has its own, so that a row of a new class is written where no reader looks.
+ * Most rows of many programs are equal, and a cache miss costs a lookup more than one further load. Pages
+ * whose classes all existed at the compile are shared; from the first page with room for further classes on,
+ * each part has its own, so that a row of a new class is written where no reader looks.
  */
 
 import { PROGRAM_HEADER_WORDS, PROGRAM_WORDS, ProgramField, ProgramHeader, ROW_PAGE } from './program.ts';
@@ -18,7 +18,7 @@ function pagesOf(rows: number): number {
   return Math.ceil(rows / ROW_PAGE);
 }
 
-/** How many pages of each part the parts may share where `count` classes are compiled. */
+/** How many pages of each part may be shared if `count` classes are compiled. */
 export function sharedPages(count: number): number {
   return Math.floor(count / ROW_PAGE);
 }
@@ -85,7 +85,7 @@ export class ClassRows {
     return this.#words.at(rows + Math.floor(classId / ROW_PAGE)) + (classId % ROW_PAGE);
   }
 
-  /** Gives what leads to a page one that nobody else has. */
+  /** Gives the entry at `at` a page of its own. */
   #own(at: number): void {
     const words = this.#words;
     this.#users ??= this.#countUsers();

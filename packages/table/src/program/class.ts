@@ -1,7 +1,4 @@
-/**
- * The classes, turned round: which of them a predicate holds in; and with the runs of one part at
- * hand, which of them hold in a class.
- */
+/** The classes, inverted: the classes of each predicate; and for one part, its runs that hold in a class. */
 
 import type { ClassSets } from '../classes/classes.ts';
 import { ASKS_DNS } from '../classes/match-checks.ts';
@@ -14,16 +11,16 @@ export function roomFor(count: number): number {
 }
 
 export class ProgramClasses {
-  /** How many classes have room in rows. */
+  /** How many classes the rows have room for. */
   readonly room: number;
   readonly count: number;
-  /** Of the part at hand, its predicates, each once. */
+  /** The predicates of the present part, each once. */
   predicates: number[] = [];
   /** The classes that those hold in, after `touch`. */
   readonly touched: number[] = [];
   /** The predicates of the class at hand that the part asks about. */
   readonly held: number[] = [];
-  /** What was collected last. */
+  /** The runs collected last. */
   runs = new Int32Array(64);
   readonly #sets: ClassSets;
   readonly #dnsClasses = new Set<number>();
@@ -75,12 +72,12 @@ export class ProgramClasses {
     }
   }
 
-  /** How many pairs of a class and a predicate there are. */
+  /** The number of pairs of a class and a predicate. */
   get allPairs(): number {
     return this.#classes.length;
   }
 
-  /** How many of them are of a predicate of the part. */
+  /** The number of pairs with a predicate of the part. */
   pairs(): number {
     let pairs = 0;
     for (const p of this.predicates) pairs += this.#starts[p + 1]! - this.#starts[p]!; // a predicate
@@ -145,7 +142,7 @@ export class ProgramClasses {
     let count = 0;
     let last = part.count; // the first run that asks nothing, of those looked at
     for (const predicate of predicates) {
-      // The predicate is there, and its runs are of the part at hand.
+      // The predicate exists, and its runs are those of the present part.
       for (let run = this.#heads[predicate]!; run >= 0 && run < last; run = this.#next[run]!) {
         if (!isDns && (part.checks[run]! & ASKS_DNS) !== 0) continue;
         if (asksNothing(part, run)) last = run;

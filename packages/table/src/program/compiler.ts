@@ -3,9 +3,9 @@
  *
  *   blocks ─▶ parts (part.ts) ─▶ port classes (ports.ts) ─▶ rows (rows.ts) ─▶ shapes (shape.ts) or nodes (node.ts)
  *
- * Equal parts are made once: qubes of one template share all, and where `common` would multiply classes and
- * programs it is a part of its own, shared by all. Classes that come later, and rules that change, are put
- * into what was compiled (edit/programs.ts).
+ * Equal parts are made once: qubes of one template share all of them, and if `common` would multiply classes
+ * and programs, it is a part of its own, shared by all. Later classes and changed rules are put into the
+ * compiled programs (edit/programs.ts).
  */
 
 import { type Action, type Direction, FIRST_POLICY, formAt } from '@rulecast/rules';
@@ -38,7 +38,7 @@ import { WordBuffer } from './words.ts';
  * Our choice: words left free at the end, for what edits bring: an eighth, and as many as this.
  */
 const SPARE_WORDS = 4096;
-/** Of a record that decides by all blocks of its program. */
+/** A record that decides by all blocks of its program. */
 const ALL_BLOCKS = 7;
 /** Our choice: rows of all programs up to which they lie one after another, as those of few small ones do. */
 const PAGED_ROWS = 2 ** 14;
@@ -60,7 +60,7 @@ export class Programs {
   readonly runCount: number;
   readonly policyNames: readonly string[];
   readonly listNames: readonly string[];
-  /** What runs ask, by which their port classes are told again (ports.ts). */
+  /** The checks of runs, from which edits compute port classes (ports.ts). */
   readonly asks: readonly number[];
   readonly #words: WordBuffer;
   readonly #classes: ProgramClasses;
@@ -122,7 +122,7 @@ export class Programs {
     return { ports, rows, parts: made };
   }
 
-  /** How many words are used. */
+  /** The number of words used. */
   get usedWords(): number {
     return this.#words.count;
   }
@@ -308,7 +308,7 @@ function firstOf(programs: readonly ProgramOutline[], direction: Direction): num
   return programs.findIndex((one) => one.policy?.name === FIRST_POLICY && one.direction === direction);
 }
 
-/** The code of what a program does where no run matches. */
+/** The code of a program if no run matches. */
 function otherwiseCode({ otherwise }: ProgramOutline, firstOutcome: number): number {
   if (otherwise === 'none') return NO_VERDICT_CODE;
   return (firstOutcome << CODE_ACTION_BITS) | actionCode(otherwise);

@@ -1,7 +1,7 @@
 /**
- * Labels: by which number each run of a block counts and is compared. They ascend in the order of runs, and
- * leave some free between them, so that a run that comes later has a number between those of its neighbours,
- * and none of theirs changes, or few do (edit/programs.ts).
+ * Labels: the numbers by which the runs of a block are counted and compared. They ascend in the order of
+ * runs, with gaps, so that a run added later gets a number between those of its neighbours, and few or none
+ * of the others change (edit/programs.ts).
  */
 
 /** Free ones before the first run. Our choice, as those below: many rules come at the top. */
@@ -10,9 +10,9 @@ const FREE_AFTER = 4;
 /** One is left free after 2 ** this many runs, which is the part that hit counters take more for it. */
 const FREE_SHIFT = 3;
 
-/** How the runs of blocks are numbered when they are compiled. */
+/** The numbering of the runs of blocks at a compile. */
 export interface Labels {
-  /** How many labels a block of so many runs has. */
+  /** The number of labels of a block with so many runs. */
   readonly room: (runs: number) => number;
   readonly of: (run: number) => number;
 }
@@ -29,8 +29,8 @@ export const DENSE: Labels = { room: (runs) => runs, of: (run) => run };
 const MOVED_MAX = 512;
 
 /**
- * The labels of a block in which the runs [first, first + removed) gave way to `added` others; undefined if
- * there is no room. Of the rest, few get others.
+ * The labels of a block in which the runs [first, first + removed) were replaced by `added` others; undefined
+ * if there is no room. Few of the other labels change.
  */
 export function relabelled(
   labels: Int32Array,

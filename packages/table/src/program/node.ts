@@ -1,8 +1,8 @@
 /**
- * Nodes: what some runs decide by protocol and port or type where there are no shapes, as the words that
- * program.ts describes: a code where they ask nothing, a list where they are few, else a map. Equal nodes
- * are kept once. Maps of classes can take the product of rules that overlap, so their words are bounded, and
- * so is the work that goes into maps which are equal in the end.
+ * Nodes: the decision of some runs by protocol and port or type, if there are no shapes, in the words that
+ * program.ts describes: a code if the runs have no checks, a list if they are few, else a map. Equal nodes
+ * are kept once. Maps can grow with the product of overlapping rules, so their words are bounded, and so is
+ * the work on maps that turn out equal.
  */
 
 import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/match-checks.ts';
@@ -40,7 +40,7 @@ export class NodeMaker {
     this.#words.count = start;
   }
 
-  /** What `count` runs decide, of which only the last may ask nothing: a row. */
+  /** The node of `count` runs, of which only the last may be without checks. */
   node(part: Candidates, runs: Int32Array, count: number): number {
     const last = count > 0 && asksNothing(part, runs[count - 1]!) ? runs[count - 1]! : -1; // count > 0
     const end = last < 0 ? NO_MATCH : part.codeOf(last);
@@ -86,7 +86,7 @@ export class NodeMaker {
     return (at << NODE_OFFSET_SHIFT) | NodeKind.map;
   }
 
-  /** What the runs decide for one protocol: ~code, or where its intervals are. */
+  /** The decision of the runs for one protocol: ~code, or the offset of its intervals. */
   #intervals(part: Candidates, runs: Int32Array, count: number, end: number, bit: number): number {
     const paint = this.#paint;
     const words = this.#words;
@@ -135,7 +135,7 @@ class IntervalPaint {
   #next = new Int32Array(64); // the first interval from here on that is not painted
   #ranges = new Int32Array(32);
   #rangeCodes = new Int32Array(32);
-  /** How many intervals there are, after `finish`. */
+  /** The number of intervals, after `finish`. */
   count = 0;
   #rangeCount = 0;
 

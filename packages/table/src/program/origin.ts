@@ -1,7 +1,4 @@
-/**
- * Where a code comes from: the program, the block and the run that its outcome stands for, read from the
- * programs' words.
- */
+/** The origin of a code: the program, the block and the run of its outcome, read from the programs' words. */
 
 import { type Direction, RULE_BLOCKS, type RuleBlock } from '@rulecast/rules';
 import {
@@ -16,7 +13,7 @@ import {
   ProgramHeader,
 } from './program.ts';
 
-/** Where a code comes from, in numbers. */
+/** The origin of a code, in numbers. */
 interface CodeOrigin {
   readonly program: number;
   /** The place of the judging policy's name among all policies'; -1: no policy judges. */
@@ -24,7 +21,7 @@ interface CodeOrigin {
   readonly direction: Direction;
   /** The block and run that decided; undefined where the default action did. */
   readonly block: number | undefined;
-  /** What that block is to the judging policy. */
+  /** The role of that block for the judging policy. */
   readonly kind: RuleBlock | undefined;
   readonly label: number;
   readonly run: number;
@@ -51,7 +48,7 @@ export function blockPolicy(blob: Int32Array, block: number): number {
   return blockField(blob, block, 'policy');
 }
 
-/** How many labels a block has; 0 for block -1. */
+/** The number of labels of a block; 0 for block -1. */
 export function blockRoom(blob: Int32Array, block: number): number {
   return block < 0 ? 0 : blockField(blob, block, 'room');
 }
@@ -81,8 +78,8 @@ export function blockField(blob: Int32Array, block: number, field: keyof typeof 
 }
 
 /**
- * Where the outcome of a code comes from; undefined for the verdict none. Throws RangeError for a code of no
- * outcome, `outcomeCount` being one more than the last.
+ * The origin of a code; undefined for the verdict none. Throws RangeError for a code of no outcome,
+ * `outcomeCount` being one more than the last.
  */
 export function originOf(blob: Int32Array, outcomeCount: number, code: number): CodeOrigin | undefined {
   if (code === NO_VERDICT_CODE) return undefined;

@@ -1,6 +1,6 @@
 /**
- * Outlines: which programs a rule set has, and which predicate each of their runs asks about in an
- * environment. Making an outline registers every predicate; programs are made once classes exist.
+ * Outlines: the programs of a rule set, and the predicate of each of their runs in an environment. Making an
+ * outline registers every predicate; programs are made once classes exist.
  */
 
 import {
@@ -24,7 +24,7 @@ import { DIRECTIONS } from './program.ts';
 /** The runs of one policy in one block and direction, in an environment. */
 export interface Block {
   readonly policy: number;
-  /** Of the policy's own, as `common`'s rules are `common`'s. */
+  /** A block of the policy's own, as the rules of `common` belong to `common`. */
   readonly block: 'exceptions' | 'own';
   readonly direction: Direction;
   readonly runs: Runs;
@@ -37,7 +37,7 @@ export interface ProgramOutline {
   /** Undefined: it judges egress of qubes that no policy does. */
   readonly policy: Policy | undefined;
   readonly direction: Direction;
-  /** What is decided where no run matches. */
+  /** The action if no run matches. */
   readonly otherwise: Action | 'none';
   /** Blocks, or -1. */
   readonly exceptions: number;

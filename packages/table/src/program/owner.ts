@@ -36,7 +36,7 @@ export interface Owners {
   readonly classCount: number;
 }
 
-/** The prefixes of one length of one policy. */
+/** The prefixes of one length in one policy. */
 interface Claim {
   readonly policy: Policy;
   readonly length: number;

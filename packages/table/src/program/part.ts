@@ -1,6 +1,6 @@
 /**
- * Parts: the runs that one record of the programs decides among, side by side, as making nodes reads them. A
- * program has one part, or a chain of them: its exceptions, `common` and its own.
+ * Parts: the runs of one record of the programs, as columns, for making nodes. A program has one part, or a
+ * chain of them: its exceptions, `common` and its own.
  *
  * Codes are relative: the run with label l has outcome l + 1, the labels of its blocks being one after the
  * other, so that parts of equal runs are one part.
@@ -43,7 +43,7 @@ export class ProgramPart implements Candidates {
   readonly labels: Int32Array;
   /** Positions of the runs for any address, to the first that asks nothing. */
   readonly wildcards: Int32Array;
-  /** What is decided where no run matches: a relative code, or NO_MATCH if that is the record's business. */
+  /** The decision if no run matches: a relative code, or NO_MATCH if the record has it. */
   readonly defaultCode: number;
   /** Whether any run asks for an address of its own. */
   readonly asksAddress: boolean;
@@ -80,7 +80,7 @@ export class ProgramPart implements Candidates {
       firstLabel += labels.room(runs.count);
     }
     const wildcards: number[] = [];
-    let end = this.count; // of what can be reached
+    let end = this.count; // of the reachable runs
     let dnsRuns = 0;
     let isPlain = true;
     for (let p = 0; p < this.count; p++) {
@@ -106,7 +106,7 @@ export class ProgramPart implements Candidates {
     return codeOfRun(this.labels[position]!, this.checks[position]!); // p < count
   }
 
-  /** What remains where none of the wildcards that ask something matches. */
+  /** The decision if no wildcard with checks matches. */
   get wildcardsEnd(): number {
     const last = this.wildcards.at(-1);
     return last !== undefined && asksNothing(this, last) ? this.codeOf(last) : NO_MATCH;

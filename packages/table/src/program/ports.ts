@@ -1,6 +1,6 @@
 /**
- * Port classes: the ports of tcp and udp, and the types of ICMP, cut where what some runs ask begins or ends;
- * and by port class what a program's runs for any address decide.
+ * Port classes: the ports of tcp and udp, and the types of ICMP, cut at the ends of the runs' ranges; and by
+ * port class the decision of a program's runs for any address.
  *
  *   index  by protocol (tcp, udp, icmp, others) 1025 words: the first byte of a page, for the high bits of a port or type; the
  *          last is for what cannot be read
@@ -18,10 +18,10 @@ import { StretchIndex, type WordBuffer } from './words.ts';
 const PORTS = 65_536;
 /** The protocols that have ports or types, in the order of the index. */
 const PROTOCOLS = [ProtoBit.tcp, ProtoBit.udp, ProtoBit.icmp] as const;
-/** What a run asks: its protocols and ASKS_DETAIL, and its range. */
+/** The check of a run: its protocols and ASKS_DETAIL, and its range. */
 const ASKS = ALL_PROTOS | ASKS_DETAIL;
 
-/** What one kind of run asks. */
+/** A check that some runs share. */
 interface Ask {
   /** Port classes in which it matches, in pairs: the first, and the one after the last. */
   readonly classes: readonly number[];
@@ -30,7 +30,7 @@ interface Ask {
 }
 
 export class PortClasses {
-  /** How many there are; the first is that of the other protocols. */
+  /** The number of classes; the first is that of the other protocols. */
   readonly count: number;
   readonly #asks: readonly Ask[];
   readonly #askOf: ReadonlyMap<number, number>; // by checks and range
@@ -108,7 +108,7 @@ export class PortClasses {
     const asks = this.asksOf(part);
     const codes = this.decidedBy(positions.map((position) => asks[position]!)).map((decides) => {
       if (decides < 0) return NO_MATCH;
-      const code = part.codeOf(positions[decides >> 1]!); // what decides is one of them
+      const code = part.codeOf(positions[decides >> 1]!); // the deciding run is one of them
       return (decides & 1) === 0 ? code : dropOf(code);
     });
     const start = words.append(codes);
@@ -146,7 +146,7 @@ export class PortClasses {
   }
 }
 
-/** What a run that could match gives for what cannot be read. */
+/** The code of a run that could match, for a packet whose port cannot be read. */
 export function dropOf(code: number): number {
   return (code & ~CODE_ACTION_MASK) | CodeAction.drop;
 }
@@ -157,7 +157,7 @@ interface AskParts {
   readonly last: number;
 }
 
-/** What the runs of some parts ask, or of them only those for any address: a number for each, exact. */
+/** The checks of the runs of some parts, or only of those for any address: a number for each, exact. */
 export function askKeys(parts: readonly ProgramPart[], onlyWildcards: boolean): readonly number[] {
   const keys = new Set<number>();
   for (const part of parts) {

@@ -1,7 +1,7 @@
 /**
- * Programs: what each policy does with each class of remote addresses, in one direction; as one block of
- * 32-bit words that lies anywhere, since all places in it are word offsets from its start. compiler.ts makes
- * it, assembly/program.ts reads it.
+ * Programs: the decisions of each policy for each class of remote addresses, in one direction; as one
+ * relocatable block of 32-bit words, since all places in it are word offsets from its start. compiler.ts
+ * makes it, assembly/program.ts reads it.
  *
  *   header │ records, one a program, and of nobody │ port classes, wildcards, rows, nodes, tables … │ blocks, their labels, some to spare
  *
@@ -17,7 +17,7 @@
  *           cannot be read, the n first ones of all intervals but the first, and the n + 1 codes
  *   table   of classes or of predicates (rows.ts): where a row for every class would be too many
  *
- * The lesser of what the row and the wildcards decide is what comes first.
+ * The lesser of the decisions of the row and of the wildcards is that of the earlier rule.
  *
  * A code names a verdict: `outcome << 2 | action`. Within nodes it is relative, outcome 1 being the first
  * label, so that programs of equal rules share them; a record's `base` is added in the end. A program's
@@ -37,17 +37,17 @@ export const NO_VERDICT_CODE = 0;
 
 /** The words of the header. */
 export const ProgramHeader = {
-  /** How many records programs have; those that go on for them come after. */
+  /** The number of records of programs; continuations come after them. */
   programCount: 0,
   /** Offset of the blocks. */
   blocks: 1,
-  /** How many records there are; the one after them decides nothing, for packets that no program judges. */
+  /** The number of records; the one after them decides nothing, for packets that no program judges. */
   recordCount: 2,
   /** Offset of the index of port classes (ports.ts). */
   ports: 3,
   /** Offset of the first record with a shape (shape.ts), which decides nothing; 0 where there are none. */
   shapeless: 4,
-  /** How many pages of rows each part may share (class-rows.ts); -1: rows lie one after another. */
+  /** The number of pages of rows that each part may share (class-rows.ts); -1: rows lie one after another. */
   sharedPages: 5,
   /** In the order of DIRECTIONS, the programs of the policy `first`, asked before all others; -1: none. */
   first: 6,
@@ -59,7 +59,7 @@ export const ProgramField = {
   rows: 0,
   /** 0 for a program with one row, else all ones. */
   classMask: 1,
-  /** What to add to relative codes. */
+  /** The number to add to relative codes. */
   base: 2,
   /** The code where nothing matches, or ~r where record r goes on. */
   noMatch: 3,
@@ -85,7 +85,7 @@ export const PROGRAM_WORDS = 16;
 export const BlockField = {
   policy: 0,
   runCount: 1,
-  /** How many labels it has. */
+  /** The number of its labels. */
   room: 2,
   /** Offset of a word for each label: the run that has it, or -1. */
   runs: 3,
@@ -128,7 +128,7 @@ export const SHAPE_BIT = -0x80000000;
 /** Above all relative codes: nothing matches. */
 export const NO_MATCH = 2 ** 26 - 1;
 
-/** Where the search for a key begins in a table whose second word is `shift`. */
+/** The start of the search for a key in a table whose second word is `shift`. */
 export function tableHash(key: number, shift: number): number {
   return Math.imul(key, 0x9e3779b1) >>> shift;
 }

@@ -7,8 +7,8 @@
  *   members  a hash table of the part's predicates, and for each class, shared by all parts, a list of the
  *            predicates that hold in it; what each of them decides is compared at lookup
  *
- * The last takes words in proportion to runs and class members however many programs there are, and is what
- * keeps many programs over many classes from taking their product.
+ * The last takes words in proportion to runs and class members however many programs there are, and keeps
+ * many programs over many classes from taking their product.
  */
 
 import type { TableLimits } from '../limits.ts';
@@ -52,11 +52,11 @@ const SHAPED_ROWS = 2 ** 21;
 export const CLASS_SLOT_WORDS = 2;
 const MEMBER_SLOT_WORDS = 4;
 
-/** How the records of a part find their nodes. */
+/** The way in which the records of a part find their nodes. */
 export interface PartRows {
   readonly part: ProgramPart;
   readonly kind: 'one' | 'rows' | 'classes' | 'members';
-  /** Where they are (class-rows.ts). */
+  /** The place of the rows (class-rows.ts). */
   readonly rows: number;
   readonly classMask: number;
   readonly wildcards: number;
@@ -64,7 +64,7 @@ export interface PartRows {
   readonly elsewhere: number;
 }
 
-/** What a part's runs of one predicate decide. */
+/** The decision of a part's runs of one predicate. */
 interface PredicateNode {
   readonly word: number;
   /** At most the least code it gives. */
@@ -184,7 +184,7 @@ export class RowMaker {
     return this.#isOver ? elsewhere : this.#nodes.node(part, runs, count);
   }
 
-  /** What a part's runs of one predicate decide, in DNS classes or in others. */
+  /** The decision of a part's runs of one predicate, in DNS classes or in others. */
   #nodeOf(classes: ProgramClasses, part: ProgramPart, predicate: number, isDns: boolean): PredicateNode {
     const count = classes.collect(part, [predicate], isDns);
     const least = count === 0 ? NO_MATCH : part.codeOf(classes.runs[0]!) & ~CODE_ACTION_MASK; // count > 0

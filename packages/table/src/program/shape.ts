@@ -1,14 +1,14 @@
 /**
- * Shapes: what the runs that hold in a class decide by port class, where those are few (the second phase of
+ * Shapes: the decision of a class's runs by port class, if port classes are few (the second phase of
  * recursive flow classification, Gupta and McKeown 1999).
  *
  *   record  word 0: the first byte of its shape, with the top bit; then relative codes
  *   shape   by port class a byte: which word of the record decides, 0: none of its codes
  *
- * The answer is the lesser, unsigned, of `record[shape[p]]` and what the wildcards decide: word 0 is above
- * all codes. So nothing depends on what a packet has, but for what is loaded. Classes that ask alike share a
- * shape, whatever their codes; equal records are kept once. Where it takes too much, nothing of a rule set is
- * shaped, and nodes (node.ts) decide.
+ * The answer is the lesser, unsigned, of `record[shape[p]]` and the wildcards' decision: word 0 is above all
+ * codes. So no branch depends on the packet, only the addresses of loads. Classes with equal checks share a
+ * shape, whatever their codes; equal records are kept once. If that takes too much, no class of the rule set
+ * has a shape, and nodes (node.ts) decide.
  */
 
 import type { Candidates } from './part.ts';
@@ -40,7 +40,7 @@ interface Shape {
 }
 
 export class ShapeMaker {
-  /** Whether there is too much for rows of this kind; what was made is then of no use. */
+  /** Whether rows of this kind take too much; those made are then useless. */
   isFull = false;
   readonly #words: WordBuffer;
   readonly #known: StretchIndex;

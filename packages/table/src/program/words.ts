@@ -84,8 +84,8 @@ export class StretchIndex {
   }
 
   /**
-   * Where the stretch from `start` to the end of the words stands for good; takes it back if it stands
-   * elsewhere.
+   * The permanent place of the words from `start` to the end; removes them from the end if they are there
+   * already.
    */
   intern(start: number): number {
     const length = this.#words.count - start;
