@@ -95,18 +95,14 @@ const LIMIT_KEYS = {
   // Two of the largest.
   downloads: scalar(
     downloads,
-    'most bytes of all downloads under way, which lie on disk beyond 1 MiB each; the others wait',
+    'most bytes of all downloads at once; each is on disk beyond 1 MiB, and others wait',
     '256MiB',
   ),
   // "Thousands of files".
   archiveMembers: scalar(count(1_000_000), 'most files of an archive, and of a directory', '4,096'),
   // A feed's server and a small qube's memory bear that.
   ...atStart({
-    fetches: scalar(
-      count(FETCHES_MAX),
-      'downloads at once; four times as many that are slow come on top',
-      '4',
-    ),
+    fetches: scalar(count(FETCHES_MAX), 'downloads at once, and up to four times as many slow ones', '4'),
   }),
 } as const satisfies Keys;
 
@@ -117,31 +113,31 @@ export type SourceLimits = Filled<typeof LIMIT_KEYS>;
 export const SOURCE_LIMITS: SourceLimits = filled(LIMIT_KEYS);
 
 const CURVE_KEYS = {
-  secret: path('the file of our key, which `rulectl keys new` makes'),
+  secret: path("the file of the publisher's secret key, which `rulectl keys new` makes"),
   clients: files('files of the public keys of the subscribers to admit'),
   controlClients: files('files of the public keys of those who may use a control endpoint'),
 } as const satisfies Keys;
 
 const DEPOT_KEYS = {
-  directory: path('where the files are, which a web server shows or something copies'),
+  directory: path('the directory of the files, for a web server, or to be copied elsewhere'),
   // Twice within the five minutes after which a reader takes a head for one that stands still.
   signEveryMs: scalar(between(10_000, 120_000), 'how often the head is signed anew', '1m'),
   expiresMs: scalar(between(240_000, DAY_MS), 'how long a head is good', '5m'),
-  keepMs: scalar(between(7_200_000, 30 * DAY_MS), 'how long files stay that no head names any more', '2h'),
+  keepMs: scalar(between(7_200_000, 30 * DAY_MS), 'how long a file stays that no head names any more', '2h'),
 } as const satisfies Keys;
 
 const FLEET_KEYS = {
-  reports: place('the Unix socket where reports come, to which a web server passes them'),
+  reports: place('the Unix socket to which a web server passes the reports'),
   secret: path('the file of the secret of their tokens, which `rulectl keys fleet` makes'),
   everyMs: scalar(
     between(60_000, DAY_MS),
-    'how often firewalls report; one not heard for twice as long is silent',
+    'how often firewalls report; one that is not heard for twice as long is silent',
     '5m',
   ),
 } as const satisfies Keys;
 
 const DNS_KEYS = {
-  servers: texts(readServers, 'addresses of the servers to ask; without, those of resolv.conf'),
+  servers: texts(readServers, 'addresses of the servers to ask; without it, those of resolv.conf'),
   fixed: otherwise(
     new Map<string, PrefixSet>(),
     named(TEXT_OR_TEXTS, readFixedNames, 'names that are answered without DNS, `NAME: ADDRESSES`'),
@@ -174,8 +170,8 @@ export const CONFIG_KEYS = {
   ...atStart({
     name: scalar(readName, 'what subscribers see'),
     state: path('the directory of the identity, the store and downloads'),
-    identity: path('the file of the signing keys and roots, which is made if it is not there'),
-    signer: place('the endpoint of the process that has the signing keys; without, the publisher starts one'),
+    identity: path('the file of the signing keys and roots; it is made if there is none'),
+    signer: place('the endpoint of the process with the signing keys; without it, the publisher starts one'),
     listen: texts(placesOf, 'endpoints where subscribers connect'),
     control: texts(placesOf, 'endpoints where `rulectl` connects'),
     operators: otherwise(
@@ -197,13 +193,13 @@ export const CONFIG_KEYS = {
     }),
   }),
   subscribers: {
-    ...named(schemaOf(SUBSCRIBER_KEYS), subscribersOf, 'who is expected to apply what is released, by name', {
+    ...named(schemaOf(SUBSCRIBER_KEYS), subscribersOf, 'firewalls expected to apply each release, by name', {
       description: 'write a mapping by name: subscribers: { sys-firewall: {} }',
     }),
     keysOfEach: SUBSCRIBER_KEYS,
   },
   rules: path(
-    'the file of the rules: a rule set document, released when it changes, within the guards of the role `push`',
+    'the file of rules: a rule set document that is released when it changes, within the guards of the role `push`',
   ),
   mustReach: otherwise(
     [],
@@ -212,14 +208,14 @@ export const CONFIG_KEYS = {
   ...atStart({
     historyMs: scalar(
       history,
-      'how long releases can be gone back to after they were replaced, at most 4,096 of them and 256 MiB',
+      'how long a replaced release stays for `rulectl rollback`; at most 4,096 releases and 256 MiB',
       '30d',
     ),
     depot: mapping(DEPOT_KEYS, 'releases as files, for firewalls that fetch them', {
       required: ['directory'],
       description: 'depot: takes directory: DIRECTORY, and sign-every:, expires: and keep:',
     }),
-    fleet: mapping(FLEET_KEYS, 'reports of what firewalls have in force that fetch releases', {
+    fleet: mapping(FLEET_KEYS, 'reports of firewalls that fetch releases: what they have in force', {
       required: ['reports', 'secret'],
       description: 'fleet: takes reports: unix:PATH, secret: FILE, and every:',
     }),

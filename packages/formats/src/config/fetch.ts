@@ -40,7 +40,7 @@ export const DOWNLOAD_KEYS = {
   maxBytes: ofUrl(
     scalar(
       (text) => readSize(text, FORMAT_LIMITS.inputBytes),
-      'most bytes of the download; without, `limits: bytes`',
+      'most bytes of the download; without it, `limits: bytes`',
     ),
   ),
   allowPrivate: ofUrl(flag('whether a URL of the Internet may lead to this host or a private network')),

@@ -58,24 +58,24 @@ const ofFiles = <K extends Key<unknown, unknown>>(key: K): K => withSources(['fi
 
 /** The interval of downloads. */
 export const intervalKey = (standard: string): Key<number, number> =>
-  ofBytes(scalar(duration, 'how often it is downloaded; what is watched needs none', standard));
+  ofBytes(scalar(duration, 'how often it is downloaded; files are watched, and need none', standard));
 
 /** When a list is refreshed, and how long its content may stay unchanged. */
 const REFRESH_KEYS = {
   // Makers of large feeds ask for 1 to 24 hours.
   intervalMs: intervalKey('6h'),
-  jitterShare: ofBytes(scalar(jitter, 'each interval is longer or shorter by up to so much', '10%')),
+  jitterShare: ofBytes(scalar(jitter, 'each interval is longer or shorter by up to this share', '10%')),
   timeoutMs: ofUrl(scalar(timeout, 'how long one attempt of a download may take', '2m')),
   maxUnchangedMs: ofUrl(
     scalar(
       unchanged,
-      'how long its content may stay the same before `rulectl status` tells it; `off` for ever; without, ten intervals',
+      'how long its content may stay the same before `rulectl status` warns; `off`: for ever; without it, ten intervals',
     ),
   ),
   rejectsShare: ofBytes(
     scalar(
       share,
-      'lines that may be unreadable; beyond it the last good list stays',
+      'share of lines that may be unreadable; with more, the last good list stays',
       printShare(DEFAULT_TOLERANCE),
     ),
   ),
@@ -83,24 +83,27 @@ const REFRESH_KEYS = {
 
 /** Larger changes are refused; Infinity for growth, and 1 for shrinking, mean no limit. */
 const CHANGE_KEYS = {
-  shrinkShare: scalar(shrink, 'entries that the list may lose at once; `off` for any', '50%'),
-  growthShare: scalar(growth, 'entries that it may gain at once; `off` for any', '50%'),
+  shrinkShare: scalar(shrink, 'share of its entries that the list may lose at once; `off`: any', '50%'),
+  growthShare: scalar(growth, 'share of its entries that it may gain at once; `off`: any', '50%'),
   // The largest countries but one hold less than a tenth of IPv4, and so do the largest block lists.
   maxCoverageShare: scalar(
     coverage,
-    'reachable addresses of IPv4, or of IPv6, that it may hold; `off` for any; without, 50% where it is picked by `country`, or made of such lists',
+    'share of the reachable addresses of IPv4, or of IPv6, that it may hold; `off`: any; without it, 50% for lists by `country` and lists made of these',
     '25%',
   ),
   coverageChangeShare: scalar(
     growth,
-    'covered addresses that it may gain or lose at once; `off` for any',
+    'share of its addresses that it may gain or lose at once; `off`: any',
     '50%',
   ),
 } as const satisfies Keys;
 
 const KEEPING_KEYS = {
   ttlMs: ofRead(
-    scalar(duration, 'a list that could not be refreshed for so long is emptied; without, it stays for ever'),
+    scalar(
+      duration,
+      'a list that could not be refreshed for this long is emptied; without it, it stays for ever',
+    ),
   ),
   aggregate: flag('whether adjacent prefixes are joined; covered ones always are'),
 } as const satisfies Keys;
@@ -111,13 +114,13 @@ const REST_KEYS = {
   quietMs: ofFiles(
     scalar(
       rest,
-      'files are read when nobody has written to them for so long, or when they were moved to their place',
+      'a file is read when nobody has written to it for this long, or when it was moved into place',
       '2s',
     ),
   ),
   // Some editors leave the last line open, and mean it.
   unfinishedMs: ofFiles(
-    scalar(restOrNever, 'the same where the last line has no end; `never`: such a file is not read', '30s'),
+    scalar(restOrNever, 'likewise, for a file whose last line has no end; `never`: it is not read', '30s'),
   ),
 } as const satisfies Keys;
 
@@ -168,11 +171,11 @@ const CONTENT_KEYS = {
   allowAll: flag('whether it may hold all of IPv4 or of IPv6'),
   allowShortPrefixes: ofRead(
     flag(
-      'whether it may hold CIDRs shorter than /8, or than /16 of IPv6; picked by `country`, than /6 and /12',
+      'whether it may hold CIDRs shorter than /8, or than /16 of IPv6; for lists by `country`, than /6 and /12',
     ),
   ),
   ignoreDeclared: ofBytes(
-    flag('whether it is taken though it holds less than it says of itself, or seems to be cut off'),
+    flag('whether it is taken although it has fewer entries than it declares, or seems to be cut off'),
   ),
 } as const satisfies Keys;
 
@@ -181,21 +184,24 @@ export const GUARD_KEYS = { ...CHANGE_KEYS, ...CONTENT_KEYS } as const satisfies
 
 /** The use of a list. */
 export const USE_KEYS = {
-  mode: ofRead(word(['replace', 'merge'], '`merge`: what the source said before stays', 'replace')),
+  mode: ofRead(word(['replace', 'merge'], '`merge`: entries that the source no longer has stay', 'replace')),
   entryTtlMs: ofRead(
-    scalar(duration, 'with `mode: merge`, how long an entry stays after it was said last; without, for ever'),
+    scalar(
+      duration,
+      'with `mode: merge`, how long an entry stays after the source had it last; without it, for ever',
+    ),
   ),
   purpose: ofRead(
     word(
       ['block', 'allow'],
-      '`block`: what must never be blocked is taken out; without, `block` for downloads and what is cut from tables',
+      '`block` or `allow`; addresses that must never be blocked are taken out of a list that blocks; without it, `block` for downloads and for lists cut from tables',
     ),
   ),
-  neverBlockExempt: ofRead(prefixes('what may be in it although it must never be blocked')),
+  neverBlockExempt: ofRead(prefixes('addresses that may be in it although they must never be blocked')),
   suffixes: ofNames(
     word(
       ['below', 'as-names'],
-      'entries for a name and all below it (`.name`, `*.name`): `below`: that is meant, also where rules accept the list; `as-names`: their names alone',
+      '`below`: `.name` and `*.name` mean names below, also if rules accept the list; `as-names`: `.name` means `name`, and `*.name` is left out',
     ),
   ),
   publish: flag('whether it is released; `false`: only an operand of others', true),
@@ -208,21 +214,21 @@ export const LIST_KEYS = {
   ...FETCH_KEYS,
   table: withSources(
     CUT_SOURCES,
-    text('the table that it is cut from; without, the only one of its kind, or a built-in one'),
+    text('the table that it is cut from; without it, the only one of its kind, or a built-in one'),
   ),
   names: texts((nodes) => nodes, 'host names, written out', 'sequence'),
   entries: prefixes('addresses, CIDRs and ranges, written out'),
   company: word(COMPANY_NAMES, 'a company, by the addresses that it publishes or announces'),
-  union: operands('other lists, of which it holds what any of them does'),
-  intersect: operands('other lists, of which it holds what all of them do'),
-  minus: withSources(EXPRESSION_SOURCES, operands('lists that are taken away from that')),
+  union: operands('other lists; it holds what any of them holds'),
+  intersect: operands('other lists; it holds what all of them hold'),
+  minus: withSources(EXPRESSION_SOURCES, operands('lists that are taken away from these')),
   ...SHARED_KEYS,
   ...READING_KEYS,
   ...CONTENT_KEYS,
   ...USE_KEYS,
   resolve: ofNames(
     resolveKey(
-      'who resolves its names for rules, or `false`; without, `publisher` those of `names`; `true` is `publisher`',
+      'who resolves its names for rules: `publisher`, `firewall`, or `false` for nobody; without it, `publisher` for `names`; `true` means `publisher`',
     ),
   ),
   private: ofNames(flag('with `resolve: firewall`, whether its names may stand for private addresses')),

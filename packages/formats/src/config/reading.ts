@@ -44,7 +44,7 @@ export const READING_KEYS = {
   format: ofBytes(
     word(
       LIST_FORMATS.map(({ name }) => name),
-      'the name of a format; without, the content tells',
+      'the name of a format; without it, the content tells',
     ),
   ),
   hostBits: withSources(
@@ -60,22 +60,22 @@ export const READING_KEYS = {
   delimiter: ofBytes(
     scalar(
       readDelimiter,
-      'the character between the columns of a CSV, where it is no comma, semicolon, tab or bar',
+      'the character between the columns of a CSV, if it is not a comma, semicolon, tab or bar',
     ),
   ),
   json: ofBytes(scalar(readPath, 'a path of RFC 9535: each string in JSON that it finds is an entry')),
   pattern: ofBytes(
     scalar(
       readPattern,
-      "a pattern in RE2's syntax: what its first group finds in each line is an entry, or all that it finds",
+      "a pattern in RE2's syntax, for each line: its first group is an entry, or the whole match if it has no group",
     ),
   ),
   allAddresses: ofBytes(flag('whether each address, CIDR and range is an entry, wherever it stands')),
-  strict: ofBytes(flag('whether the file is refused where something is left of it, or cannot be read')),
+  strict: ofBytes(flag('whether the file is refused if anything in it is left out or cannot be read')),
   take: ofBytes(
     word(
       ['addresses', 'names'],
-      '`addresses` or `names`: of a file with both, which are the entries; the others are counted',
+      '`addresses` or `names`: which entries of a file with both are taken; the others are counted',
     ),
   ),
   minScore: ofBytes(scalar(readScore, 'entries with a lower score are left out')),

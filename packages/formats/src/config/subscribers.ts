@@ -42,7 +42,7 @@ const OWNER_AND_GROUP = 0o660;
 
 const SOCKET_KEYS = {
   path: place('where it is', checkPath),
-  mode: scalar(checkMode, '0600 or 0660; without, 0660 where there is a group'),
+  mode: scalar(checkMode, '0600 or 0660; without it, 0660 if there is a group'),
   group: place('the group that may connect, by name or number', checkGroup),
 } as const satisfies Keys;
 
@@ -60,7 +60,7 @@ const SOCKET: Key<SocketConfig> = {
 };
 
 export const SUBSCRIBER_KEYS = atStart({
-  curveKey: place('its public key of CURVE, in quotes; admits it besides', checkKey),
+  curveKey: place('its public key for zmq endpoints, in quotes; `clients` need not name it', checkKey),
   qube: place('the qube that it is in, as qrexec says', checkQube),
   socket: SOCKET,
 });

@@ -8,7 +8,7 @@ import { ConfigFault, type ConfigReader } from './reader.ts';
 import { CUT_SOURCES, type CutSource, READING_KEYS } from './reading.ts';
 
 export const TABLE_KEYS = {
-  of: word(CUT_SOURCES, 'what lists are cut from it by'),
+  of: word(CUT_SOURCES, '`country` or `asn`: what lists are cut from it by'),
   format: READING_KEYS.format,
   file: texts(
     (nodes, _key, reader) => nodes.map(({ value }) => reader.pathOf(value)),
