@@ -30,7 +30,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'docs/how-to/mirror.md#A relay/2': 'test/system/packages.test.ts',
   'ocaml/README.md#Rulecast in OCaml': 'test/kit/ocaml.ts',
   'docs/explain/mirage.md#A firewall that is called/3': 'test/system/ocaml-mirage.test.ts',
-  'packaging/systemd/README.md#The firewall side under systemd/2': 'test/system/packages.test.ts',
+  'packaging/systemd/README.md#Names': 'test/system/packages.test.ts',
   'packaging/systemd/README.md#A signer with a user of its own': 'test/system/packages.test.ts',
   'packaging/README.md#Packages': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/2': 'test/system/packages.test.ts',

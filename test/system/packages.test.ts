@@ -412,7 +412,7 @@ ${blockText('docs/how-to/mirror.md#A relay/2').replace('https://rules.example/',
       on.run('systemd-analyze security --no-pager --threshold=20 rulecast-relay');
 
       on.run(`cat > /etc/rulecast/dns.env <<'END'
-${blockText('packaging/systemd/README.md#The firewall side under systemd/2').replace('10.0.0.1', '127.0.0.1')}END
+${blockText('packaging/systemd/README.md#Names').replace('10.0.0.1', '127.0.0.1')}END
         sed -i 's|$| --names /run/rulecast-dns/names.sock|' /etc/rulecast/subscriber.env
         systemctl enable --now rulecast-dns
         systemctl restart rulecast-subscriber
