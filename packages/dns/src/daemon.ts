@@ -1,6 +1,6 @@
 /**
- * `rulecast-dns`: the proxy as a process. It judges by the releases that a subscriber tells it, or by a rule
- * set document of this machine.
+ * `rulecast-dns`: the proxy as a process. It judges names by the releases of a subscriber, or by a rule set
+ * document on this machine.
  */
 
 import { randomBytes, X509Certificate } from 'node:crypto';
@@ -33,7 +33,7 @@ import type { NameJudge } from './judge/judge.ts';
 import type { ProxyOptions } from './proxy/machine.ts';
 import { DnsServer } from './proxy/server.ts';
 
-/** What names are judged by. */
+/** The source of verdicts on names. */
 type Source = Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'>;
 
 /** Ten times what systems have. */

@@ -1,4 +1,4 @@
-/** `rulecast-dns-net`: makes the network namespace in which `rulecast-dns` is asked, as root, and ends. */
+/** `rulecast-dns-net`: makes the network namespace in which `rulecast-dns` listens, as root, and ends. */
 
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -27,9 +27,9 @@ const cli = strictYargs('rulecast-dns-net', new URL('../package.json', import.me
 const argv = programOptions('rulecast-dns-net', cli, { repeatable: [], variables: {} });
 
 const STEP_MS = 30_000;
-/** Where they are looked for by whom systemd or sudo starts with less. */
+/** A search path for programs, as systemd or sudo may give less. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`;
-/** Where names of network namespaces are. */
+/** The directory of network namespaces' names. */
 const NAMES = '/run/netns';
 const IPV6_SETTING = '/proc/sys/net/ipv6/conf/all/disable_ipv6';
 const REVERSE_PATH_SETTING = '/proc/sys/net/ipv4/conf/all/rp_filter';
@@ -65,7 +65,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** What a command says; undefined: what it is asked for is not there. Throws ProgramError. */
+/** The output of a command; undefined: the object it shows does not exist. Throws ProgramError. */
 function look(command: Command): string | undefined {
   return run(command, '', /does not exist/);
 }
@@ -78,7 +78,10 @@ function run(command: Command, input = '', absent?: RegExp): string | undefined 
   throw new ProgramError(EXIT_FAILED, `${command.join(' ')}: ${said}`);
 }
 
-/** What it takes away may not be there. Throws ProgramError where it cannot be started, or hangs. */
+/**
+ * Runs a command that removes something, which may not exist. Throws ProgramError if it cannot be started, or
+ * hangs.
+ */
 function tried(command: Command): void {
   const { error } = ran(command);
   if (error !== undefined) throw new ProgramError(EXIT_FAILED, `${command.join(' ')}: ${error.message}`);

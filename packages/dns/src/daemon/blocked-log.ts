@@ -1,4 +1,4 @@
-/** Blocked questions in the log, for who asks for it: what a qube looks for is private. */
+/** Logs blocked questions, if an option asks for it: the names that a qube looks up are private. */
 
 import { nameText } from '../message/name.ts';
 import type { TellOfBlocked } from '../proxy/machine.ts';
@@ -9,7 +9,7 @@ const LINES_PER_S = 10;
 export interface BlockedLine {
   readonly qube: string;
   readonly blocked: string;
-  /** Of names, by which it is; absent: by a name of a rule, or for it is in no list. */
+  /** The list of names that blocked it; absent: a name in a rule, or the setting for unlisted names. */
   readonly list?: string;
 }
 

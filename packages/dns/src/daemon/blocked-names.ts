@@ -1,13 +1,13 @@
-/** Blocked questions that a subscriber is to be told, gathered and counted until it is their turn. */
+/** Blocked questions to report to a subscriber, gathered and counted until it is their turn. */
 
 import { HOST_NAME_MAX_BYTES, parseAddress } from '@rulecast/rules';
 import { nameText } from '../message/name.ts';
 import type { BlockedName } from '../pipe/frame.ts';
 import type { TellOfBlocked } from '../proxy/machine.ts';
 
-/** Names that wait, of all qubes; of one that is new beyond them it is only counted. Our choice. */
+/** Waiting names of all qubes; beyond, a new one is only counted. Our choice. */
 const WAITING_MAX = 256;
-/** Of a frame, which has 2,048: the longest entry has 600 bytes. */
+/** Bytes used of a frame, which has 2,048: the longest entry has 600 bytes. */
 const TOLD_BYTES = 1400;
 const ENTRY_BYTES = 16;
 

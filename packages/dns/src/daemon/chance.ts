@@ -1,4 +1,4 @@
-/** Chance for many questions at a time: to draw it costs more than the few bytes that one needs. */
+/** Random bytes, drawn for many questions at a time: a draw costs more than the few bytes of one question. */
 
 const DRAWN_BYTES = 4096;
 

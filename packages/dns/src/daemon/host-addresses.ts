@@ -1,4 +1,4 @@
-/** Addresses of this host, by the interfaces that have them. */
+/** Addresses of this host, by interface. */
 
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * The upstreams that this host asks itself: those of its resolv.conf, without addresses at which
- * `rulecast-dns` would ask itself. A resolver of this host at another address, such as 127.0.0.53, is asked.
+ * The upstreams of this host: those in its resolv.conf, without addresses at which `rulecast-dns` would ask
+ * itself. A resolver on this host at another address, such as 127.0.0.53, is used.
  */
 
 import { type Address, formatAddress } from '@rulecast/rules';

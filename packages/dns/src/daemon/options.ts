@@ -39,7 +39,7 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
       'Path of the Unix socket to be told releases at, by a subscriber; until the first, each question is answered SERVFAIL. Not needed where the service manager has bound it (rulecast-dns-names.socket): then it ends once no release needs it',
   })
   .option('releases-mode', {
-    type: 'string', // else yargs makes a number of it, which is none of the words
+    type: 'string', // else yargs makes a number of it, which is not one of the words
     choices: ['600', '660'] as const,
     requiresArg: true,
     default: '600' as const,
@@ -80,7 +80,7 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
       'File of certificates (PEM) of who is trusted to say that an upstream over TLS is NAME, in place of whom Node trusts',
   })
   .option('log-blocked', {
-    type: 'string', // else yargs makes a number of what is none
+    type: 'string', // else yargs makes a number of an address
     requiresArg: true,
     describe:
       'Log one of so many blocked questions, drawn by chance, with qube, name and list, ten a second at most; without it none is, for what a qube looks for is private',
@@ -110,7 +110,7 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     'Environment: an option that is not given is taken from its variable, such as RULECAST_LISTEN for --listen. An empty variable is none.\n\nExit codes: 0 stopped by SIGINT or SIGTERM, 1 the document is refused, or an address or the socket cannot be had, 64 usage, 70 a bug, 74 the output cannot be written.',
   );
 
-/** What the command line says; read when this was loaded, and a wrong one has ended the program. */
+/** The command line, parsed when this module loads; a wrong one ends the program. */
 export const argv = programOptions('rulecast-dns', cli, {
   repeatable: ['listen', 'upstream'],
   environment: ENVIRONMENT,
@@ -122,7 +122,7 @@ const PASSED = passedSockets(process.env, process.pid);
 /** FileDescriptorName= of the socket at which a subscriber tells releases. */
 const NAMES_SOCKET = 'names';
 
-/** What is judged by; a descriptor: of the socket, which the service manager has bound. */
+/** The source of verdicts; `descriptor`: the socket, if the service manager has bound it. */
 interface JudgedBy {
   readonly kind: 'releases' | 'rules';
   readonly path: string;
@@ -152,8 +152,8 @@ export function blockedLogShare(): number | undefined {
 }
 
 /**
- * The sockets that the service manager has bound to be asked at. Throws ProgramError `usage` where nobody
- * could ask.
+ * The sockets for questions that the service manager has bound. Throws ProgramError `usage` if there is no
+ * way to ask this program.
  */
 export function socketsOf(): readonly number[] {
   const sockets = PASSED.filter(({ name }) => name !== NAMES_SOCKET).map(({ descriptor }) => descriptor);
@@ -166,7 +166,7 @@ export function socketsOf(): readonly number[] {
   return sockets;
 }
 
-/** Where it is asked. Throws ProgramError `usage`. */
+/** The endpoints of --listen. Throws ProgramError `usage`. */
 export function listenEndpoints(): readonly DnsEndpoint[] {
   return argv.listen.map((text) => knownEndpoint('listen', text));
 }

@@ -1,7 +1,7 @@
 /**
- * The addresses at which `rulecast-dns` is asked, and its upstreams. Options name them; else both are looked
- * up on this host again and again: port 53 of the interfaces in a link group, and of no other, and the name
- * servers of a resolv.conf. An edge; the sockets are the server's.
+ * The addresses that `rulecast-dns` listens on, and its upstreams. Options name them; without, both are
+ * looked up on this host every few seconds: port 53 of the interfaces in a link group, and of no other, and
+ * the name servers of a resolv.conf. An edge; the sockets are the server's.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -25,7 +25,7 @@ export interface PlacesOptions {
   readonly logger: Logger;
 }
 
-/** How often this host is looked at, and a port that was taken is tried again. Our choice. */
+/** The interval of looks at this host, and of retries for a port that was taken. Our choice. */
 const LOOK_MS = 2000;
 /** Addresses of each kind that counters name, and what can be a counter's name. */
 const SHOWN = 4;
@@ -35,7 +35,7 @@ export class Places {
   readonly #server: Pick<DnsServer, 'listenAt' | 'replaceUpstreams'>;
   readonly #options: PlacesOptions;
   readonly #timer: NodeJS.Timeout;
-  /** Of the file; one that is absent or names none leaves the last ones. */
+  /** The name servers in the file; an absent or empty one leaves the last ones. */
   #servers: readonly Address[] = [];
   /** Those of the servers that are asked; undefined: options name others. */
   #found: FoundUpstreams | undefined;

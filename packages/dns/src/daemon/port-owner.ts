@@ -1,4 +1,4 @@
-/** Who has a port of this host: proc_pid_net(5). The process is hidden from a user without rights. */
+/** The owner of a port on this host: proc_pid_net(5). A user without rights cannot see the process. */
 
 import { readFileSync } from 'node:fs';
 import { formatAddress, parseAddress } from '@rulecast/rules';
@@ -21,7 +21,9 @@ export function ownerOfPort({ address, port }: DnsEndpoint): string {
   return '';
 }
 
-/** Of words in the byte order of the machine, which is the little one wherever this runs. */
+/**
+ * An address from hexadecimal words in the machine's byte order, which is little-endian on all our platforms.
+ */
 function addressIn(hex: string): string {
   const bytes = Buffer.from(hex, 'hex').swap32();
   if (hex.length === HEX_OF_IPV4) return bytes.join('.');

@@ -1,4 +1,4 @@
-/** The socket at which a subscriber tells the releases that names are judged by. */
+/** The socket on which a subscriber sends the releases to judge names by. */
 
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
@@ -13,22 +13,22 @@ import { BlockedNames } from './blocked-names.ts';
 
 /** A subscriber; the second takes the place of the first. */
 const WAITING_MAX = 2;
-/** How long nobody needs it before it ends. Our choice: a subscriber that starts anew is back by then. */
+/** How long it runs without being needed. Our choice: a restarted subscriber is back by then. */
 const UNNEEDED_MS = 10_000;
-/** How long blocked names are gathered: so few frames a second are read by who reads at all. Our choice. */
+/** How long blocked names are gathered: so few frames a second every reader can handle. Our choice. */
 const GATHERED_MS = 200;
 
 export type ReleaseOptions = Pick<FollowerOptions, 'nowS' | 'counts' | 'onListen' | 'fault'>;
 
 interface SocketPlace {
   readonly path: string;
-  /** Of the socket, where the service manager has bound it. */
+  /** The socket's descriptor, if the service manager has bound it. */
   readonly descriptor: number | undefined;
 }
 
 export interface Releases {
   readonly source: Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'>;
-  /** Tells the subscriber what is blocked, if it asked for that. */
+  /** Reports blocked names to the subscriber, if it asked for that. */
   readonly tellOfBlocked: TellOfBlocked;
   /**
    * Is told releases from now on. A socket that the service manager bound is left once nobody is connected
@@ -102,7 +102,9 @@ async function listenAt(at: SocketPlace, mode: number, logger: PacedLog): Promis
   }
 }
 
-/** Follows who connects, until the listener closes. `onUnneeded` is called once nobody needs it any more. */
+/**
+ * Serves subscribers until the listener closes. `onUnneeded` is called once this program is no longer needed.
+ */
 async function serveForever(
   listener: Listener,
   follower: NameFollower,

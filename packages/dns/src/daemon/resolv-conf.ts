@@ -1,6 +1,6 @@
 /**
- * The name servers of a resolv.conf: whom `rulecast-dns` asks, and where the subscriber takes the DNS
- * addresses from that `specialtarget=dns` means. resolv.conf(5).
+ * The name servers of a resolv.conf: the upstreams of `rulecast-dns`, and the subscriber's DNS addresses for
+ * `specialtarget=dns`. resolv.conf(5).
  */
 
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
@@ -8,7 +8,7 @@ import { type Address, parseAddress } from '@rulecast/rules';
 
 /** Most name servers that are taken; the resolver itself uses three. */
 const NAME_SERVERS_MAX = 16;
-/** How often the file is looked at: it may be replaced or be a link, which notifications miss. */
+/** The interval of looks at the file: it may be replaced or be a link, which notifications miss. */
 const LOOK_EVERY_MS = 2000;
 
 /**
@@ -47,7 +47,7 @@ export function watchNameServers(
     if (addresses !== undefined) onChange(addresses);
   };
   watchFile(file, { interval: LOOK_EVERY_MS, persistent: false }, look);
-  // The watch begins with what it finds then, which may be newer than what its caller has read.
+  // The watch starts from the file as it is then, which may be newer than what its caller has read.
   const first = setTimeout(look, LOOK_EVERY_MS).unref();
   return () => {
     clearTimeout(first);

@@ -1,4 +1,4 @@
-/** The rule set document that the program judges by, read from the disk. */
+/** Reads the rule set document to judge by from the disk. */
 
 import { randomBytes } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
@@ -12,14 +12,14 @@ import { TABLE_KEY_BYTES } from '../match/table.ts';
 /** A document that cannot be judged by: what is wrong with it, a line each. */
 export class RulesError extends Error {}
 
-/** How often another key is drawn where names meet; once in more tables than were ever made. */
+/** How often another key is drawn if names collide; needed once in more tables than were ever made. */
 const KEYS_MAX = 3;
-/** Lines of what is wrong that are told. */
+/** Lines of faults printed. */
 const LINES_MAX = 20;
 
 /**
- * Reads a document, and makes its judge; yields about each millisecond. Throws RulesError, and what the
- * system says of a file.
+ * Reads a document, and makes its judge; yields about each millisecond. Throws RulesError, and the system's
+ * errors about a file.
  */
 export function* judgeOfFile(file: string, nowS: number): Generator<undefined, NameJudge> {
   const read = (name: string): Uint8Array => {

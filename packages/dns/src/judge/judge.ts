@@ -1,6 +1,6 @@
 /**
- * The judge: what a qube gets that asks for a name, as bytes of a message, from a rule set. Names go through
- * the matcher, and what stands for them through the program of the policy that judges the qube.
+ * The judge: the verdict of a rule set on a qube's question for a name, in bytes of a message. The matcher
+ * finds the lists and rules that contain the name, and the program of the qube's policy decides among them.
  */
 
 import { listKeys, type Opening } from '@rulecast/nftables/openings';
@@ -34,7 +34,7 @@ import {
 import { nameBytes, nameText, sameName } from '../message/name.ts';
 import { type NameProgram, type NameRule, programFor, subjectKey } from './program.ts';
 
-/** What a name gets. */
+/** The verdict on a name. */
 export interface NameJudgement {
   readonly action: 'accept' | 'drop' | 'none';
   readonly answer: 'answer' | BlockedAnswer;
@@ -43,7 +43,7 @@ export interface NameJudgement {
   readonly rule: NameRule | undefined;
 }
 
-/** What the kernel calls a list, in the state in which it is judged by. */
+/** The kernel's key of a list, in the state by which it is judged. */
 export interface OpenedList extends Pick<Opening, 'key' | 'version'> {
   /** No rule is about the name: it is open because it is answered. */
   readonly isOfAll?: boolean;
@@ -64,16 +64,16 @@ interface ListKeys {
 
 export class NameJudge {
   #ruleSet: RuleSet;
-  /** Numbers of what stands for names, by what it is: `@LIST`, or a name of rules. None is used again. */
+  /** Numbers of subjects, each `@LIST` or a name in rules. None is used again. */
   #subjects: ReadonlyMap<string, number>;
   #lastSubject: number;
-  /** Of lists and names of rules that may stand for private addresses. */
+  /** The lists, and names in rules, that may resolve to private addresses. */
   #privateSubjects: ReadonlySet<number>;
   readonly #matcher: NameMatcher;
   /** By policy; '' is that of qubes which no policy names. */
   readonly #programs = new Map<string, NameProgram>();
   readonly #policies = new Map<string, string>();
-  /** What lists that open are called in the kernel, which takes milliseconds for a large one. */
+  /** The kernel's keys of lists that open addresses; computing one takes milliseconds for a large list. */
   readonly #keys = new Map<string, ListKeys>();
 
   private constructor(ruleSet: RuleSet, subjects: ReadonlyMap<string, number>, matcher: NameMatcher) {
@@ -85,8 +85,8 @@ export class NameJudge {
   }
 
   /**
-   * The judge of a rule set; yields about each millisecond. `key`: 16 bytes of chance, that nobody else
-   * knows. Returns why there is none where names cannot be matched: `flooded` asks for another key.
+   * The judge of a rule set; yields about each millisecond. `key`: 16 random bytes, kept secret. Returns the
+   * reason if names cannot be matched; `flooded`: try another key.
    */
   static *of(
     ruleSet: RuleSet,
@@ -143,8 +143,8 @@ export class NameJudge {
   }
 
   /**
-   * What a qube gets that asks for the whole name at `at` of `name`, which is an alias of `aliases`. In
-   * constant time for a name, but for the first question of a qube and of a policy.
+   * The verdict on a qube's question for the whole name at `at` of `name`, reached through `aliases`. In
+   * constant time for a name, except for the first question of a qube and of a policy.
    */
   judge(
     asker: Address,
@@ -173,8 +173,8 @@ export class NameJudge {
   }
 
   /**
-   * Whether the whole name at `at` may stand for private addresses: a list of such names has it, or nobody on
-   * the Internet does.
+   * Whether the whole name at `at` may resolve to private addresses: by a list that allows it, or as a name
+   * that does not exist on the Internet.
    */
   mayBePrivate(name: Uint8Array, at: number): boolean {
     if (this.#privateSubjects.size > 0) {
@@ -258,7 +258,7 @@ export class NameJudge {
     return policy;
   }
 
-  /** Undefined: nobody judges such a qube, nor does `first`. */
+  /** Undefined: neither a policy nor `first` judges such a qube. */
   #programOf(name: string, time: Omit<Environment, 'dns'>): NameProgram | undefined {
     const known = this.#programs.get(name);
     if (known !== undefined && time.now < known.until) return known;
@@ -275,7 +275,7 @@ function isCanary(name: Uint8Array, at: number): boolean {
   return sameName(name.subarray(at), CANARY, CANARY.length);
 }
 
-/** What rules are about, and lists of private names, each once. */
+/** The subjects of rules, and lists of private names, each once. */
 function subjectKeys(ruleSet: RuleSet): readonly string[] {
   const keys = new Set<string>();
   for (const [name, list] of ruleSet.lists) if (isOfPrivateNames(list)) keys.add(`@${name}`);

@@ -1,4 +1,6 @@
-/** What DNS needs of a rule set: who is judged by which policy, its rules about names, and their lists. */
+/**
+ * The part of a rule set that DNS needs: the qubes of each policy, the rules about names, and their lists.
+ */
 
 import {
   type DirectedRuns,
@@ -13,8 +15,8 @@ import {
 import { opensAnswered, subjectKey } from './program.ts';
 
 /**
- * A rule set that says of every name what the whole one says, in fewer words: without addresses but those of
- * qubes, and without what is about packets.
+ * A smaller rule set with the same verdict on every name: without addresses except those of qubes, and
+ * without rules about packets.
  */
 export function portionOf(ruleSet: RuleSet): RuleSet {
   const chosen = (runs: Runs): Runs =>

@@ -1,6 +1,6 @@
 /**
- * The rules about names that judge the qubes of one policy, by rank: which of them comes first that is about
- * a subject. What they mean is evaluate-name.ts of packages/rules, which this is tested against.
+ * The rules about names that judge the qubes of one policy, by rank: the position of the first one about each
+ * subject. Their meaning is in evaluate-name.ts of packages/rules, against which this is tested.
  */
 
 import {
@@ -23,12 +23,12 @@ import {
   type UnlistedAnswer,
 } from '@rulecast/rules';
 
-/** Where a rule about names stands. */
+/** The place of a rule about names. */
 export interface NameRule {
   readonly action: 'accept' | 'drop';
   readonly policy: string;
   readonly block: RuleBlock;
-  /** Of the run, within that policy, block and egress. */
+  /** Index of the run, within that policy, block and egress. */
   readonly run: number;
   readonly list: string | undefined;
 }
@@ -39,10 +39,10 @@ export interface NameProgram {
   /** Otherwise only `first` is asked. */
   readonly isJudged: boolean;
   readonly rules: readonly NameRule[];
-  /** Of the first accept, and of the first drop, that is about a subject. */
+  /** By subject, the rank of the first accept rule about it; and of the first drop rule. */
   readonly accepts: ReadonlyMap<number, number>;
   readonly drops: ReadonlyMap<number, number>;
-  /** Of the first drop by a list. */
+  /** The rank of the first drop rule with a list. */
   readonly listDrop: number;
   /** A rule in force accepts all that is answered. */
   readonly opensAnswers: boolean;
@@ -52,7 +52,7 @@ export interface NameProgram {
   readonly until: number;
 }
 
-/** What a rule's remote side is, if it is about names: `@LIST`, or the name. */
+/** The subject of a rule about names: `@LIST`, or the name. */
 export function subjectKey({ match, remote }: RuleForm, ruleSet: RuleSet): string | undefined {
   if (match.action === 'drop' && isNarrowed(match)) return undefined;
   if (remote.kind === 'name') return remote.name;

@@ -1,9 +1,10 @@
 /**
- * Classes of names: which subjects, lists or names of rules, have a name itself and which the names below it,
- * and which of them except it. Millions of names have few classes, so that a name is one number.
+ * Classes of names: the subjects, lists or names in rules, that contain a name itself, those that contain the
+ * names below it, and those with an exception for it. Millions of names have few classes, so that a name is
+ * one number.
  *
- * While a release takes the place of another, a name that changes has a transition: a class that is one thing
- * until the turn, and another from then on.
+ * While one release replaces another, a name that changes has a transition: a class with one meaning before
+ * the turn, and another from then on.
  */
 
 import { KeyByte } from '@rulecast/rules';
@@ -39,7 +40,7 @@ export class NameClasses {
     return this.#classes.length;
   }
 
-  /** What is said of a name of this class, or of the names below it. */
+  /** The subjects that contain a name of this class, or the names below it. */
   subjectsOf(number: number, isSelf: boolean): readonly number[] {
     let found = this.#at(number);
     if (found.kind === 'transition') found = this.#plain(this.#hasTurned ? found.after : found.before);
@@ -63,7 +64,7 @@ export class NameClasses {
     return this.#numberOf({ kind: 'class', self: self.filter(isOther), below: below.filter(isOther) });
   }
 
-  /** What a class is until the turn, and from then on. */
+  /** The class before the turn, and the one from then on. */
   endsOf(number: number): { readonly before: number; readonly after: number } {
     const found = this.#at(number);
     return found.kind === 'transition' ? found : { before: number, after: number };

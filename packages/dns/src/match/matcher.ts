@@ -1,7 +1,8 @@
 /**
- * The matcher: which lists, and names of rules, have a name. It is built of columns of names, and
- * follows a release to the next in place: first each name that changes is given a transition, then all turn
- * at once, then each gets its new class. Between the steps questions are answered, by one release whole.
+ * The matcher: finds the lists, and the names in rules, that contain a name. It is built from columns of
+ * names, and moves from one release to the next in place: first each name that changes is given a transition,
+ * then all turn at once, then each gets its new class. Between the steps it answers questions, each
+ * completely by one release.
  */
 
 import { diffNames, type NameSet, type Names, namesAt } from '@rulecast/rules';
@@ -14,24 +15,24 @@ export interface Subject {
   readonly set: NameSet;
 }
 
-/** Entries that leave a column and that join it; one that stands for something else than before does both. */
+/** Entries that leave a column, and entries that join it; one whose scope changes does both. */
 export interface NamesEdit {
   readonly removed: Names;
   readonly added: Names;
 }
 
-/** How one set differs from another. */
+/** The difference between two sets. */
 export interface SetEdit {
   readonly names: NamesEdit;
   readonly exceptions: NamesEdit;
 }
 
-/** What a release changes in a subject. */
+/** The change of a subject by a release. */
 export interface SubjectChange extends SetEdit {
   readonly subject: number;
 }
 
-/** How two sets differ. Linear. */
+/** The difference between two sets. Linear. */
 export function setEditOf(before: NameSet, after: NameSet): SetEdit {
   const edit = (old: Names, next: Names): NamesEdit => {
     const { removed, added } = diffNames(old, next);
@@ -41,8 +42,8 @@ export function setEditOf(before: NameSet, after: NameSet): SetEdit {
 }
 
 /**
- * How building or changing ended: `full` and `classes` ask for a matcher that is built anew; `flooded` too,
- * with another key: more names met in one place than chance explains.
+ * The outcome of building or changing. `full` and `classes` need a new matcher; so does `flooded`, with
+ * another key: more names collided than by chance.
  */
 export type MatcherOutcome = 'done' | 'full' | 'flooded' | 'classes';
 
@@ -53,8 +54,8 @@ export class NameMatcher {
   readonly #classes = new NameClasses();
 
   /**
-   * Of nothing, with room for the names of some subjects and a few more. `key`: 16 bytes of chance, that
-   * nobody else knows.
+   * An empty matcher, with room for the names of some subjects and a few more. `key`: 16 random bytes, kept
+   * secret.
    */
   constructor(nameCount: number, key: Uint8Array) {
     this.#table = new NameTable(nameCount, key);
@@ -70,7 +71,7 @@ export class NameMatcher {
     return this.#classes.limit;
   }
 
-  /** What the names take, in bytes. */
+  /** The size of the names, in bytes. */
   get tableBytes(): number {
     return this.#table.byteLength;
   }
@@ -150,7 +151,7 @@ export class NameMatcher {
     }
   }
 
-  /** What the `index`th class of what was looked up says of the name. */
+  /** The subjects by the `index`th class found for a name. */
   #saidBy(index: number): readonly number[] {
     return this.#classes.subjectsOf(this.#table.classAt(index), this.#table.isSelfAt(index));
   }

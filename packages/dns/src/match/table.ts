@@ -1,6 +1,6 @@
 /**
- * Names as classes, in WebAssembly's memory: which class a name has, and which the names above it. What a
- * class means is classes.ts.
+ * Names as classes, in WebAssembly's memory: the class of a name, and those of the names above it. classes.ts
+ * has the meaning of a class.
  *
  *   0 │ scratch: the name asked for, its labels, what was found, a piece of keys │ next: 3 × classes │ buckets │
  *
@@ -14,7 +14,7 @@ import { WASM_PAGE_BYTES, WasmFile } from './wasm.ts';
 /** Always the built file, three steps from here in `src` and in `dist` alike. */
 const WASM = new WasmFile(new URL('../../dist/matcher.wasm', import.meta.url), 'rules about names');
 
-/** What assembly/index.ts exports; all numbers are 32-bit but for the keys. */
+/** The exports of assembly/index.ts; all numbers are 32-bit except the keys. */
 interface TableExports {
   readonly open: (
     k0: bigint,
@@ -42,9 +42,9 @@ export const NO_CLASS = 0;
  * Most classes. Our choice: a million combinations of lists are nobody's, and 12 MiB of address space.
  */
 export const CLASSES_MAX = 2 ** 20;
-/** Of what `apply` is given: which class follows is not known, ask. */
+/** For `apply`: the following class is not known yet, ask for it. */
 export const UNKNOWN_CLASS = 0xffff_ffff;
-/** Of what `look` finds: this is the class of the name itself. */
+/** In results of `look`: this is the class of the name itself. */
 const SELF_BIT = 0x8000_0000;
 /** Bytes of the key of the hash. */
 export const TABLE_KEY_BYTES = 16;
@@ -59,7 +59,7 @@ const MOST_LOAD = 3.75;
 const BUCKET_BYTES = 64;
 const SCOPES = 3;
 
-/** What is read behind a name or key: one word. */
+/** Bytes that are read behind a name or key: one word. */
 const OVERREAD_BYTES = 8;
 const NAME_AT = 64;
 const LABELS_AT = NAME_AT + WIRE_NAME_MAX_BYTES + OVERREAD_BYTES + 1; // 328
@@ -78,7 +78,7 @@ export class NameTable {
   readonly #bytes: Uint8Array;
   readonly #next: Uint32Array;
   readonly #found: Uint32Array;
-  /** Of the buckets alone. */
+  /** Bytes of the buckets alone. */
   readonly byteLength: number;
   /** Classes below it may be in the table; the width of a row of `#next`. */
   #classLimit = 0;
@@ -164,7 +164,7 @@ export class NameTable {
 
   /** The class of the `index`th that was found. */
   classAt(index: number): number {
-    return this.#found[index]! & ~SELF_BIT; // below what `look` said
+    return this.#found[index]! & ~SELF_BIT; // below the count that `look` returned
   }
 
   /** Whether that is the class of the name itself. */
@@ -173,7 +173,7 @@ export class NameTable {
   }
 }
 
-/** Where a piece of a column ends that begins at `at`: behind a key. */
+/** The end of a piece of a column that begins at `at`: behind a key. */
 function pieceEnd(bytes: Uint8Array, at: number): number {
   if (at + PIECE_BYTES >= bytes.length) return bytes.length;
   let end = at + PIECE_BYTES;

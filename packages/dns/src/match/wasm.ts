@@ -1,8 +1,8 @@
-/** Code in WebAssembly that is built beside its package: compiled once a thread, a memory for each use. */
+/** WebAssembly code built beside its package: compiled once a thread, with a memory for each use. */
 
 import { readFileSync } from 'node:fs';
 
-/** What is used of the WebAssembly interface, which no type library of ours declares. */
+/** The part of the WebAssembly interface used here, which no type library of ours declares. */
 export interface WasmMemory {
   readonly buffer: ArrayBuffer;
   readonly grow: (pages: number) => number;
@@ -23,7 +23,7 @@ export class WasmFile {
   readonly #purpose: string;
   #module: object | undefined;
 
-  /** `purpose` tells people what cannot be done without it. */
+  /** `purpose` completes a message on what is impossible without it. */
   constructor(url: URL, purpose: string) {
     this.#url = url;
     this.#purpose = purpose;

@@ -16,7 +16,7 @@ const PARAMETER_FIELDS_BYTES = 4;
 export interface ServiceParameter {
   readonly key: number;
   readonly value: Uint8Array;
-  /** Of the addresses that its value is, one behind the other; undefined: it is none. */
+  /** The family if the value is a list of addresses; undefined: it is not. */
   readonly family: Family | undefined;
 }
 
@@ -43,13 +43,13 @@ export function parametersOf(answer: MessageReader, index: number): readonly Ser
 
 export interface ToldAddress {
   readonly family: Family;
-  /** Of its own. */
+  /** A copy of the answer's bytes. */
   readonly bytes: Uint8Array;
-  /** How long it may be kept that the name has it, in seconds. */
+  /** The time to live of the address for that name, in seconds. */
   readonly ttl: number;
 }
 
-/** What an answer says that a name has, each address once, in their order, by `addressKey`. */
+/** The addresses in an answer, each once, in order, by `addressKey`. */
 export function addressesTold(answer: MessageReader): ReadonlyMap<string, ToldAddress> {
   const told = new Map<string, ToldAddress>();
   for (let i = 0; i < answer.recordCount && answer.sections[i] === Section.answer; i++) {

@@ -1,14 +1,14 @@
-/** What of an answer was for the way from the upstream to us, and is not for who asked. */
+/** The parts of an answer that concern only the hop from the upstream to us, and not the qube. */
 
 import type { MessageReader } from './message.ts';
 import { OPTION_BYTES, PADDING_OPTION } from './wire.ts';
 
-/** Where a header says how many records the last section has. */
+/** The offset, in a header, of the number of records in the last section. */
 const ADDITIONAL_AT = 10;
 
 /**
- * An answer's bytes without what OPT says for the way to us alone: all of it to who sent none
- * (RFC 6891 §6.1.1), and else its padding. In place, and only where OPT is the last record.
+ * An answer's bytes without the OPT data for the hop to us: without OPT if the qube sent none (RFC 6891
+ * §6.1.1), else without its padding. In place, and only if OPT is the last record.
  */
 export function withoutOurs(
   { bytes, opt, recordCount, dataStarts, owners }: MessageReader,

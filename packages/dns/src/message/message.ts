@@ -1,7 +1,7 @@
 /**
  * Messages, read in place: a reader has columns for the records of one message, and is used for the next one
- * again. It decodes what a firewall judges by, the question, aliases and addresses; all else passes it as
- * bytes, whose lengths were checked.
+ * again. It decodes the data that a firewall judges by: the question, aliases and addresses. All else stays
+ * bytes, with checked lengths.
  */
 
 import { nameEnd } from './name.ts';
@@ -22,7 +22,7 @@ import {
 /** Why bytes are no message that we take. */
 export const MessageFault = {
   length: 'bad-length',
-  /** There is another number of questions than one, which nobody sends (RFC 9619). */
+  /** The number of questions is not one, which no client sends (RFC 9619). */
   questions: 'not-one-question',
   name: 'bad-name',
   record: 'bad-record',
@@ -44,11 +44,11 @@ export class MessageReader {
   bytes: Uint8Array = new Uint8Array(0);
   id = 0;
   flags = 0;
-  /** Where the question's name ends; it starts behind the header. */
+  /** The end of the question's name; it starts behind the header. */
   nameEnd = 0;
   type = 0;
   class = 0;
-  /** Of all sections, in their order. */
+  /** The number of records of all sections, in their order. */
   recordCount = 0;
   readonly sections = new Uint8Array(RECORDS_MAX);
   readonly owners = new Uint16Array(RECORDS_MAX);
@@ -86,7 +86,7 @@ export class MessageReader {
     return at === bytes.length ? undefined : MessageFault.trailing;
   }
 
-  /** Takes the record at `at`. Where the next one starts. */
+  /** Reads the record at `at`, and returns the start of the next one. */
   #record(at: number, section: number): number | MessageFault {
     const { bytes } = this;
     const fields = nameEnd(bytes, at);
@@ -106,7 +106,7 @@ export class MessageReader {
     return this.#dataFault(index) ?? end;
   }
 
-  /** What is wrong with the data of a record that somebody judges by. */
+  /** The fault in a record's data, if it is of a type that we judge by. */
   #dataFault(index: number): MessageFault | undefined {
     const start = this.dataStarts[index]!; // of a record that was read
     const length = this.dataLengths[index]!; // likewise
@@ -136,8 +136,8 @@ export class MessageReader {
   }
 
   /**
-   * Where the name starts that record `index` says its own stands for: an alias, or the target of a service.
-   * -1: it says none. The data of DNAME is no such name; the CNAME that servers make of it stands beside.
+   * The start of the name that record `index` refers to: an alias, or the target of a service. -1: it has
+   * none. The data of DNAME does not count; servers add the resulting CNAME beside it.
    */
   targetOf(index: number): number {
     if (this.classes[index] !== CLASS_IN) return -1;
@@ -171,7 +171,7 @@ export class MessageReader {
     return this.flags & RCODE_MASK;
   }
 
-  /** The size of datagrams that OPT says its sender takes; 0: there is none. */
+  /** The size of datagrams that the sender accepts, from OPT; 0: no OPT. */
   get ednsBytes(): number {
     return this.opt < 0 ? 0 : this.classes[this.opt]!; // a record that was read
   }

@@ -1,6 +1,6 @@
 /**
  * Names as they stand in messages: labels with their lengths before them, the root at the end, and pointers
- * to where the rest of a name stands already. RFC 1035 §3.1, §4.1.4.
+ * to an earlier copy of a name's rest. RFC 1035 §3.1, §4.1.4.
  *
  *   3 w w w 7 e x a m p l e 0          3 w w w ▸ 16
  *
@@ -21,8 +21,8 @@ export function newNameScratch(): Uint8Array {
 }
 
 /**
- * Where the name that starts at `at` ends within the message, behind its root or its first pointer; -1 where
- * it is none: it is cut off, too long, or points forward, into the header or in circles.
+ * The end of the name that starts at `at`, behind its root or its first pointer; -1 if it is invalid: cut
+ * off, too long, or pointing forward, into the header or in circles.
  */
 export function nameEnd(bytes: Uint8Array, at: number): number {
   return walked(bytes, at, undefined) < 0 ? -1 : endInPlace(bytes, at);
@@ -59,7 +59,7 @@ function walked(bytes: Uint8Array, start: number, out: Uint8Array | undefined): 
   }
 }
 
-/** Of a name that is one. */
+/** For a valid name. */
 function endInPlace(bytes: Uint8Array, start: number): number {
   let at = start;
   for (;;) {
@@ -96,8 +96,8 @@ export function lower(byte: number): number {
 }
 
 /**
- * Turns the case of each letter of `bytes[start, end)` by a bit of `bits`, in turn: what comes back tells
- * whether an answer is of somebody who saw the question (draft-vixie-dnsext-dns0x20).
+ * Sets the case of each letter in `bytes[start, end)` by the bits of `bits`, in turn: an answer with the same
+ * case is from a server that saw the question (draft-vixie-dnsext-dns0x20).
  */
 export function turnCase(bytes: Uint8Array, start: number, end: number, bits: Uint8Array): void {
   let letters = 0;

@@ -1,6 +1,6 @@
 /**
- * Messages in a stream, each behind two bytes that say its length: RFC 1035 §4.2.2, RFC 7766. What is kept is
- * one message that is not whole yet.
+ * Messages in a stream, each behind its length in two bytes: RFC 1035 §4.2.2, RFC 7766. It buffers at most
+ * one unfinished message.
  */
 
 import { MESSAGE_MAX_BYTES } from './wire.ts';
@@ -39,7 +39,9 @@ export class MessageStream {
     }
   }
 
-  /** Keeps what the message that has begun lacks, from `at` on. Where what comes after it begins. */
+  /**
+   * Buffers the rest of the unfinished message, from `at` on, and returns the start of the data behind it.
+   */
   #keep(chunk: Uint8Array, at: number): number {
     const isKnown = this.#used >= LENGTH_BYTES;
     const wanted = isKnown ? LENGTH_BYTES + lengthAt(this.#kept, 0) : LENGTH_BYTES;
@@ -50,7 +52,7 @@ export class MessageStream {
     return end;
   }
 
-  /** Memory grows with what has come, not with what was announced. */
+  /** Memory grows with the data received, not with the announced length. */
   #reserve(byteCount: number): void {
     if (byteCount <= this.#kept.length) return;
     const room = Math.min(Math.max(byteCount, this.#kept.length * 2, 512), LENGTH_BYTES + MESSAGE_MAX_BYTES);

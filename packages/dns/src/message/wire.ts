@@ -20,7 +20,7 @@ export const RECORD_FIELDS_BYTES = 10;
 export const OPT_BYTES = 11;
 export const OPTION_BYTES = 4;
 
-/** What a length byte is that begins a pointer: its two highest bits; RFC 1035 §4.1.4. */
+/** The bits of a length byte that mark a pointer, its two highest; RFC 1035 §4.1.4. */
 export const POINTER_BITS = 0xc0;
 
 export const Flag = {
@@ -33,7 +33,7 @@ export const Flag = {
 } as const;
 export const OPCODE_MASK = 0x7800;
 export const RCODE_MASK = 0x000f;
-/** Of the upper half of an OPT's time to live: its DO bit is in the lower. */
+/** A bit in the upper half of OPT's flags, which are the lower half of its time to live. */
 export const DNSSEC_OK = 0x8000;
 
 /** Of `badVersion` the upper bits stand in OPT (RFC 6891 §6.1.3). */

@@ -1,7 +1,7 @@
 /**
- * Answers without some of their addresses, of A and AAAA and the hints of SVCB and HTTPS: private ones, since
- * a name of the Internet that stands for one would have a browser carry its pages into the networks beside it
- * (DNS rebinding); and those that a qube may not use.
+ * Answers without some of their addresses, from A, AAAA and the hints of SVCB and HTTPS. Left out are private
+ * ones, since a public name that resolves to one would let a web page reach into the networks beside the
+ * browser (DNS rebinding); and those that a qube may not use.
  */
 
 import { isPrivateAddress } from '@rulecast/rules';
@@ -19,12 +19,14 @@ import {
 } from './wire.ts';
 import { Cursor, EDNS_BYTES } from './writer.ts';
 
-/** What a record takes beside its data, and the target within that, with both names written out. */
+/**
+ * The most bytes of a record besides its data, and of the target within that, with both names uncompressed.
+ */
 const RECORD_MAX_BYTES = 2 * WIRE_NAME_MAX_BYTES + RECORD_FIELDS_BYTES;
 
-/** What of an answer may be told. */
+/** Selects the parts of an answer that may be sent. */
 export interface Telling {
-  /** Of 4 or 16 bytes, which stay the answer's. */
+  /** 4 or 16 bytes, which the answer still owns. */
   readonly address: (bytes: Uint8Array) => boolean;
   /** Whether a service may send to the name that starts there; absent: to any. */
   readonly target?: (bytes: Uint8Array, at: number) => boolean;
@@ -36,16 +38,16 @@ export const PUBLIC: Telling = {
   address: (bytes) => !isPrivateAddress(addressOf(bytes)),
 };
 
-/** Whether all of an answer may be told; not so where it has a service whose parameters cannot be read. */
+/** Whether all of an answer may be sent; no if it has a service whose parameters cannot be read. */
 export function isWhole(answer: MessageReader, telling: Telling): boolean {
   for (let i = 0; i < answer.recordCount; i++) if (isTouched(answer, i, telling)) return false;
   return true;
 }
 
 /**
- * Writes an answer without what may not be told: of its records the addresses, aliases and services that are
- * left, or all that stands before its authority where none of them is touched. It says no more that anybody
- * has vouched for it. The bytes used of `out`, which has MESSAGE_MAX_BYTES; 0: nothing but aliases is left.
+ * Writes an answer without the parts that must not be sent. Its records are the remaining addresses, aliases
+ * and services; or everything before its authority section, if none of them changes. Clears the AD flag.
+ * Returns the number of bytes used of `out`, which has MESSAGE_MAX_BYTES; 0: nothing but aliases is left.
  */
 export function writeWithout(answer: MessageReader, telling: Telling, out: Uint8Array): number {
   const writer = new Cursor(out);
@@ -78,8 +80,8 @@ export function writeWithout(answer: MessageReader, telling: Telling, out: Uint8
 }
 
 /**
- * Whether a record has something that may not be told, or may have. Of another class it is nobody's address,
- * and who asked may not look at the class.
+ * Whether a record has a part that must not be sent, or might have one. One of another class counts: it is no
+ * address, but the client may ignore the class.
  */
 function isTouched(answer: MessageReader, index: number, telling: Telling): boolean {
   const isIn = answer.classes[index] === CLASS_IN;
@@ -101,7 +103,10 @@ function isOfOther(answer: MessageReader, index: number, { owner }: Telling): bo
   return owner?.(answer.bytes, answer.owners[index]!) === false; // of a record that was read
 }
 
-/** Writes what is left of a record. Whether anything is: other types may hold names that point elsewhere. */
+/**
+ * Writes the remaining part of a record; false if there is none. Other types are left out: they may hold
+ * names that point elsewhere.
+ */
 function writeRecord(answer: MessageReader, index: number, telling: Telling, writer: Cursor): boolean {
   const type = answer.types[index];
   if (answer.classes[index] !== CLASS_IN) return false;
@@ -188,7 +193,7 @@ function parametersLeft(
     ]);
 }
 
-/** What of a parameter's value may be told: itself, if all of it. */
+/** The part of a parameter's value that may be sent: itself, if all of it. */
 function leftOf({ family, value }: ServiceParameter, { address }: Telling): Uint8Array {
   if (family === undefined) return value;
   const left = [...addressesIn(value, family)].filter(address);

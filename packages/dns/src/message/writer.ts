@@ -1,6 +1,6 @@
 /**
- * Messages that are written here: questions to an upstream, and the answers that nobody was asked for. Each
- * goes into memory of the caller, who says how much there is.
+ * Writes messages: questions to an upstream, and answers without an upstream. Each goes into memory of the
+ * caller, who gives its size.
  */
 
 import type { MessageReader } from './message.ts';
@@ -25,7 +25,7 @@ import {
  * Size of datagrams that we ask for and send. DNS flag day 2020: what passes every network in one piece.
  */
 export const EDNS_BYTES = 1232;
-/** What fits into a datagram for who sent no OPT (RFC 1035 §4.2.1). */
+/** The size of datagrams for a client without OPT (RFC 1035 §4.2.1). */
 export const PLAIN_BYTES = 512;
 
 /** A pointer to the question's name. */
@@ -61,12 +61,12 @@ export function writeQuestion(asked: MessageReader, id: number, out: Uint8Array,
   return writer.at;
 }
 
-/** What is said without asking anybody. */
+/** An answer of our own, without an upstream. */
 export interface OwnAnswer {
   readonly rcode: Rcode;
-  /** Told to who sent OPT. */
+  /** Sent to a client with OPT. */
   readonly error?: ExtendedError | undefined;
-  /** How long the answer may be kept, in seconds; undefined: as long as whoever gets it likes. */
+  /** How long the answer may be cached, in seconds; undefined: it does not say. */
   readonly ttl?: number | undefined;
   /** The unspecified address of the question's family, if it asks for one. */
   readonly isNull?: boolean;
@@ -91,7 +91,7 @@ export function writeAnswer(asked: MessageReader, answer: OwnAnswer, out: Uint8A
     writer.record(RecordType.soa, ttl, SOA_DATA_BYTES);
     writer.u16(0); // both names
     for (const number of SOA_NUMBERS_MIDDLE) writer.u32(number);
-    writer.u32(ttl); // how long that there is nothing may be kept (RFC 2308 §4)
+    writer.u32(ttl); // how long the absence may be cached (RFC 2308 §4)
   }
   if (asked.opt >= 0) writer.opt(EDNS_BYTES, asked.isDnssecOk, error, rcode);
   return writer.at;
@@ -114,8 +114,8 @@ export function writeTruncated(answer: MessageReader, out: Uint8Array): number {
 }
 
 /**
- * Makes an upstream's answer one for who asked: its id, and its name in the case in which it was asked. The
- * two names are the same but for that.
+ * Makes an upstream's answer one for the client: with its id, and the name in the case of its question. The
+ * two names differ in case only.
  */
 export function readdress(answer: Uint8Array, asked: MessageReader): void {
   answer[0] = asked.id >> 8;
@@ -123,7 +123,7 @@ export function readdress(answer: Uint8Array, asked: MessageReader): void {
   answer.set(asked.bytes.subarray(HEADER_BYTES, asked.nameEnd), HEADER_BYTES);
 }
 
-/** Where a message is written; whoever writes has looked that there is room. */
+/** Writes a message; the caller has checked that there is room. */
 export class Cursor {
   readonly #out: Uint8Array;
   at = 0;
@@ -189,7 +189,7 @@ export class Cursor {
   padding(): void {
     const end = Math.ceil((this.at + OPTION_BYTES) / PADDED_BYTES) * PADDED_BYTES;
     const optionsAt = this.at;
-    this.at -= 2; // what says how long they are
+    this.at -= 2; // the length field comes first
     this.u16(end - optionsAt);
     this.u16(PADDING_OPTION);
     this.u16(end - optionsAt - OPTION_BYTES);

@@ -1,22 +1,22 @@
 /**
- * What somebody else has where ours is to be, or to be taken away from, as `ip` and `nft` say it.
- * Nothing of it is touched: whoever runs `rulecast-dns-net` is told.
+ * Finds objects of other programs that conflict with ours, by `ip` and `nft`. They are never touched: the
+ * user of `rulecast-dns-net` is told.
  */
 
 import { CAPTURE_LINK, CAPTURE_MARK, CAPTURE_MARK_BITS } from '@rulecast/nftables/capture';
 import { type Command, NAMESPACE_TABLE, NEAR_MAC, ROUTING_TABLE, RULE_PRIORITY } from './steps.ts';
 
-/** Runs a command that only looks: what it says, or undefined where that does not exist. Throws. */
+/** Runs a command that only reads: its output, or undefined if the object does not exist. Throws. */
 export type Look = (command: Command) => string | undefined;
 
 type Found = Readonly<Record<string, unknown>>;
 
-/** Bits of a packet's mark, as `ip` takes them to be meant where no mask is said. */
+/** The mask of a packet's mark that `ip` assumes if none is given. */
 const WHOLE_MASK = 0xffff_ffff;
-/** Of rules that are ours `ip` says these, and no other. */
+/** The fields that `ip` shows for a rule of ours, and no other. */
 const OWN_RULE = ['priority', 'src', 'fwmark', 'fwmask', 'table', 'protocol'];
 
-/** Why there is nothing to be taken away: it is somebody else's. Undefined: it is ours, or not there. */
+/** Why nothing must be removed: it is not ours. Undefined: it is ours, or does not exist. */
 export function foreignThing(look: Look, namespace: string, isNamed: boolean): string | undefined {
   const [link] = found(look(['ip', '-json', '-details', 'link', 'show', 'dev', CAPTURE_LINK]));
   if (link !== undefined && (kindOf(link) !== 'veth' || link['address'] !== NEAR_MAC))
@@ -27,7 +27,7 @@ export function foreignThing(look: Look, namespace: string, isNamed: boolean): s
   return `rulecast-dns-net did not make the network namespace ${namespace}, or got no further than that: it has no table ${NAMESPACE_TABLE} of nftables. Choose another --namespace, or take it away (ip netns del ${namespace})`;
 }
 
-/** What is in the way of the rule or the routes of a family. Undefined: nothing. */
+/** A conflict with the rule or the routes of a family. Undefined: none. */
 export function foreignRouting(look: Look, family: 4 | 6): string | undefined {
   const ip = (...command: readonly string[]): readonly Found[] =>
     found(look(['ip', '-json', '-Numeric', `-${family}`, ...command]));
@@ -74,7 +74,7 @@ function kindOf({ linkinfo }: Found): unknown {
   return isObject(linkinfo) ? linkinfo['info_kind'] : undefined;
 }
 
-/** What was listed. */
+/** The listed objects. */
 function found(json: string | undefined): readonly Found[] {
   const all: unknown = JSON.parse(json?.trim() || '[]');
   return Array.isArray(all) ? all.filter(isObject) : [];

@@ -1,6 +1,6 @@
 /**
- * Where `rulecast-dns` is asked by qubes that ask somebody else: a network namespace behind a link of its
- * own, and the route there of what the applier marks. As commands; net-main.ts runs them.
+ * Redirects questions of qubes to other resolvers to `rulecast-dns`: a network namespace behind a link of its
+ * own, and the route there for packets that the applier marks. As commands; net-main.ts runs them.
  *
  *   question, marked ─ip rule─▶ our table ─▶ rulecast-dns ═veth═ eth0 ─redirect─▶ port 53, whatever address was asked
  *                                  └ unreachable, where that route is gone
@@ -26,10 +26,10 @@ export interface NetOptions {
 /** Before those that VPNs make; after what is local. */
 export const RULE_PRIORITY = 53;
 export const ROUTING_TABLE = 5353;
-/** By what they are known to be ours: a table within the namespace, and the address of the link to it. */
+/** The marks of our objects: a table within the namespace, and the address of the link to it. */
 export const NAMESPACE_TABLE = 'rulecast_dns_net';
 export const NEAR_MAC = '02:53:72:75:6c:65';
-/** Of both ends of the link. Nobody else is asked there. */
+/** The addresses of both ends of the link, used for nothing else. */
 export const NEAR = { 4: '169.254.53.1', 6: 'fd5a:5e53:5300::1' } as const;
 export const FAR = { 4: '169.254.53.2', 6: 'fd5a:5e53:5300::2' } as const;
 const LENGTH = { 4: 30, 6: 126 } as const;
@@ -58,7 +58,7 @@ const RULES = `table inet ${NAMESPACE_TABLE} {
 }
 `;
 
-/** Makes all of it. From the first step on, what is marked goes there or nowhere. */
+/** The steps that make all of it. From the first one on, marked packets go there or nowhere. */
 export function stepsToMake({ namespace, hasIpv6 }: NetOptions): readonly Step[] {
   const families = hasIpv6 ? ([4, 6] as const) : ([4] as const);
   const batch = (lines: readonly string[], prefix: readonly string[] = []): Step => ({
@@ -108,7 +108,7 @@ export function stepsToMake({ namespace, hasIpv6 }: NetOptions): readonly Step[]
   ];
 }
 
-/** Where the one by our link is gone. */
+/** The route that remains if the one by our link is gone. */
 const LAST_ROUTE = `unreachable default metric ${LAST_METRIC} table ${ROUTING_TABLE}`;
 const RULE = `pref ${RULE_PRIORITY} fwmark 0x${CAPTURE_MARK.toString(16)}/0x${CAPTURE_MARK_BITS.toString(16)} lookup ${ROUTING_TABLE}`;
 
@@ -116,7 +116,7 @@ function addressLine(of: typeof NEAR | typeof FAR, family: 4 | 6, link: string):
   return `addr add ${of[family]}/${LENGTH[family]} dev ${link}${family === 6 ? ' nodad' : ''}`;
 }
 
-/** What undoes steps, the last one first. Each fails where it is not there. */
+/** The commands that undo steps, the last one first. Each fails if its object does not exist. */
 export function undoing(steps: readonly Step[]): readonly Command[] {
   return steps.flatMap(({ undo }) => (undo === undefined ? [] : [undo])).reverse();
 }

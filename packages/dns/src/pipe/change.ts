@@ -1,6 +1,6 @@
 /**
- * What one rule set has other than another, part by part: names that join and leave a list, everything else
- * whole. Both are portions of rule sets that were checked: a change says little, and costs little to follow.
+ * The difference between two rule sets, part by part: names that join and leave a list, everything else
+ * whole. Both are portions of checked rule sets, so a change is small, and cheap to follow.
  */
 
 import {
@@ -31,10 +31,10 @@ import { type NamesEdit, type SetEdit, setEditOf } from '../match/matcher.ts';
 export type PartStep =
   | { readonly op: 'remove'; readonly id: PartId }
   | { readonly op: 'put'; readonly part: Part }
-  /** Of a list that the firewall's DNS knows, before and after. */
+  /** A change to a list that the firewall's DNS has before and after. */
   | ({ readonly op: 'edit'; readonly list: string } & SetEdit);
 
-/** What turns one portion into another. Linear in both. */
+/** The steps from one portion to another. Linear in both. */
 export function stepsBetween(before: RuleSet, after: RuleSet): readonly PartStep[] {
   const [old, next] = [partsOf(before), partsOf(after)];
   const removals: PartStep[] = [];
@@ -75,7 +75,7 @@ function namesIn(part: Part): NameSet | undefined {
   return part.kind === PartKind.nameList ? namesOfFirewall(part.list) : undefined;
 }
 
-/** What a change makes of a portion. */
+/** The result of a change to a portion. */
 export interface Changed {
   readonly ruleSet: RuleSet;
   /** By list that is in both: how it differs, where that was said. */

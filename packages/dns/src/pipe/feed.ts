@@ -1,7 +1,7 @@
 /**
- * The subscriber's side: has `rulecast-dns` judge by the release in force, and says where it does not. One
- * change is under way at a time, and only the newest release waits; a stream that ended begins with the
- * whole. An edge only by what is handed in: who connects, and the clock.
+ * The subscriber's side: has `rulecast-dns` judge by the release in force, and reports if it does not. One
+ * change is under way at a time, and only the newest release waits; a new stream begins with the whole. Its
+ * only edges are arguments: the connector, and the clock.
  */
 
 import type { ByteStream, SteadyClock } from '@rulecast/protocol';
@@ -24,13 +24,13 @@ export interface NameFeedOptions {
   readonly isRunning?: () => boolean;
   /** The link group of hosts that ask this one; absent: what they ask is taken to `rulecast-dns`. */
   readonly listenGroup?: number;
-  /** Told what was blocked, and how much more could not be told; absent: it is not asked for. */
+  /** Called with blocked names, and the number of those not reported; absent: they are not requested. */
   readonly onBlocked?: (names: readonly BlockedName[], lost: number) => void;
   /** Told each time when it begins to follow, and why it does not. */
   readonly onStanding: (text: string, isFollowing: boolean) => void;
 }
 
-/** How often it is asked what it has, and after which silence it counts as gone. Our choice. */
+/** The interval of `ask`, and the silence after which the connection counts as lost. Our choice. */
 const ASK_MS = 2_000;
 const SILENT_MS = 30_000;
 /** Between two attempts to connect, if the last came to nothing: doubles up to the longest. */
@@ -48,7 +48,7 @@ export class NameFeed {
   readonly #options: NameFeedOptions;
   readonly #closing = new AbortController();
   #wanted: Wanted | undefined;
-  /** Of the stream that is open. */
+  /** The rule set last sent on the open stream. */
   #sent: Wanted | undefined;
   #taken = 0;
   #isOpen = false;
@@ -58,12 +58,12 @@ export class NameFeed {
   #isRelieved = false;
   /** Why nobody asks it, and since when. */
   #fault: { readonly text: string; readonly sinceMs: number } | undefined;
-  /** What DNS counted, as it said last on the stream that is open. */
+  /** The counters of DNS, as last received on the open stream. */
   #counts: Readonly<Record<string, number>> = {};
-  /** Since when nothing opens what rules accept by name; undefined: it is opened, or nobody has said. */
+  /** Since when addresses accepted by name are not opened; undefined: they are, or it is not known. */
   #opensNothingSinceMs: number | undefined;
   #reason = 'it was not reached yet';
-  /** Since when what is wanted is not what it has; undefined: it is. */
+  /** Since when DNS does not have the wanted rule set; undefined: it has. */
   #behindSinceMs: number | undefined;
   #wake: () => void = () => undefined;
   #told = '';
@@ -129,7 +129,7 @@ export class NameFeed {
     return { text: `rulecast-dns does not block its names: ${why}`, forMs };
   }
 
-  /** What DNS counted since it started; nothing where it is not there. */
+  /** The counters of DNS since it started; empty if it is not connected. */
   counters(): Readonly<Record<string, number>> {
     return this.#counts;
   }
@@ -234,7 +234,7 @@ export class NameFeed {
     }
   }
 
-  /** What is to be sent now: the newest, once the one before was taken. */
+  /** The rule set to send now: the newest, once the one before was received. */
   #next(): Wanted | undefined {
     return this.#isIdle && this.#wanted !== this.#sent ? this.#wanted : undefined;
   }

@@ -1,6 +1,7 @@
 /**
- * What `rulecast-dns` judges by, as a subscriber says it: nothing until the first release is there, from then
- * on one whole release after the other. It stays when the subscriber goes; the next one says all of it anew.
+ * The rule set that `rulecast-dns` judges by, received from a subscriber: none until the first release is
+ * there, from then on one whole release after the other. It stays when the subscriber disconnects; the next
+ * one sends everything again.
  *
  *     stream ─frame─▶ change ─▶ rule set, checked ─▶ judge: transitions, turn ─▶ `has`
  */
@@ -37,13 +38,13 @@ export interface FollowerOptions {
   readonly onTurn: (number: number) => void;
   /** Hosts of that link group ask this one, or nobody does. Resolves once that was tried; does not reject. */
   readonly onListen: (group: number | undefined) => Promise<void>;
-  /** Why nobody asks it; empty: somebody may. Told with what is judged by. */
+  /** Why clients cannot ask this program; empty: they can. Sent before `has`. */
   readonly fault: () => string;
-  /** What was counted, by name: told with what is judged by. */
+  /** Counters by name, sent with `has`. */
   readonly counts: () => Readonly<Record<string, number>>;
 }
 
-/** How often another key is drawn where names meet. */
+/** How often another key is drawn if names collide. */
 const KEYS_MAX = 3;
 const READ_BYTES = 1024 * 1024;
 
@@ -51,7 +52,7 @@ const READ_BYTES = 1024 * 1024;
 interface Following {
   readonly channel: ByteStream;
   readonly frames: FrameReader;
-  /** Of the release that is judged by; 0: none of this stream. */
+  /** The number of the release that is judged by; 0: none of this stream. */
   number: number;
   /** One at a time. */
   isChanging: boolean;
@@ -74,7 +75,7 @@ export class NameFollower {
     this.#options = options;
   }
 
-  /** What a name gets; undefined: nobody has said yet. */
+  /** The verdict on a name; undefined: there is no release yet. */
   judge(
     asker: Address,
     name: Uint8Array,
@@ -84,17 +85,17 @@ export class NameFollower {
     return this.#judge?.judge(asker, name, at, aliases, { now: this.#options.nowS() });
   }
 
-  /** Whether hosts ask this one, or what is judged by needs names to be answered. */
+  /** Whether hosts ask this program, or the present release needs names to be answered. */
   get isNeeded(): boolean {
     return this.#isAskedByHosts || concernsFirewallDns(this.#ruleSet);
   }
 
-  /** Whether who says what is judged by asked to be told what is blocked. */
+  /** Whether the connected subscriber asked for blocked names. */
   get isWatched(): boolean {
     return this.#current?.isWatching === true && this.#current.channel.state === 'connected';
   }
 
-  /** Takes what it is to be told, unless it has yet to read so much that there is no room beside answers. */
+  /** Sends blocked names, unless so much is unsent that they would leave no room for answers. */
   tellBlocked(take: () => Omit<Extract<PipeMessage, { readonly kind: 'blocked' }>, 'kind'>): void {
     if (!this.isWatched || this.#current === undefined) take();
     else if (this.#current.channel.bufferSpace() >= 2 * SAID_MAX_BYTES)

@@ -44,12 +44,12 @@ import type { PartStep } from './change.ts';
 
 /** A change of more bytes is not sent, and not read: of twelve million names. */
 export const CHANGE_MAX_BYTES = 256 * 1024 * 1024;
-/** What DNS says is short. */
+/** The longest message from DNS. */
 export const SAID_MAX_BYTES = 2048;
 const HEAD_BYTES = 5;
 
 const Kind = { change: 1, ask: 2, has: 3, counts: 4, listen: 5, fault: 6, watch: 7, blocked: 8 } as const;
-/** Names of counters: what DNS says counts as nothing else. */
+/** The names that counters from DNS may have; others are refused. */
 const COUNTER = /^dns[A-Z][A-Za-z0-9._-]{1,28}$/;
 const COUNTERS_MAX = 40;
 /** Characters of a fault. */
@@ -57,7 +57,7 @@ const FAULT_MAX = 400;
 const Op = { remove: 0, put: 1, edit: 2 } as const;
 
 export interface Change {
-  /** Of the sender, from 1. */
+  /** A number by the sender, from 1. */
   readonly number: number;
   /** The steps start from nothing; else from the change before. */
   readonly isWhole: boolean;
@@ -78,14 +78,14 @@ export type PipeMessage =
   | { readonly kind: 'ask' }
   | { readonly kind: 'has'; readonly number: number }
   | { readonly kind: 'counts'; readonly counts: Readonly<Record<string, number>> }
-  /** The link group whose interfaces bring who asks this host; undefined: nobody does. */
+  /** The link group of the interfaces whose hosts ask this program; undefined: none do. */
   | { readonly kind: 'listen'; readonly group: number | undefined }
   | { readonly kind: 'fault'; readonly text: string }
   | { readonly kind: 'watch' }
   /** `lost` more could not be told. */
   | { readonly kind: 'blocked'; readonly lost: number; readonly names: readonly BlockedName[] };
 
-/** What is read; a change as bytes, of which changePieces makes one. */
+/** A received message; a change is bytes, which changePieces decodes. */
 export type ReadMessage =
   | Exclude<PipeMessage, { readonly kind: 'change' }>
   | { readonly kind: 'change'; readonly body: Uint8Array };
@@ -149,7 +149,7 @@ function writeBytes(writer: ByteWriter, bytes: Uint8Array): void {
   writer.bytes(bytes);
 }
 
-/** Frames out of a stream. What was read is copied once. */
+/** Reads frames out of a stream. The bytes are copied once. */
 export class FrameReader {
   readonly #mostBytes: number;
   readonly #head = new Uint8Array(HEAD_BYTES);

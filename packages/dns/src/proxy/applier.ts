@@ -1,7 +1,7 @@
 /**
- * The applier, which has addresses in the kernel before a qube is told them: a socket that is connected to
- * again and again. What is asked in a turn goes out together. An edge: when to ask, and what to make of the
- * outcome, is machine.ts.
+ * The applier, which opens addresses in the kernel before a qube gets them: a socket, reconnected whenever it
+ * fails. The requests of one turn go out together. An edge: machine.ts decides when to ask, and what the
+ * outcome means.
  */
 
 import { AnswerReader, type OpeningOutcome, Outcome, openingFrame } from '@rulecast/nftables/openings';
@@ -13,7 +13,7 @@ import type { Watch } from './watch.ts';
 const AGAIN_MS = 100;
 /** Bytes of requests that it does not read; beyond, nothing more is asked. */
 const UNREAD_MAX_BYTES = 1_048_576;
-/** Of answers, that are read at a time. */
+/** Bytes of answers that are read at a time. */
 const READ_BYTES = 16_384;
 const ID_MAX = 0xffff_ffff;
 
@@ -24,13 +24,13 @@ export class ApplierSocket {
   readonly #path: string;
   readonly #watch: Watch;
   readonly #onOutcome: OnOutcome;
-  /** What waits for an answer, by the number of the request. */
+  /** Requests that wait for an answer, by number. */
   readonly #asked = new Map<number, { readonly wait: number; readonly index: number }>();
   readonly #read = new Uint8Array(READ_BYTES);
   /** Undefined: it is not connected. */
   #fd: number | undefined;
   #reader = new AnswerReader();
-  /** What it has not taken yet. */
+  /** Bytes that the socket has not taken yet. */
   #unsent: Uint8Array[] = [];
   #unsentBytes = 0;
   #isToFlush = false;
@@ -58,7 +58,7 @@ export class ApplierSocket {
     }
   }
 
-  /** Nothing is told of what it was asked any more: all of it is tried once more, by another one. */
+  /** The connection is lost: open requests end as `later`, and are tried once more on another one. */
   #lose(): void {
     this.#disconnect();
     for (const id of [...this.#asked.keys()]) this.#take(id, Outcome.later);

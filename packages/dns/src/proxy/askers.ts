@@ -1,6 +1,6 @@
 /**
- * Qubes that ask: how many questions of each wait, and how many more it may ask. Who is forgotten is as if it
- * had never asked.
+ * The state of each asking qube: its waiting questions, and how many more it may ask. A forgotten qube starts
+ * anew.
  */
 
 import { QUESTIONS_PER_S } from '@rulecast/nftables/capture';

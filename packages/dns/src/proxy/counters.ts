@@ -1,8 +1,8 @@
-/** What the proxy counted, in the words of CONTROL.md "record counters". Pure. */
+/** The counters of the proxy, as in CONTROL.md "record counters". Pure. */
 
 import type { Client, DnsProxy } from './machine.ts';
 
-/** Lists and qubes that are told. Our choice: what happens most, beside the counters of packets. */
+/** Lists and qubes that are sent, those with most, beside the counters of packets. Our choice. */
 const SHOWN = 8;
 /**
  * Beside what is counted: 1 where the applier is reached, 0 where nothing is opened. For the subscriber

@@ -1,6 +1,4 @@
-/**
- * The sockets at which qubes ask by datagram. An edge: what to do is machine.ts.
- */
+/** The sockets for questions by datagram. An edge: machine.ts decides what to do. */
 
 import { type Address, formatAddress } from '@rulecast/rules';
 import { MESSAGE_MAX_BYTES } from '../message/wire.ts';
@@ -25,7 +23,7 @@ import type { Watch } from './watch.ts';
 /** Questions that are read before other sockets have their turn. */
 const READ_MAX = 64;
 
-/** Who asked, and where the answer goes. */
+/** The client of a question, and the way for its answer. */
 export interface SocketClient extends Client {
   readonly reply: (answer: Uint8Array) => void;
   readonly end: () => void;
@@ -34,11 +32,11 @@ export interface SocketClient extends Client {
 /** The bytes are good until it returns. */
 export type TakeQuestion = (client: SocketClient, bytes: Uint8Array) => void;
 
-/** What is known of an address that questions come from. */
+/** A known source address of questions. */
 interface Sender {
   readonly asker: Address;
   readonly askerKey: string;
-  /** As the kernel has it, with the port of whoever is answered. */
+  /** The kernel's form of it, with the port that gets the answer. */
   readonly to: Buffer;
 }
 
@@ -57,7 +55,7 @@ export class QuestionSocket {
     return new QuestionSocket(bindDatagrams(endpoint), watch, take);
   }
 
-  /** Of one that somebody bound, which is closed with it. Throws SocketError. */
+  /** Uses a bound socket, and closes it in the end. Throws SocketError. */
   constructor(fd: number, watch: Watch, take: TakeQuestion) {
     this.#fd = fd;
     this.#watch = watch;
@@ -84,7 +82,7 @@ export class QuestionSocket {
     return { asker, askerKey, transport: 'udp', reply, end: () => undefined };
   }
 
-  /** Of the question just read. Undefined: no qube has such an address. */
+  /** The sender of the question just read. Undefined: no qube has such an address. */
   #senderNow(): Sender | undefined {
     const key = keyIn(this.#from);
     const known = this.#senders.get(key);

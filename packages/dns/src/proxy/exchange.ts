@@ -1,7 +1,6 @@
 /**
- * The question and the answer that are worked on, as messages: what they say, what is left out of the answer,
- * and the bytes that go back to the qube. One for all questions: each is worked on to its end before the
- * next.
+ * The question and the answer in work, as messages: their content, the parts left out of the answer, and the
+ * bytes for the qube. One object serves all questions, as each is handled completely before the next.
  */
 
 import { NAME_ADDRESSES_OF_ONE_MAX } from '@rulecast/nftables/openings';
@@ -23,7 +22,7 @@ import {
 } from '../message/writer.ts';
 import { ALIASES_MAX } from './limits.ts';
 
-/** What is of use without addresses: it goes without those that are not open. */
+/** Types that are useful without addresses: they are sent without those that are not open. */
 const SERVICE_TYPES: readonly number[] = [RecordType.svcb, RecordType.https];
 
 export class Exchange {
@@ -70,7 +69,7 @@ export class Exchange {
     return aliases;
   }
 
-  /** Leaves out of the answer what may not be told. Whether anything is left. */
+  /** Removes parts of the answer that must not be sent; false if nothing remains. */
   leaveOut(telling: Telling): boolean {
     const { answer } = this;
     if (isWhole(answer, telling)) return true;
@@ -106,7 +105,7 @@ export class Exchange {
       : undefined;
   }
 
-  /** The answer as it goes to who asked: cut short where that is too long for a datagram. */
+  /** The answer for the client; truncated if it is too long for a datagram. */
   forwarded(transport: 'udp' | 'tcp'): Uint8Array {
     const { answer, question } = this;
     const bytes = withoutOurs(answer, question.opt >= 0);

@@ -3,8 +3,8 @@
 /** Questions of one qube that wait for an upstream; beyond, SERVFAIL. */
 export const QUESTIONS_MAX = 256;
 /**
- * Room for questions that were not read yet, some 2,700 of them; as much of it as the kernel gives
- * (`net.core.rmem_max`), unless whoever bound the socket has seen to it (rulecast-dns.socket).
+ * Bytes for questions that were not read yet, some 2,700 of them; as much of it as the kernel gives
+ * (`net.core.rmem_max`), unless the service manager has set it for the socket (rulecast-dns.socket).
  */
 export const RECEIVED_BYTES = 2_097_152;
 /** Questions of all qubes that wait. */
@@ -13,7 +13,7 @@ export const ALL_QUESTIONS_MAX = 4096;
 export const IDLE_SOCKETS_MAX = 256;
 /** Qubes of which something is remembered; those that ask nothing are forgotten first. */
 export const ASKERS_MAX = 4096;
-/** How long an upstream may take, and how often one is asked for a question. */
+/** The timeout of an upstream, and how many times one is asked for a question. */
 export const ATTEMPT_MS = 1500;
 export const ATTEMPTS_MAX = 3;
 /**
@@ -25,14 +25,14 @@ export const UNANSWERED_MAX = 3;
 export const DOWN_MS = 1000;
 export const DOWN_LONGEST_MS = 30_000;
 /**
- * Of an upstream over TLS: how long its connection may take to be there, and be silent while something waits,
- * which is shorter than an attempt, so that the next one is by another connection.
+ * For an upstream over TLS: the time to connect, and how long it may be silent while questions wait. The
+ * latter is shorter than an attempt, so that the next one uses another connection.
  */
 export const CONNECT_MS = 3000;
 export const SILENT_MS = 1400;
 /**
- * How long none is made after one that was refused, or ended before anything came: twice as long each time,
- * up to the longest. A question waits for the end of a pause that is short; else the next upstream is asked.
+ * The pause after a connection that was refused, or ended without an answer; doubled each time, up to the
+ * longest. A question waits for the end of a short pause; else the next upstream is asked.
  */
 export const PAUSE_MS = 100;
 export const PAUSE_LONGEST_MS = 3200;
@@ -41,9 +41,9 @@ export const PAUSE_WAITED_MS = 400;
 export const OPEN_MS = 50;
 /** Names that an answer may make aliases of; beyond, it is none. */
 export const ALIASES_MAX = 64;
-/** How long a qube may keep that a name is blocked. */
+/** How long a qube may cache that a name is blocked. */
 export const BLOCKED_TTL_S = 60;
-/** TCP connections of one qube, of all, and how long one may be idle; one to an upstream likewise. */
+/** TCP connections of one qube, of all, and how long one may be idle; likewise for one to an upstream. */
 export const CONNECTIONS_MAX = 16;
 export const ALL_CONNECTIONS_MAX = 1024;
 export const IDLE_MS = 10_000;

@@ -1,8 +1,7 @@
 /**
- * An upstream that is asked over TLS, without the socket: questions, what came, and time go in, and what
- * is to be done with the connection comes out. One connection carries the questions of all qubes, and
- * answers come in any order (RFC 7858; RFC 7766 §6.2.1): each question has a number on it with which no
- * other one waits.
+ * An upstream over TLS, without the socket: questions, received bytes and time go in, and actions on the
+ * connection come out. One connection carries the questions of all qubes, and answers come in any order (RFC
+ * 7858; RFC 7766 §6.2.1): each question has a number on it with which no other one waits.
  *
  *            question                 handshake
  *   closed ───────────▶ connecting ─────────────▶ open ──▶ closed, after 10 s without a question
@@ -25,7 +24,7 @@ export type LineEffect =
   /** There is no connection now: make one. */
   | { readonly kind: 'connect' }
   | { readonly kind: 'write'; readonly bytes: Uint8Array }
-  /** Have the connection end; nothing of it is told from now on. */
+  /** Close the connection; it sends no more events. */
   | { readonly kind: 'end' }
   /** Bytes are the receiver's. Whether it is the answer, the receiver sees: it waits until it is closed. */
   | { readonly kind: 'answer'; readonly query: number; readonly bytes: Uint8Array }
@@ -46,7 +45,7 @@ const IDS = 0x1_0000;
 
 export class Line {
   #state: State = { kind: 'closed', untilMs: Number.NEGATIVE_INFINITY };
-  /** What waits, by its number on the connection, in the order in which it was asked. */
+  /** Waiting questions, by their number on the connection, in order. */
   readonly #asked = new Map<number, Asked>();
   readonly #ids = new Map<number, number>();
   #stream = new MessageStream();
@@ -80,7 +79,7 @@ export class Line {
     return state.kind === 'closed' && state.untilMs <= nowMs ? this.#connect(nowMs) : [];
   }
 
-  /** Nothing more is awaited of a query. Its number is used again after all others. */
+  /** Stops waiting for a query. Its number is used again after all others. */
   close(query: number): void {
     const id = this.#ids.get(query);
     if (id === undefined) return;
@@ -89,7 +88,7 @@ export class Line {
     if (this.#asked.size === 0) this.#silentSinceMs = undefined;
   }
 
-  /** The connection is there, and the other end is who it should be. */
+  /** The connection is open, and the server's certificate is valid. */
   connected(nowMs: number): readonly LineEffect[] {
     this.#state = { kind: 'open' };
     this.#stream = new MessageStream();

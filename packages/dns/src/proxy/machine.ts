@@ -1,7 +1,7 @@
 /**
- * The proxy without its sockets: questions of qubes, answers of upstreams and time go in, and what to send to
- * whom comes out. Nothing is kept of an answer once it has gone: a cache would tell one qube what another
- * asked. An answer whose addresses a rule accepts by name goes once they are in the kernel.
+ * The proxy without its sockets: questions of qubes, answers of upstreams and time go in, and messages to
+ * send come out. No answer is cached, as a cache would tell one qube what another asked. An answer with
+ * addresses that a rule accepts by name is sent once they are open in the kernel.
  *
  *   question ─judge─▶ drop: own answer
  *               │ accept
@@ -43,10 +43,10 @@ import { Tally } from './tally.ts';
 import { Upstreams } from './upstreams.ts';
 
 export type Transport = 'udp' | 'tcp';
-/** How an upstream is asked. */
+/** The transport to an upstream. */
 export type UpstreamTransport = Transport | 'tls';
 
-/** Where a question came from; the machine gives it back with the answer, and looks at no more than this. */
+/** The origin of a question; the machine returns it with the answer, and reads only these fields. */
 export interface Client {
   /** The qube. */
   readonly asker: Address;
@@ -55,13 +55,13 @@ export interface Client {
   readonly transport: Transport;
 }
 
-/** What is to be opened, before whoever carries it has numbered it. */
+/** An address to open, before the client of the applier has numbered the request. */
 export type NewOpening = Omit<Opening, 'id'>;
 
 export type ProxyEffect<C extends Client> =
   /** Bytes are the receiver's. */
   | { readonly kind: 'reply'; readonly client: C; readonly bytes: Uint8Array }
-  /** It asked too much: read no more from its connection, whose questions nothing else bounds. */
+  /** The qube asked too much: stop reading from its connection, which nothing else bounds. */
   | { readonly kind: 'end'; readonly client: C }
   /** Send this to an upstream, and hand in what comes back under the same number. */
   | {
@@ -73,21 +73,21 @@ export type ProxyEffect<C extends Client> =
     }
   /** Have these opened, and hand in what comes of each under its index: an answer waits for it. */
   | { readonly kind: 'open'; readonly wait: number; readonly openings: readonly NewOpening[] }
-  /** Nothing more is awaited of this query: close its socket. */
+  /** Stop waiting for this query: close its socket. */
   | { readonly kind: 'close'; readonly query: number };
 
-/** What a name gets, and by what. */
+/** The verdict on a name, and its rule. */
 export type Judged = Pick<NameJudgement, 'answer'> & Partial<Pick<NameJudgement, 'policy' | 'rule'>>;
 
-/** That a question was blocked: of which qube, the whole name at `at`, and by what. */
+/** Reports a blocked question: the qube, the whole name at `at`, and the rule. */
 export type TellOfBlocked = (qube: string, name: Uint8Array, at: number, by: Omit<Judged, 'answer'>) => void;
 
 export interface ProxyOptions {
-  /** How many there are, or none; they are asked in their order, but for those that do not answer. */
+  /** The number of upstreams, which may be 0; they are asked in order, except those that do not answer. */
   readonly upstreamCount: number;
   /** Whether all of them are asked over TLS, each question padded. */
   readonly isOverTls?: boolean;
-  /** What a name gets; undefined: nothing says so yet, and nothing is answered. */
+  /** The verdict on a name; undefined: there is no release yet, and no answer is given. */
   readonly judge: (
     asker: Address,
     name: Uint8Array,
@@ -97,8 +97,7 @@ export interface ProxyOptions {
   /** Whether the whole name at `at` may stand for private addresses. */
   readonly mayBePrivate: (name: Uint8Array, at: number) => boolean;
   /**
-   * The lists by which the addresses of a name that may be answered are to be opened first; absent: nothing
-   * here opens any.
+   * The lists by which the addresses of an accepted name must be opened first; absent: this proxy opens none.
    */
   readonly opens?:
     | ((
@@ -113,16 +112,16 @@ export interface ProxyOptions {
   readonly tellOfBlocked?: TellOfBlocked | undefined;
 }
 
-/** What happened, since the start. */
+/** Counters since the start. */
 export interface ProxyCounts {
   questions: number;
   blocked: number;
   answered: number;
-  /** Answers that private addresses were left out of; what was left, or that nothing was, was told. */
+  /** Answers without their private addresses; the rest was sent, or that there is none. */
   private: number;
-  /** Answers that were said to be none, since no address of the qube is known in their family. */
+  /** Answers replaced by an empty one, since the qube's address of their family is not known. */
   otherFamily: number;
-  /** Nobody could be asked, or nobody answered. */
+  /** No upstream could be asked, or none answered. */
   failed: number;
   /** Answers that addresses were left out of for which there was no room; without any they failed, too. */
   full: number;
@@ -140,7 +139,7 @@ interface Query<C extends Client> {
   /** The question as it came. */
   readonly asked: Uint8Array;
   readonly id: number;
-  /** The name in the case in which it goes out; whoever answers has seen it. */
+  /** The name in the case in which it is sent; only a server that saw the question can repeat it. */
   readonly name: Uint8Array;
   readonly upstream: number;
   readonly transport: UpstreamTransport;
@@ -165,19 +164,21 @@ const BLOCKED: Readonly<Record<'nxdomain' | 'refused' | 'null', OwnAnswer>> = {
   refused: { rcode: Rcode.refused, error: ExtendedError.blocked },
   null: { rcode: Rcode.ok, error: ExtendedError.blocked, ttl: BLOCKED_TTL_S, isNull: true },
 };
-/** Of a name that stands for nothing but private addresses, and may not. */
+/** The answer for a name with private addresses only, if it may not have them. */
 const WITHOUT_PRIVATE: OwnAnswer = { rcode: Rcode.ok, error: ExtendedError.blocked, ttl: BLOCKED_TTL_S };
 /** Transfers of whole zones, which go over many messages. */
 const TRANSFER_TYPES = [251, 252];
 const NO_DATA: OwnAnswer = { rcode: Rcode.ok, ttl: BLOCKED_TTL_S };
-/** By what is below, resolvers tell of others to be asked over TLS or HTTPS (RFC 9462 §6.4): we have none. */
+/** Below this name, resolvers announce others reached over TLS or HTTPS (RFC 9462 §6.4): we have none. */
 const RESOLVER_ZONE = nameBytes('resolver.arpa');
 const NOBODY_TO_ASK: OwnAnswer = { rcode: Rcode.failure, error: ExtendedError.noReachableAuthority };
 const NOT_OPEN: OwnAnswer = { rcode: Rcode.failure, error: ExtendedError.network };
-/** Of addresses of a family in which none of the qube's is known, so that nothing could be opened for it. */
+/**
+ * The answer with addresses of a family in which the qube's own is not known, so that none could be opened.
+ */
 const OTHER_FAMILY: OwnAnswer = { ...NO_DATA, error: ExtendedError.notSupported };
 const FAMILIES = [4, 6] as const;
-/** What an upstream says that cannot answer: somebody else may. */
+/** Codes of an upstream that cannot answer: another one may. */
 const FAILURES: readonly number[] = [Rcode.failure, Rcode.notImplemented, Rcode.refused];
 
 export class DnsProxy<C extends Client> {
@@ -206,7 +207,7 @@ export class DnsProxy<C extends Client> {
     heardMs: 0,
   };
 
-  /** What was blocked, by the list that has it, and by the qube that asked. */
+  /** Blocked questions, by the list that has the name, and by qube. */
   readonly blocked = { lists: new Tally(), qubes: new Tally() };
 
   constructor(options: ProxyOptions) {
@@ -218,7 +219,7 @@ export class DnsProxy<C extends Client> {
     return this.#upstreams;
   }
 
-  /** There are other upstreams from now on, of which nothing is known: what waits is asked of them. */
+  /** Replaces all upstreams by others without a history: waiting questions are asked again. */
   replaceUpstreams(count: number, nowMs: number): readonly ProxyEffect<C>[] {
     this.#upstreams = new Upstreams(count);
     return [...this.#queries].flatMap(([number, query]) =>
@@ -257,7 +258,7 @@ export class DnsProxy<C extends Client> {
     return [this.#send(client, Uint8Array.from(bytes), upstream, client.transport, 0, nowMs)];
   }
 
-  /** What is said to the question just read without asking anybody; undefined: an upstream is asked. */
+  /** Our own answer to the question just read; undefined: an upstream is asked. */
   #ownAnswer(client: C, asker: Asker): OwnAnswer | undefined {
     const asked = this.#question;
     if (!asked.isQuery) return { rcode: Rcode.notImplemented };
@@ -284,7 +285,7 @@ export class DnsProxy<C extends Client> {
     const answer = this.#answer;
     if (query === undefined || answer.read(bytes) !== undefined || !this.#isAnswer(query)) {
       this.counts.ignored++;
-      return []; // somebody else's, for all we know: the true one may still come
+      return []; // possibly forged: the true one may still come
     }
     const isSameCase = query.name.every((byte, i) => byte === bytes[HEADER_BYTES + i]);
     if (!isSameCase && query.transport === 'udp')
@@ -302,7 +303,7 @@ export class DnsProxy<C extends Client> {
     return this.#exchange.isOf(id, name);
   }
 
-  /** What the qube gets for the answer just read; `#question` is what it asked. */
+  /** The result for the qube of the answer just read; `#question` is what it asked. */
   #passOn({ client, asked: question }: Query<C>, nowMs: number): ProxyEffect<C> {
     const asked = this.#question;
     const aliases = this.#exchange.aliases();
@@ -318,10 +319,7 @@ export class DnsProxy<C extends Client> {
     return pending ?? this.#answered(client);
   }
 
-  /**
-   * What is done before the answer just read may go to the qube: it waits until its addresses are open, or
-   * another one goes. Undefined: it has none.
-   */
+  /** Holds the answer just read back until its addresses are open, or replaces it. Undefined: it has none. */
   #hold(
     client: C,
     question: Uint8Array,
@@ -336,7 +334,7 @@ export class DnsProxy<C extends Client> {
       this.counts.failed++;
       return this.#reply(client, { rcode: Rcode.failure });
     }
-    // All that there is may have addresses anywhere: it is said to be nothing.
+    // ANY may contain addresses of any kind: answered as empty.
     if (asked.type === RecordType.any) return this.#reply(client, NO_DATA);
     const { asker } = client;
     const told = this.#exchange.narrow(
@@ -359,7 +357,7 @@ export class DnsProxy<C extends Client> {
     return { kind: 'open', wait, openings };
   }
 
-  /** What is to be opened for the answer just read by each of some lists. */
+  /** The openings for the answer just read, by each of some lists. */
   #openingsOf(
     { asker }: C,
     lists: readonly OpenedList[],
@@ -372,7 +370,7 @@ export class DnsProxy<C extends Client> {
       if (ofFamily.length === 0) return [];
       const addresses = ofFamily.map(({ bytes }) => bytes);
       const seconds = openSecondsOf(Math.max(...ofFamily.map(({ ttl }) => ttl)));
-      // What is told of a private network is a matter of rules about its addresses, or of such a list.
+      // Private addresses are opened by rules about addresses, or by a list that allows them.
       const ofInternet = addresses.filter(PUBLIC.address);
       const hasPrivate = lists.some(({ isPrivate }) => isPrivate === true);
       return lists.flatMap(({ isOfAll, isPrivate, key, version }) => {
@@ -403,7 +401,7 @@ export class DnsProxy<C extends Client> {
     this.#answer.read(answer);
   }
 
-  /** What is not open when its time has come is tried once more, by what is in force then. */
+  /** Tries an answer whose addresses did not open in time once more, by the release in force now. */
   #late(wait: number, pending: PendingAnswer<C>, nowMs: number): ProxyEffect<C> {
     this.#release(wait, pending);
     const { client, asked, isAgain } = pending;
@@ -416,7 +414,7 @@ export class DnsProxy<C extends Client> {
     return this.#hold(client, asked, lists, true, nowMs) ?? this.#answered(client);
   }
 
-  /** What goes when a wait has ended: the answer just read, with those addresses that every list opened. */
+  /** The result of a wait that ended: the answer just read, with those addresses that every list opened. */
   #settled({ client, openings, outcomes }: PendingAnswer<C>): ProxyEffect<C> {
     const shut = new Set<string>();
     for (const [index, { addresses }] of openings.entries()) {
@@ -442,7 +440,7 @@ export class DnsProxy<C extends Client> {
     return this.#exchange.leaveOut(PUBLIC);
   }
 
-  /** What is said in place of an answer to `#question`; undefined: it may be answered. */
+  /** Our own answer to `#question`; undefined: it may be answered. */
   #judged({ asker, askerKey }: C, aliases: readonly Uint8Array[]): OwnAnswer | undefined {
     const judgement = this.#options.judge(asker, this.#question.bytes, HEADER_BYTES, aliases);
     if (judgement === undefined) {
@@ -515,7 +513,7 @@ export class DnsProxy<C extends Client> {
     ];
   }
 
-  /** Asks an upstream what `#question` is, whose bytes are `asked`. */
+  /** Sends `#question`, whose bytes are `asked`, to an upstream. */
   #send(
     client: C,
     asked: Uint8Array,

@@ -1,6 +1,6 @@
 /**
- * Sockets by the C library's functions, through koffi: a call takes 0.3 µs more than the kernel does, where
- * Node takes longer around a datagram than the kernel with it. Nothing here waits.
+ * Sockets by the C library's functions, through koffi: a call adds 0.3 µs to the kernel's time, while Node's
+ * own sockets take longer for a datagram than the kernel. No call blocks.
  */
 
 import { getSystemErrorName } from 'node:util';
@@ -8,7 +8,7 @@ import { type Address, type Family, parseAddress, strideOf } from '@rulecast/rul
 import koffi from 'koffi';
 import type { DnsEndpoint } from './upstream.ts';
 
-/** What was asked of the kernel failed, in Node's words for it. */
+/** A failed system call, with Node's error code. */
 export class SocketError extends Error {
   readonly code: string;
   readonly syscall: string;
@@ -31,7 +31,7 @@ const SOL_SOCKET = 1;
 const [SO_TYPE, SO_RCVBUF] = [3, 8];
 const DONTWAIT_NOSIGNAL = 0x4040;
 const DONTWAIT = 0x40;
-/** `struct sockaddr_in` and `sockaddr_in6`: family, port, then the address and what else there is. */
+/** `struct sockaddr_in` and `sockaddr_in6`: family, port, then the address and further fields. */
 const SOCKET_ADDRESS_BYTES = { 4: 16, 6: 28 } as const;
 const FAMILY_AT = 0;
 const PORT_AT = 2;
@@ -43,7 +43,7 @@ const MAPPED = 0xffff;
 const PATH_AT = 2;
 const PATH_MAX_BYTES = 107;
 const ENAMETOOLONG = 36;
-/** As an address, whom nobody is connected to: a socket of datagrams loses its port by it. */
+/** The address to connect to in order to disconnect: a datagram socket loses its port by it. */
 const NOBODY = new Uint8Array(SOCKET_ADDRESS_BYTES[4]);
 const FROM_SIZE = new Int32Array(1);
 
@@ -84,7 +84,9 @@ export function familyOf(address: Uint8Array): Family {
   return address.length === SOCKET_ADDRESS_BYTES[4] ? 4 : 6;
 }
 
-/** The address of a qube in what the kernel says of a sender. Undefined: it has a zone, as no qube's has. */
+/**
+ * The address of a qube in a sender's `sockaddr`. Undefined: it has a zone, which qubes' addresses have not.
+ */
 export function addressIn(bytes: Buffer): Address | undefined {
   const family = bytes[FAMILY_AT] === AF[4] ? 4 : 6;
   const words = Uint32Array.from({ length: strideOf(family) }, (_, word) =>
@@ -161,11 +163,12 @@ export function isOfDatagrams(fd: number): boolean {
 /** Has room for so many bytes that are not read yet, or as many as the kernel gives. */
 export function makeRoom(fd: number, byteCount: number): void {
   const [room, size] = [new Int32Array(1), Int32Array.of(4)];
-  c.getsockopt(fd, SOL_SOCKET, SO_RCVBUF, room, size); // twice of what it was asked for, which is what it has
+  // the kernel doubles the value that was set, and returns that
+  c.getsockopt(fd, SOL_SOCKET, SO_RCVBUF, room, size);
   if (room[0]! < byteCount) c.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, Int32Array.of(byteCount / 2), 4);
 }
 
-/** Whether what is sent goes there, and nothing else is received; the kernel draws a port. */
+/** Connects: sends go there, and nothing else is received; the kernel chooses a random port. */
 export function connectDatagrams(fd: number, to: Uint8Array): boolean {
   return c.connect(fd, to, to.length) === 0;
 }

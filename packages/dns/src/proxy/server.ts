@@ -1,6 +1,6 @@
 /**
- * Where qubes ask, and what is done with what comes. An edge: what to do is machine.ts, how upstreams are
- * asked upstream.ts.
+ * The listening side for qubes, and the execution of the machine's effects. An edge: machine.ts decides what
+ * to do, upstream.ts talks to upstreams.
  */
 
 import { once } from 'node:events';
@@ -35,19 +35,19 @@ export interface DnsServerOptions
   readonly sockets?: readonly number[];
   /** All over TLS or none; asked in this order. Without any, what is not blocked is SERVFAIL. */
   readonly upstreams: readonly DnsUpstream[];
-  /** Who is trusted to say that an upstream over TLS is one, as PEM; absent: whom Node trusts. */
+  /** Certificates, as PEM, that upstreams over TLS are verified by; absent: those of Node. */
   readonly upstreamCa?: string;
   /** Why one over TLS, by its index, cannot be connected to; without a reason: it can again. */
   readonly tellOfUpstream?: (index: number, why: string | undefined) => void;
   /** Called when a trouble begins, and once it has been over for a minute. */
   readonly tellOfTrouble?: TellOfTrouble;
-  /** Path of the applier's socket; absent: nothing is opened, and what has to be is not answered. */
+  /** Path of the applier's socket; absent: nothing is opened, and answers that need it are refused. */
   readonly openings?: string;
   /** Steady, in milliseconds. */
   readonly nowMs: () => number;
 }
 
-/** How often it is looked for troubles. */
+/** The interval of looks for troubles. */
 const LOOK_MS = 1000;
 
 export class DnsServer {
@@ -112,7 +112,7 @@ export class DnsServer {
     return server;
   }
 
-  /** Asks others from now on, none of them over TLS; what waits is asked of them. */
+  /** Replaces the upstreams, none of them over TLS; waiting questions are asked again. */
   replaceUpstreams(upstreams: readonly DnsEndpoint[]): void {
     this.#upstreams = upstreams;
     this.#follow(this.#proxy.replaceUpstreams(upstreams.length, this.#options.nowMs()));
@@ -237,7 +237,7 @@ export class DnsServer {
     this.#asking.set(query, ask(endpoint, bytes, onAnswer, onFailure));
   }
 
-  /** One that is due before anything is stays: nearly always a question is answered long before. */
+  /** A timer that is too early stays: nearly always a question is answered long before. */
   #setTimer(): void {
     const { deadlineMs = Number.POSITIVE_INFINITY } = this.#proxy;
     if (deadlineMs >= this.#timerMs || this.#isClosed) return;

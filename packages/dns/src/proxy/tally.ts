@@ -1,4 +1,4 @@
-/** How often something happened by what, of so many things at most. */
+/** Counts events by key, for a bounded number of keys. */
 
 /** Our choice: more than a firewall has qubes, or lists in rules. Those counted first stay. */
 const KEYS_MAX = 4096;

@@ -1,7 +1,7 @@
 /**
- * The connection to an upstream that is asked over TLS, and its clock. The other end has to have a
- * certificate for the upstream's name by who is trusted; else nothing is sent, and nothing is asked in
- * another way. An edge: what is asked when, and what is made of what comes, is line.ts.
+ * The connection to an upstream that is asked over TLS, and its clock. The server must have a trusted
+ * certificate for the upstream's name; else nothing is sent, and no other transport is tried. An edge:
+ * line.ts decides what to ask, and reads the answers.
  */
 
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
@@ -13,10 +13,10 @@ export interface TlsUpstreamOptions {
   readonly endpoint: DnsEndpoint;
   /** The name that its certificate has to be for. */
   readonly name: string;
-  /** Who is trusted, as PEM; absent: whom Node trusts. */
+  /** Trusted certificates, as PEM; absent: those of Node. */
   readonly ca?: string | undefined;
   readonly nowMs: () => number;
-  /** Why it cannot be connected to; undefined: it can again. Only what is new is told. */
+  /** Called with the reason why it cannot connect; undefined: it can again. Only on changes. */
   readonly tell: (why: string | undefined) => void;
 }
 
@@ -91,7 +91,7 @@ export class TlsUpstream {
       port: endpoint.port,
       servername: name,
       secureContext: this.#context,
-      rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
+      rejectUnauthorized: true, // even if NODE_TLS_REJECT_UNAUTHORIZED turns it off
     });
     this.#socket = socket;
     socket.setNoDelay(true);
@@ -153,7 +153,7 @@ export class TlsUpstream {
     clearTimeout(this.#timer);
     this.#waiting.clear();
     const socket = this.#socket;
-    this.#socket = undefined; // nothing is told of it
+    this.#socket = undefined; // its events are ignored
     socket?.destroy();
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What a person should know of how names are answered: told when it begins, and when it has been over for a
- * minute, so that it fills no log however often it happens. Pure.
+ * Troubles with answering names that a person should know: logged when one begins, and when it has been over
+ * for a minute, so that the log stays small. Pure.
  */
 
 import type { ProxyCounts } from './machine.ts';

@@ -1,8 +1,7 @@
 /**
- * How upstreams are asked. Each question by datagram goes out from a port that the kernel draws for it alone,
- * of a socket that is connected, so that whoever would forge an answer has to guess the port, and to be
- * believed to be the upstream. A socket that is disconnected loses its port, and has another once it connects
- * again, which is quicker than a new socket. An edge.
+ * How upstreams are asked. Each question by datagram is sent from its own random port, on a connected socket,
+ * so that a forger has to guess the port and use the upstream's address. A disconnected socket loses its port
+ * and gets another at the next connect, which is quicker than a new socket. An edge.
  */
 
 import { connect } from 'node:net';
@@ -32,14 +31,14 @@ export interface DnsEndpoint {
   readonly port: number;
 }
 
-/** With a name it is asked over TLS, or not at all, and that is what its certificate has to be for. */
+/** With a name it is asked over TLS only, and its certificate must be for that name. */
 export interface DnsUpstream extends DnsEndpoint {
   readonly tlsName?: string;
 }
 
 /** A question that is under way. */
 export interface Asking {
-  /** Nothing more is awaited; nothing is told from then on. Called once. */
+  /** Stops waiting; no event follows. Called once. */
   close(): void;
 }
 
@@ -91,7 +90,7 @@ export class UpstreamSockets {
   }
 }
 
-/** What comes to any of them, until it is copied. */
+/** The buffer of all receives; answers are copied out of it. */
 const RECEIVED = new Uint8Array(MESSAGE_MAX_BYTES);
 
 /** One question at a time. */
@@ -118,11 +117,11 @@ class OneSocket {
     this.#onAnswer = onAnswer;
     this.#onFailure = onFailure;
     if (!connectDatagrams(this.#fd, to)) return false;
-    // The first may be told what became of the question before.
+    // The first send may report an error of the question before.
     return send(this.#fd, bytes) >= 0 || send(this.#fd, bytes) >= 0;
   }
 
-  /** Also what comes too late, which would be told again and again. */
+  /** Reads late answers too, as the socket would otherwise stay readable. */
   #receive(): void {
     const count = receive(this.#fd, RECEIVED);
     if (count >= 0) this.#onAnswer?.(RECEIVED.slice(0, count));
@@ -144,7 +143,7 @@ class OneSocket {
   }
 }
 
-/** Fails once who asks knows what it asked. */
+/** A query that fails, but after the caller has registered it. */
 function failing(onFailure: () => void): Asking {
   let isAwaited = true;
   queueMicrotask(() => {

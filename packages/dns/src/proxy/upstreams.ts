@@ -1,6 +1,5 @@
 /**
- * Which upstream is asked: the first of those that answer. Else each question would wait for one that is
- * dead.
+ * Chooses the upstream: the first of those that answer, so that questions do not wait for a dead one.
  *
  *     up ── several questions in a row unanswered, and nothing heard since ──▶ down for a pause
  *     ▲                                                                        │ it is over: one question
@@ -39,7 +38,8 @@ export class Upstreams {
 
   /** Those that are down, by their index. */
   get down(): readonly number[] {
-    return [...this.#states.keys()].filter((upstream) => this.#states[upstream]!.pauseMs > 0); // of one that there is
+    // an existing upstream
+    return [...this.#states.keys()].filter((upstream) => this.#states[upstream]!.pauseMs > 0);
   }
 
   /** The one that a question is asked of first. */
@@ -57,9 +57,9 @@ export class Upstreams {
     return inTurn.find((upstream) => this.#takes(upstream, nowMs)) ?? inTurn[0] ?? 0;
   }
 
-  /** Whether one is to be asked; of one that is down, once for each pause. */
+  /** Whether to ask an upstream; one that is down is asked once for each pause. */
   #takes(upstream: number, nowMs: number): boolean {
-    const state = this.#states[upstream]!; // of one that there is
+    const state = this.#states[upstream]!; // an existing upstream
     if (state.pauseMs === 0) return true;
     const passedMs = nowMs - state.sinceMs;
     if (passedMs >= 0 && passedMs < state.pauseMs) return false; // a clock that was set back ends a pause
@@ -70,13 +70,13 @@ export class Upstreams {
 
   /** It answered, whatever. */
   heard(upstream: number, nowMs: number): void {
-    const state = this.#states[upstream]!; // of one that there is
+    const state = this.#states[upstream]!; // an existing upstream
     Object.assign(state, { unanswered: 0, heardMs: nowMs, pauseMs: 0 });
   }
 
   /** It did not answer what it was asked then. */
   missed(upstream: number, askedMs: number, nowMs: number): void {
-    this.unanswered[upstream]!++; // of one that there is
+    this.unanswered[upstream]!++; // an existing upstream
     const state = this.#states[upstream]!; // likewise
     const isHeardSince = state.heardMs >= askedMs && state.heardMs <= nowMs;
     if (state.pauseMs > 0 || isHeardSince || ++state.unanswered < UNANSWERED_MAX) return;

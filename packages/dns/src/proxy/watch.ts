@@ -1,6 +1,6 @@
 /**
- * Which of many sockets have something: one descriptor of the kernel's (epoll) stands for all of them, and is
- * the only one that the event loop is told of (koffi's `poll`, by libuv).
+ * Watches many sockets: one descriptor of the kernel's (epoll) stands for all of them, and is the only one in
+ * the event loop (koffi's `poll`, by libuv).
  *
  *   sockets ─epoll─▶ one descriptor ─event loop─▶ look: who has something, again until nobody has ─▶ ready, each
  */
@@ -13,14 +13,14 @@ import { SocketError } from './native.ts';
 const CLOEXEC = 0o2000000;
 const CONTROL = { add: 1, delete: 2, change: 3 } as const;
 const [READABLE, WRITABLE] = [1, 4];
-/** `struct epoll_event`, packed on x86 alone: what there is, then a number of ours. */
+/** `struct epoll_event`, packed on x86 alone: the events, then a number of ours. */
 const EVENT = process.arch === 'x64' || process.arch === 'ia32' ? { words: 3, at: 1 } : { words: 4, at: 2 };
 
 // Our choice.
 
 /** Sockets that are told of at a time. */
 const EVENTS_MAX = 64;
-/** How often it is looked before others have their turn. */
+/** The number of looks before other events have their turn. */
 const LOOKS_MAX = 8;
 
 const libc = koffi.load('libc.so.6');
@@ -51,18 +51,18 @@ export class Watch {
     });
   }
 
-  /** `ready` is called when there is something to read, and as long as there is. Throws SocketError. */
+  /** Calls `ready` while there is something to read. Throws SocketError. */
   add(fd: number, ready: () => void): void {
     if (!this.#control('add', fd, READABLE)) throw new SocketError('epoll_ctl', koffi.errno());
     this.#ready.set(fd, ready);
   }
 
-  /** Whether it is to be called when there is room to write, too. */
+  /** Whether `ready` is also called when there is room to write. */
   change(fd: number, isToWrite: boolean): void {
     this.#control('change', fd, isToWrite ? READABLE | WRITABLE : READABLE);
   }
 
-  /** Before it is closed: whoever else has that socket keeps it open. */
+  /** To be called before closing: another process that has the socket too keeps it open. */
   delete(fd: number): void {
     if (this.#ready.delete(fd)) this.#control('delete', fd, 0);
   }
@@ -73,7 +73,10 @@ export class Watch {
     return c.control(this.#all, CONTROL[what], fd, this.#one) === 0;
   }
 
-  /** What one socket is told may close another, whose number a new one has: each can bear to be called. */
+  /**
+   * One callback may close another socket, whose number a new one then gets: callbacks must tolerate needless
+   * calls.
+   */
   #look(): void {
     this.#isDue = false;
     for (let looks = 0; looks < LOOKS_MAX && !this.#isClosed; looks++) {

@@ -1,11 +1,11 @@
 /**
  * The engine that answers lookups in one thread: WebAssembly over the table's own memory.
  *
- * Columns that lie elsewhere are copied, piece by piece, into the reader's scratch memory there, and their
- * codes back; who fills the columns of `columns` in place saves both.
+ * Columns elsewhere are copied, piece by piece, into the reader's scratch memory there, and their codes back;
+ * a caller that fills those of `columns` in place saves both copies.
  *
- * Whoever looks up must hold the generation in force; each answer below 0 says that a flip was missed, and
- * that nothing was looked at or counted.
+ * The caller must hold the generation in force; an answer below 0 means that a flip was missed, and that
+ * nothing was looked up or counted.
  *
  *   scratch │ header held, share of hits, lists for a tile │ staged: src, dst, protos, details, codes │ columns to fill: IPv6 │ IPv4 │
  */

@@ -1,9 +1,9 @@
 /**
- * Owners: which policies judge a qube, by its address. The longest prefix of any policy that holds the
- * address decides, for each direction among the policies that have a program in it.
+ * Owners: the policies that judge a qube, by its address. The longest prefix that holds the address wins, in
+ * each direction among the policies with a program for it.
  *
- * The space is cut like that of destinations, by one predicate per policy and prefix length, so that a class
- * tells all that the choice needs; each class then comes down to a pair of programs.
+ * The space is cut like that of destinations, by one predicate per policy and prefix length, so that the
+ * class of an address determines a pair of programs.
  */
 
 import {
