@@ -61,7 +61,7 @@ class Host {
 }
 
 /** A publisher with a configuration, and, after `before`, a firewall that enforces nothing. */
-async function host(options = '', before = 'true'): Promise<Host> {
+export async function host(options = '', before = 'true'): Promise<Host> {
   const one = new Host(await fresh());
   one.write('publisher.yaml', 'rules: rules.yaml\nlists: {}\n');
   one.write('rules.yaml', 'unmatched: accept\n');

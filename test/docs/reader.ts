@@ -1,6 +1,6 @@
 /**
- * What a reader of the documents has before he comes to a block: a sandbox, daemons that run, a configuration.
- * A sandbox is closed after its test; where that fails, all that daemons said is printed.
+ * What a reader of the documents has before a block: a sandbox, daemons that run, a configuration. A sandbox is
+ * closed after its test; where that fails, all that daemons said is printed.
  */
 
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
@@ -8,8 +8,8 @@ import { blockText } from './blocks.ts';
 import { type FeedProxy, openFeedProxy } from './feeds.ts';
 import { Sandbox } from './sandbox.ts';
 
-const USE_IT = blockText('README.md#Use it');
-const PATH = /^export PATH=.*$/m.exec(USE_IT)?.[0] ?? '';
+const FROM_CHECKOUT = blockText('docs/how-to/from-checkout.md#Run it from the checkout');
+const PATH = /^export PATH=.*$/m.exec(FROM_CHECKOUT)?.[0] ?? '';
 
 let feeds: FeedProxy;
 let sandbox: Sandbox | undefined;
@@ -39,10 +39,10 @@ export async function fresh(): Promise<Sandbox> {
   return sandbox;
 }
 
-/** A sandbox in which publisher and subscriber run, as README starts them. */
+/** A sandbox in which publisher and subscriber run, as from the checkout. */
 export async function withDaemons(): Promise<Sandbox> {
   const box = await fresh();
-  await box.run(USE_IT);
+  await box.run(FROM_CHECKOUT);
   return box;
 }
 

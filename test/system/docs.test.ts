@@ -9,17 +9,17 @@ import { defaultEndpoints } from '@rulecast/program';
 import { parseTrust, readDepotHead } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { allBlocks, type Block, blockText, ROOT } from '../docs/blocks.ts';
-import { PAGES } from '../docs/how-to.ts';
+import { host, PAGES } from '../docs/how-to.ts';
 import { bare, expectReleased, fresh, withConfiguration, withDaemons, withDepot } from '../docs/reader.ts';
 import type { Sandbox } from '../docs/sandbox.ts';
 import { filesIn, releaseIn } from '../kit/depot.ts';
+import { freePort } from '../kit/dns.ts';
 import { shippedPolicy } from '../qrexec/policy.ts';
 
 /** Blocks that need more than a sandbox, and the file that runs them. */
 const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'README.md#Try it': '.ci/debian', // on a Debian as README describes it
-  'README.md#Try it/2': '.ci/debian',
-  'README.md#On one host, from packages': '.ci/debian', // as root, on a machine of its own
+  'README.md#Install it': '.ci/debian', // as root, on a machine of its own
   'docs/explain/enforcement.md#What is needed': 'test/system/systemd.test.ts', // as root, on a machine of its own
   'docs/explain/enforcement.md#Removing it': 'test/system/enforce-trouble.test.ts', // as root
   'docs/how-to/log.md#See it': 'test/system/log.test.ts', // as root
@@ -65,8 +65,6 @@ function inQubes(...blocks: readonly string[]): Readonly<Record<string, string>>
     blocks.map((block) => [`docs/tutorial/qubes.md#${block}`, 'test/system/packages.test.ts']),
   );
 }
-
-const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 
 /** Without --state the publisher was another one than that of the trust line: wrong-lineage, for ever. */
 async function expectKeys(text: string): Promise<void> {
@@ -122,9 +120,23 @@ async function expectJudged(text: string, packet: string): Promise<void> {
   expect((await box.attempt(text.trim())).code).toBe(1);
 }
 
+/** A firewall gives a verdict by a recipe: lists, and from the comment `in rules.yaml` on the rules. */
+async function expectRecipe(text: string, verdicts: Readonly<Record<string, RegExp>>): Promise<void> {
+  const lines = text.split('\n');
+  const rules = lines.findIndex((line) => line.endsWith('# in rules.yaml'));
+  const dns = `rulecast-dns --releases names.sock --listen 127.0.0.1:${await freePort()} &
+until [ -S names.sock ]; do sleep 0.2; done`;
+  const on = await host('--names router --names-folder .', dns);
+  on.write('publisher.yaml', `rules: rules.yaml\n${lines.slice(0, rules).join('\n')}\n`);
+  on.write('rules.yaml', lines.slice(rules).join('\n'));
+  expect(await on.run('rulectl check publisher.yaml')).toContain('nothing refused');
+  for (const [asked, verdict] of Object.entries(verdicts))
+    await on.awaits(`rulectl test '10.137.0.9 ${asked}'`, verdict);
+}
+
 /** What each block does, by its name. */
 const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
-  'README.md#Use it': async (text) => {
+  'docs/how-to/from-checkout.md#Run it from the checkout': async (text) => {
     const printed = await bare().run(text);
     expect(printed).toMatch(/^10\.137\.0\.5 > 203\.0\.113\.7 tcp\/443: drop$/m);
   },
@@ -135,30 +147,17 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     expect(await box.run('cat rulecast.prom')).toMatch(/^rulecast_head_version \d+$/m);
   },
 
-  'README.md#Endpoints': expectKeys,
-  'README.md#Whose name it is': expectBoundNames,
+  'README.md#Three recipes': (text) =>
+    expectRecipe(text, {
+      '> 5.8.1.1 tcp/443': /: drop\n(.*\n)* +list +russia$/m,
+      '> 87.240.129.1 tcp/443': /: accept\n(.*\n)* +list +vk$/m,
+    }),
 
-  'README.md#Lists that stay fresh': expectReleased,
+  'README.md#Three recipes/2': (text) =>
+    expectRecipe(text, { '? cdn.ads.example': /: drop\n(.*\n)* +list +ads$/m }),
 
-  'README.md#Lists that stay fresh/2': async (text) => {
-    const box = await withConfiguration(blockText('README.md#Lists that stay fresh'));
-    const printed = await box.run(text);
-    expect(printed).toContain('tor-exits');
-    expect(box.errors()).toEqual([]);
-  },
-
-  'README.md#Rules': async (text) => {
-    await (await withRulesOfQubes()).run(text);
-  },
-
-  'README.md#Rule set documents': async (text) => {
-    const box = await withDocument(text);
-    await box.run('rulectl check firewall.yaml');
-    await box.run('rulectl push firewall.yaml --no-wait');
-  },
-
-  'README.md#Tests of your policies': (text) =>
-    expectJudged(text, /^judges packets such as\s+`(.*)`/m.exec(README)?.[1] ?? ''),
+  'README.md#Three recipes/3': (text) =>
+    expectRecipe(text, { '> 101.99.92.179 tcp/443': /: drop\n(.*\n)* +list +tor-exits$/m }),
 
   'docs/reference/rule-language.md#Check a rule': async (text) => {
     const box = await fresh();
@@ -209,7 +208,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
   'docs/reference/endpoints.md#Bind a name to a firewall': expectBoundNames,
 
   // It used variables that nothing defined.
-  'README.md#Embed it': async (text) => {
+  'docs/reference/embedding.md#Embedding/2': async (text) => {
     const box = await withDaemons();
     box.write('embed.mjs', text);
     await box.run(
