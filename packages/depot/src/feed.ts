@@ -37,11 +37,11 @@ import { type DepotSource, SourceError } from './source.ts';
 /** Our choice: half of it are all roots that a lineage may have, with all keys and signatures. */
 const ROOTS_MAX_BYTES = 2 ** 20;
 /**
- * The longest wait for a mirror, in polls: where it fails, for after an outage not all come at once; and
- * where a nearer one is well, which then bears nearly all of what a site asks.
+ * The longest wait for a mirror, in polls: after failures, so that after an outage not all clients come at
+ * once; and while a nearer mirror works, which then serves nearly all requests of a site.
  */
 const POLLS_MAX = 4;
-/** How long a stream is kept for the next who wants it. */
+/** How long a stream is kept for the next request. */
 const KEPT_MS = 60_000;
 
 export interface FeedOptions {
@@ -59,11 +59,11 @@ export interface DepotStream {
   /** The release that it starts from; undefined: it is a snapshot. */
   readonly base: Uint8Array | undefined;
   readonly stream: Uint8Array;
-  /** Of a snapshot: names its bytes. */
+  /** Id of a snapshot's stream. */
   readonly id: Uint8Array | undefined;
 }
 
-/** How a release is reached. */
+/** The page and the objects by which a release is read. */
 interface Way {
   page: DepotPage;
   /** By the first object of each. */
@@ -277,8 +277,8 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   // ── Objects ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * What brings a release of this feed to who has `base`: a delta, or the snapshot where there is none, or
-   * nobody has it. One copy for all who want it. Rejects with SourceError.
+   * The stream of a release for a subscriber that holds `base`: a delta, or the snapshot if there is none, or
+   * it cannot be read. One copy serves all. Rejects with SourceError.
    */
   async stream(release: SessionRelease, base: Uint8Array | undefined): Promise<DepotStream> {
     const way = this.#ways.get(release);
@@ -316,7 +316,10 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     return made;
   }
 
-  /** Of the nearest that is well and has it; of each also past its caches. Throws SourceError. */
+  /**
+   * An object from the nearest working mirror that has it; from each also past its caches. Throws
+   * SourceError.
+   */
   async #object(reference: ObjectReference): Promise<Uint8Array> {
     const isFaulty = (source: DepotSource): number => Number(this.#faults.has(source));
     const faults: string[] = [];

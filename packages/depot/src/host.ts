@@ -1,4 +1,4 @@
-/** What serves sessions from a depot: the publisher's half of them, without a key. */
+/** Serves sessions from a depot: the publisher's side of them, without a key. */
 
 import {
   compareRelease,
@@ -16,7 +16,7 @@ import type { Reporter } from './reporter.ts';
 export interface DepotHostOptions
   extends Pick<SessionHost, 'name' | 'lineage' | 'subscribers' | 'pace' | 'clock' | 'nowMs' | 'logger'> {
   readonly feed: Pick<DepotFeed, 'release' | 'roots' | 'stream' | 'on' | 'off'>;
-  /** Undefined: what is newest is said to nobody. */
+  /** Undefined: no freshness is sent. */
   readonly reporter: Reporter | undefined;
 }
 

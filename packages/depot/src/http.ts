@@ -1,6 +1,6 @@
 /**
- * A depot on a web server. An answer has no more bytes than were asked for, whatever it states, and comes in
- * time or not at all; whether it is right is for the reader to find out.
+ * A depot on a web server. An answer is limited to the expected size, whatever its headers, and to a time;
+ * the reader verifies its content.
  */
 
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
@@ -81,8 +81,8 @@ export class HttpSource implements DepotSource {
   }
 
   /**
-   * What was cut goes on where it was, as long as each attempt brings something; a mirror that brings too
-   * little in a window of time is given up, so that another one is asked.
+   * Resumes an interrupted download as long as each attempt brings something; a mirror that is too slow in a
+   * window of time is given up, so that another one is tried.
    */
   async object(reference: ObjectReference, isAgain: boolean): Promise<Uint8Array> {
     const path = objectPath(reference) + (isAgain ? '?again=1' : '');
@@ -216,7 +216,7 @@ function lengthOf(parts: readonly Buffer[]): number {
   return parts.reduce((sum, { length }) => sum + length, 0);
 }
 
-/** What Node says, and what to do where nobody here knows who signed the certificate. */
+/** Node's message, with a remedy if the certificate's authority is unknown here. */
 function reasonOf(error: unknown): string {
   const { code = '', message = '' } = error as { readonly code?: string; readonly message?: string };
   const isUnknown = /^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO)/.test(code);

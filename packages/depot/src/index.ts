@@ -1,7 +1,7 @@
 /**
  * Reads a depot, the files by which releases travel without a session, and serves sessions from it. DEPOT.md.
- *
- *   source, http ─▶ feed ─▶ host ─▶ a session ◀─ reporter ─▶ source
+ * Begin with feed.ts, which finds the newest release at the mirrors of source.ts and http.ts. host.ts serves
+ * sessions from it, and reporter.ts sends reports back.
  */
 
 export { DepotFeed, type DepotStream, type FeedOptions } from './feed.ts';

@@ -1,7 +1,7 @@
 /**
- * Reports what firewalls have in force to the publisher, by a mirror, and brings back what it says is newest.
- * A report needs a nonce that its firewall asks with: it goes with the next one after something changed, and
- * else as often as is wanted. DEPOT.md "Reports".
+ * Reports the releases in force at firewalls to the publisher, by a mirror, and brings back its signed
+ * freshness. A report needs a nonce of its firewall: it is sent with the next one after a change, and
+ * otherwise at an interval. DEPOT.md "Reports".
  */
 
 import {
@@ -19,17 +19,17 @@ import { type DepotSource, SourceError } from './source.ts';
 /** Our choice: the first wait after reports failed, and the longest. */
 const RETRY_MS = 5_000;
 const RETRY_MAX_MS = 300_000;
-/** Of the usual wait where nothing was said of what is newest: the publisher is behind. */
+/** The share of the usual wait if no freshness came: the publisher is behind. */
 const UNANSWERED_SHARE = 0.1;
 
 export interface ReporterOptions extends Pick<FeedOptions, 'sources' | 'clock' | 'random' | 'logger'> {
   readonly lineage: Uint8Array;
-  /** Of the one firewall, or of the relay `via` for all of its own. */
+  /** The token of the one firewall, or of the relay `via` for all of its own. */
   readonly token: Uint8Array;
   readonly via?: string | undefined;
-  /** How long a firewall says nothing that would say the same again. */
+  /** How long a firewall does not repeat an unchanged report. */
   readonly everyMs: number;
-  /** What falls due within it goes in one request. */
+  /** Reports due within this time go in one request. */
   readonly batchMs: number;
   readonly subscribers: Subscribers;
   /** The hash of the newest release here. */
@@ -38,7 +38,7 @@ export interface ReporterOptions extends Pick<FeedOptions, 'sources' | 'clock' |
   readonly nowMs: () => number;
 }
 
-/** `prove`: what is in force has to be proved first. */
+/** `prove`: the release in force must be proved first. */
 export type Attested = Signed | 'prove' | undefined;
 
 interface Waiting {
@@ -46,7 +46,7 @@ interface Waiting {
   readonly settle: (attested: Attested) => void;
 }
 
-/** What was reported last. */
+/** The last report. */
 interface Told {
   readonly state: string;
   readonly untilMs: number;
@@ -66,7 +66,7 @@ export class Reporter {
     this.#options = options;
   }
 
-  /** What answers the nonce of a firewall; undefined where no report is due, or none is answered. */
+  /** The signed answer to a firewall's nonce; undefined if no report is due, or it got no answer. */
   async attest(nonce: Uint8Array, name: string): Promise<Attested> {
     const { subscribers, clock, batchMs } = this.#options;
     const entry = subscribers.find(name);
@@ -149,7 +149,7 @@ export class Reporter {
   #report(entry: SubscriberEntry, nonce: Uint8Array): Uint8Array {
     const { lineage, via, token, nowMs } = this.#options;
     const { name, held, applyMs = 0, persisted } = entry;
-    // What a firewall has in force that nobody saw it apply is from its disk.
+    // A release in force that this process did not see applied comes from its disk.
     const isPersisted = persisted ?? via === undefined;
     this.#sequence = Math.min(Math.max(this.#sequence + 1, nowMs()), Number.MAX_SAFE_INTEGER);
     const report = {

@@ -1,4 +1,4 @@
-/** Where a depot is read: one mirror of it. DEPOT.md "Files". */
+/** The interface to one mirror of a depot. DEPOT.md "Files". */
 
 import type { ObjectReference } from '@rulecast/protocol';
 

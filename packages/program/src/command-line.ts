@@ -1,6 +1,6 @@
 /**
- * Command lines, read strictly: what is unknown, given twice, empty or without its value is refused with what
- * to do.
+ * Command lines, read strictly: an unknown option, or one that is given twice, empty or without a value, is
+ * refused with advice.
  */
 
 import { readFileSync } from 'node:fs';
@@ -17,11 +17,11 @@ import {
 /** Widest help text: longer lines are hard to read. */
 export const HELP_MAX_COLUMNS = 100;
 
-/** How the command line of a program is read that is options alone. */
+/** How to read the command line of a program that has options only. */
 export interface OptionsReading {
   /** Options whose values gather; every other one is given once. */
   readonly repeatable: readonly string[];
-  /** Where options are looked for that the command line does not have. */
+  /** Environment variables for options that the command line lacks. */
   readonly environment?: EnvironmentOptions;
   readonly variables: Readonly<Record<string, string | undefined>>;
 }
@@ -93,7 +93,7 @@ export function parseWords<A>(
     : failure;
 }
 
-/** What yargs says, where it could say it better. */
+/** A better message for a fault that yargs found. */
 function sentenceOf(message: string, words: readonly string[]): string {
   const text = message.trim();
   const choice = /Argument: (\S+), Given: (.*), Choices: (.*)$/m.exec(text);
@@ -105,7 +105,7 @@ function sentenceOf(message: string, words: readonly string[]): string {
   return bare === null ? text : `--${bare[1]} needs a value`;
 }
 
-/** What a package.json says. */
+/** The version in a package.json. */
 export function versionIn(packageFile: URL): string {
   const manifest: unknown = JSON.parse(readFileSync(packageFile, 'utf8'));
   const isRead = typeof manifest === 'object' && manifest !== null && 'version' in manifest;

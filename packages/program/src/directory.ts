@@ -1,29 +1,25 @@
-/**
- * Directories of a program: where they are when nobody says, how they are made, and files of ours in them.
- */
+/** Directories of a program: their default places, how they are made, and our files in them. */
 
 import { closeSync, constants, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Who runs the program. */
+/** The user of the program. */
 export interface Owner {
   readonly uid: number;
   readonly home: string;
 }
 
-/**
- * Where the daemons and `rulectl` meet when nobody says otherwise: endpoint URLs below one runtime directory.
- */
+/** The default endpoints between the daemons and `rulectl`: URLs below one runtime directory. */
 export interface RuntimeEndpoints {
-  /** Where `rulectl` reaches the publisher. */
+  /** The publisher's endpoint for `rulectl`. */
   readonly control: string;
-  /** Where subscribers reach the publisher. */
+  /** The publisher's endpoint for subscribers. */
   readonly subscribers: string;
 }
 
-/** A directory cannot be made or used; the message says why, and what to do. */
+/** A directory cannot be made or used; the message has the reason and a remedy. */
 export class DirectoryError extends Error {
   override readonly name = 'DirectoryError';
 }
@@ -31,7 +27,7 @@ export class DirectoryError extends Error {
 /** For their owner alone. */
 const PRIVATE_MODE = 0o700;
 
-/** `/var/lib/rulecast` of root; of anybody else, what the XDG Base Directory Specification says of state. */
+/** `/var/lib/rulecast` for root; for others, the state directory of the XDG Base Directory Specification. */
 export function stateHome(environment: Environment, { uid, home }: Owner): string {
   if (uid === 0) return '/var/lib/rulecast';
   const base = environment['XDG_STATE_HOME'] ?? '';
@@ -59,8 +55,8 @@ export function readOwnFile(path: string): Buffer {
 
 /**
  * Makes a directory and those above it, mode 0700, unless it is there. Throws DirectoryError. Node's own
- * recursive mkdir goes round for ever where the kernel says "no such file" of a directory that is there, as
- * /proc does of everything new.
+ * recursive mkdir loops for ever if the kernel says "no such file" about an existing directory, as /proc does
+ * for every new name.
  */
 export function makeDirectory(path: string): void {
   const missing: string[] = [];
@@ -70,15 +66,15 @@ export function makeDirectory(path: string): void {
     try {
       mkdirSync(directory, { mode: PRIVATE_MODE });
     } catch (cause) {
-      if (codeOf(cause) === 'EEXIST' && isDirectory(path, directory)) continue; // somebody else was faster
+      if (codeOf(cause) === 'EEXIST' && isDirectory(path, directory)) continue; // another process was faster
       throw refusal(path, directory, cause);
     }
   }
 }
 
 /**
- * Whether there is a directory; false if there is nothing. Throws DirectoryError for anything else; `path` is
- * for its message.
+ * Whether there is a directory; false if the path does not exist. Throws DirectoryError for anything else;
+ * `path` is for its message.
  */
 function isDirectory(path: string, at: string): boolean {
   try {

@@ -1,16 +1,16 @@
 /**
- * The end of a process that waits for no thread. `process.exit` joins those of the pool, and one that asks a
- * resolver which does not answer (getaddrinfo) stands in recv(2) for ten seconds.
+ * Ends a process without waiting for threads. `process.exit` joins those of the pool, and one that asks a
+ * silent resolver (getaddrinfo) blocks in recv(2) for ten seconds.
  */
 
 import { openLog } from './log-stream.ts';
 
-/** Our choice: whoever is to end with this process, such as its signer, has ended by then. */
+/** Processes that end with this one, such as its signer, have ended by then. Our choice. */
 const END_WAITS_MS = 700;
 
 /**
- * Ends this process with exit code 0, once all that it had open is closed: when nothing is left to do, or
- * soon without what is left.
+ * Ends this process with exit code 0, once everything it had open is closed: when nothing is left to do, or
+ * soon without the rest.
  */
 export function endSoon(): void {
   setTimeout(() => void endNow(), END_WAITS_MS).unref(); // nothing is left to do: it is not waited for

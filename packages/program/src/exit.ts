@@ -1,6 +1,6 @@
-/** How a program ends badly: the codes that all of them share, and the error that carries one. */
+/** Exit codes that all programs share, and the error that carries one. */
 
-/** What was asked for cannot be done here. */
+/** The request cannot be carried out here. */
 export const EXIT_FAILED = 1;
 /** EX_USAGE of sysexits.h. */
 export const EXIT_USAGE = 64;
@@ -8,10 +8,10 @@ export const EXIT_USAGE = 64;
 export const EXIT_BUG = 70;
 /** EX_IOERR. */
 export const EXIT_OUTPUT_FAILED = 74;
-/** What a shell reports for a program that SIGPIPE ended. */
+/** The code that a shell reports for a program ended by SIGPIPE. */
 export const EXIT_OUTPUT_CLOSED = 141;
 
-/** The end of the program with a message for people: what was wrong, where, and what to do. */
+/** Ends the program with a message for people: the fault, its place, and a remedy. */
 export class ProgramError extends Error {
   override readonly name = 'ProgramError';
   readonly exit: number;

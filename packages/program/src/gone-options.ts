@@ -1,14 +1,14 @@
 /**
- * Options that programs had. Until 0.4 a program takes them, does nothing with them and says so at its start,
- * with what to do instead: with an exit 64, a firewall whose unit has one would not start after an upgrade.
+ * Options that programs had. Until 0.4 a program accepts and ignores them, with a message at its start on
+ * what to do instead: with an exit 64, a firewall whose unit has one would not start after an upgrade.
  */
 
 import type { Argv } from 'yargs';
 
 interface GoneOption {
-  /** How it was written: as a switch, or with a value, which may be any. */
+  /** Its former form: a switch, or an option with any value. */
   readonly type: 'boolean' | 'string';
-  /** What holds instead, as the end of a sentence. */
+  /** Its replacement, as the end of a sentence. */
   readonly instead: string;
 }
 

@@ -1,12 +1,6 @@
 /**
- * What every program has. Begin with run.ts, which is how one ends.
- *
- *   words, environment ─command-line─▶ options ─▶ main ─output, log-stream─▶ what people and services read ─▶ exit
- *
- * One room: command-line, words, gone-options and trust (what is asked), directory, lock and small-file
- * (where things lie), output, now-or-never, log-stream and paced-log (what is said), listeners (who embeds
- * one is told), service (who started it is told), malloc (what large arrays cost), stop, exit, end-soon, run
- * (the end).
+ * The common parts of all programs: reading a command line, files and their places, logging, and the end of a
+ * process. Begin with run.ts, which runs a program and ends it with an exit code, then command-line.ts.
  */
 
 export { DirectoryError, defaultEndpoints, stateHome } from './directory.ts';

@@ -1,7 +1,7 @@
 /**
- * Priorities for the journal of systemd: `<4>` before each line, as sd-daemon(3) has it, so that
- * `journalctl -p warning` finds warnings. Only where standard error is the journal: its stream has the device
- * and the inode that JOURNAL_STREAM names, which a child inherits with another stream.
+ * Priorities for the journal of systemd: `<4>` before each line, as sd-daemon(3) has it, so that `journalctl
+ * -p warning` finds warnings. Only if standard error is the journal: its stream has the device and the inode
+ * in JOURNAL_STREAM, which a child inherits even with another stream.
  */
 
 import { fstatSync } from 'node:fs';
@@ -14,7 +14,7 @@ const PRIORITIES: readonly (readonly [level: number, priority: number])[] = [
   [30, 6],
   [0, 7],
 ];
-/** Of what has no level: a program complains, or says its last words. */
+/** The priority of lines without a level: complaints and last words of a program. */
 const WARNING = 4;
 const LEVEL = /^\{"level":(\d{1,3})[,}]/;
 

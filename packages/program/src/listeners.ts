@@ -1,12 +1,12 @@
 /**
- * Tells whoever embeds a publisher or a subscriber what happened, after and outside of the step that made it
- * happen: what a listener throws, or calls, reaches no session. It is logged, once a listener, and the others
- * are told all the same.
+ * Calls the listeners of a program that embeds a publisher or a subscriber, after and outside of the step
+ * that caused the event: what a listener throws, or calls, does not affect a session. An error is logged,
+ * once a listener, and the others are called all the same.
  */
 
 import type { EventEmitter } from 'node:events';
 
-/** Where failures of listeners are told. */
+/** Logs the errors of listeners. */
 export interface ListenerLogger {
   error(details: object, text: string): void;
 }

@@ -2,9 +2,9 @@
  * One process to a state directory: two publishers would each sign a version of their own under one number,
  * and two subscribers would remove each other's releases.
  *
- * The lock is the kernel's, on a file that nobody else may open. The kernel frees it with the process,
- * however that ends, so no stale lock is ever left; no child gets the descriptor. A file of this process'
- * user or of root in a directory of theirs is nobody else's to lock, replace or take away.
+ * The lock is the kernel's, on a file that no other user may open. The kernel frees it with the process,
+ * however that ends, so there are no stale locks; no child gets the descriptor. The file and its directory
+ * must belong to this user or to root, so that nobody else can lock, replace or remove the file.
  */
 
 import {

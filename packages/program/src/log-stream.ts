@@ -1,7 +1,6 @@
 /**
- * Where a daemon's log goes. Neither a log that nobody reads nor one that cannot be written, on a full disk
- * say, holds up what is at work: what is not taken at once waits within a bound, and what is beyond is lost
- * and counted.
+ * The output of a daemon's log. Neither a log without a reader nor one on a full disk holds up the daemon:
+ * lines not accepted at once are queued up to a bound, and those beyond are lost and counted.
  *
  *   line ─▶ taken at once                           end of the process: what waits is tried for a second
  *     └─▶ queue (256 KiB) ─every 100 ms─▶ taken, then how many were lost
@@ -17,7 +16,10 @@ const STDERR = 2;
 const QUEUE_MAX_BYTES = 256 * 1024;
 /** Our choice: between two looks whether somebody reads again. */
 const AGAIN_MS = 100;
-/** Our choice: whoever ends a daemon waits for two seconds, and a log that is read takes it in less. */
+/**
+ * Our choice: a service manager waits two seconds for a daemon's end, and a log with a reader accepts all in
+ * less.
+ */
 const LAST_WORDS_MS = 1000;
 const LOOK_MS = 5;
 /** The level of pino for a warning. */
@@ -28,13 +30,13 @@ export class LogStream {
   readonly #takes: NowOrNever;
   #queue: Buffer[] = [];
   #queuedBytes = 0;
-  /** Of the first of the queue, how much is written. */
+  /** Bytes already written of the first chunk in the queue. */
   #writtenBytes = 0;
   #lostCount = 0;
   #timer: NodeJS.Timeout | undefined;
   /** Each line begins with its priority. */
   readonly #hasPriorities: boolean;
-  /** What was written last is no whole line. */
+  /** The last write ended within a line. */
   #isBegun = false;
 
   constructor(takes: NowOrNever, hasPriorities = false) {
@@ -103,7 +105,7 @@ export class LogStream {
 /** The log of this process, once it has one. */
 let log: LogStream | undefined;
 
-/** The log of this process, on standard error; what waits of it is tried for a second at the end. */
+/** The log of this process, on standard error; its queue is tried for a second at the end. */
 export async function openLog(): Promise<LogStream> {
   if (log !== undefined) return log;
   const takes = await nowOrNever(STDERR).catch((error: Error) => closed(error));
@@ -129,7 +131,7 @@ function closed(error: Error): NowOrNever {
   };
 }
 
-/** Says a program's last words: in its log, or else on standard error, where whoever called it reads them. */
+/** Writes a program's last words to its log, or else to standard error, for its caller. */
 export function sayLast(text: string): void {
   if (log !== undefined) return log.last(text);
   const output = new Output(STDERR);

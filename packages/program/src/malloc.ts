@@ -1,8 +1,8 @@
 /**
  * malloc for a process whose arrays of megabytes come and go in several threads: each is a mapping of its
  * own, which goes back to the kernel when it is freed, and no thread has a heap of its own that nothing
- * leaves. What MALLOC_MMAP_THRESHOLD_ and MALLOC_ARENA_MAX in the environment do, for a process that was
- * started without them: mallopt(3).
+ * leaves. This does the same as MALLOC_MMAP_THRESHOLD_ and MALLOC_ARENA_MAX in the environment, for a process
+ * that was started without them: mallopt(3).
  */
 
 // Fixed by glibc.

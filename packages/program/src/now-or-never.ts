@@ -1,7 +1,7 @@
 /**
- * Writing that never waits: what the kernel takes at once, and no more. A blocking write holds up a whole
- * process as long as nobody reads, and one by a thread of the pool holds up its end, which waits for that
- * thread. Other processes may have the same open file, so its flags stay as they are.
+ * Writes without blocking: as much as the kernel accepts at once. A blocking write would hold up the process
+ * until somebody reads, and one in a thread of the pool would hold up its end, which waits for that thread.
+ * Other processes may have the same open file, so its flags stay as they are.
  *
  *   file              write(2)
  *   pipe, terminal    opened once more, O_NONBLOCK; not permitted: poll(2), then at most PIPE_BUF
@@ -34,7 +34,7 @@ export async function nowOrNever(fd: number): Promise<NowOrNever> {
   try {
     own = openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch {
-    return await whenReady(fd); // another user's, such as the pipe of whoever started this by su
+    return await whenReady(fd); // another user's, such as the pipe of a caller that used su
   }
   return (bytes, at) => {
     try {

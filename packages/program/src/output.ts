@@ -3,8 +3,7 @@
  *
  * Output is written with blocking calls, not through process.stdout: parsers report entries from within one
  * synchronous call, so a million lines must leave, and a slow reader must hold us up, without a turn of the
- * event loop. And what could not be written is known at once, so that the program can say so and end
- * accordingly.
+ * event loop. A failed write is also known at once, so that the program can report it and end accordingly.
  */
 
 import { writeSync } from 'node:fs';
@@ -14,7 +13,7 @@ const BLOCK_CHARS = 64 * 1024;
 /** Pause before a full pipe that does not block is tried again. */
 const FULL_PIPE_MS = 2;
 
-/** Nobody reads the output any more: end quietly. */
+/** The reader of the output is gone: end quietly. */
 export class OutputClosedError extends Error {
   override readonly name = 'OutputClosedError';
 }
@@ -50,7 +49,7 @@ export class Output {
     this.write(`${JSON.stringify(value)}\n`);
   }
 
-  /** Throws like `write`. What could not be written is given up: it does not come again. */
+  /** Throws like `write`. Text that could not be written is dropped, not retried. */
   flush(): void {
     if (this.#chars === 0) return;
     const bytes = Buffer.from(this.#pieces.join(''));

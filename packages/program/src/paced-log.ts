@@ -1,13 +1,13 @@
 /**
- * Lines of a log that somebody else causes, such as who connects and goes again: so many at once, then one a
- * second. How many were left out stands in the next line that is written.
+ * Log lines that others cause, such as by connecting again and again: a number at once, then one a second.
+ * The next written line has the number of those left out.
  */
 
-/** Our choice: as many subscribers as there is room for may come at once, and are told of each. */
+/** Our choice: all subscribers that fit may connect at once, each with a line. */
 const AT_ONCE = 1200;
 const EVERY_MS = 1000;
 
-/** What a logger has, of pino's or another. */
+/** The methods of a logger, pino's or another. */
 export interface Logger {
   info(fields: object, text: string): void;
   warn(fields: object, text: string): void;

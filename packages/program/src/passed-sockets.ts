@@ -1,4 +1,4 @@
-/** The sockets that a service manager bound for this program, as sd_listen_fds(3) has them. */
+/** The sockets that a service manager bound for this program: sd_listen_fds(3). */
 
 const FIRST = 3;
 const MOST = 64;
@@ -10,8 +10,8 @@ interface PassedSocket {
 }
 
 /**
- * None where the environment names no sockets, or another process. They are taken out of it: what this
- * program starts has none.
+ * Empty if the environment names no sockets, or another process. Removes the variables from the environment,
+ * so that children see none.
  */
 export function passedSockets(
   environment: Record<string, string | undefined>,

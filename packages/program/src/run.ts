@@ -1,5 +1,6 @@
 /**
- * How a program runs and ends: what it prints leaves, and every error becomes a sentence and an exit code.
+ * Runs and ends a program: its output is written completely, and every error becomes a message and an exit
+ * code.
  */
 
 import type { ArgumentsCamelCase, Argv } from 'yargs';
@@ -17,8 +18,8 @@ import { sayLast } from './log-stream.ts';
 import { Output, OutputClosedError, OutputFailedError } from './output.ts';
 
 /**
- * Runs a program to its end. When it fails, the process ends at once: what it had begun, such as listening,
- * must not go on half. Only what nobody but us can have caused shows a stack trace.
+ * Runs a program to its end. When it fails, the process ends at once: parts already started, such as a
+ * listener, must not go on alone. Only our own bugs show a stack trace.
  */
 export async function runProgram(name: string, main: (out: Output) => Promise<void>): Promise<void> {
   const out = new Output(1);
@@ -31,8 +32,8 @@ export async function runProgram(name: string, main: (out: Output) => Promise<vo
 }
 
 /**
- * The values of the command line of this process. Prints what --help and --version ask for and ends the
- * process; ends it likewise, with what to do, for a command line that is refused.
+ * The values of this process's command line. For --help and --version prints the text and ends the process;
+ * for a refused command line ends it with a message.
  */
 export function programOptions<A>(
   name: string,
@@ -65,7 +66,7 @@ function end(name: string, error: unknown): never {
   process.exit(exit);
 }
 
-/** The exit code for an error, and what is said; nothing if nobody reads any more. */
+/** The exit code for an error, and its message; empty if there is no reader any more. */
 function endOf(name: string, error: unknown): { readonly exit: number; readonly text: string } {
   if (error instanceof OutputClosedError) return { exit: EXIT_OUTPUT_CLOSED, text: '' };
   if (error instanceof OutputFailedError) {
@@ -75,7 +76,8 @@ function endOf(name: string, error: unknown): { readonly exit: number; readonly 
     const hint = error.exit === EXIT_USAGE ? `Try ${name} --help\n` : '';
     return { exit: error.exit, text: `${name}: ${error.message}\n${hint}` };
   }
-  // What the system refused names itself what and where: a permission, a full disk, an address in use.
+  // Errors of the system have the operation and its object in their message: a permission, a full disk, an
+  // address in use.
   if (error instanceof Error && 'syscall' in error) {
     return { exit: EXIT_FAILED, text: `${name}: ${error.message}\n` };
   }

@@ -1,10 +1,10 @@
 /**
- * What a program tells the service manager that started it, if one did: that it is ready, that it lives, that
- * it stops. sd_notify(3); said by `systemd-notify`, because Node speaks no datagrams over Unix sockets.
+ * Messages to the service manager that started this program, if one did: that it is ready, alive, or
+ * stopping. sd_notify(3); sent by `systemd-notify`, because Node has no datagrams over Unix sockets.
  *
  *   NOTIFY_SOCKET, WATCHDOG_USEC ─▶ ready() ─every half of its patience─▶ WATCHDOG=1 … ─▶ stopping()
  *
- * A process whose event loop hangs says nothing any more, which the manager takes for the end of it.
+ * A process whose event loop hangs sends nothing more, and the manager restarts it.
  */
 
 import { execFile } from 'node:child_process';
@@ -15,14 +15,14 @@ type Environment = Record<string, string | undefined>;
 const SAY_TIMEOUT_MS = 5_000;
 
 export interface ServiceManager {
-  /** All that was promised to whoever waits for the service is there. */
+  /** Everything that the service promises to its users is there. */
   ready(): void;
   stopping(): void;
 }
 
 /**
- * The manager that the environment names, which is taken out of it: what this program starts has nothing to
- * tell. Without one, nobody is told. `onFailure` hears of what could not be said.
+ * The manager that the environment names. Removes its variables from the environment, so that children do not
+ * send to it. Without a manager, nothing is sent. `onFailure` gets the errors.
  */
 export function serviceManager(environment: Environment, onFailure: (error: Error) => void): ServiceManager {
   const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: patienceUs, PATH } = environment;
@@ -41,7 +41,7 @@ export function serviceManager(environment: Environment, onFailure: (error: Erro
   return {
     ready() {
       say('READY=1');
-      // One that is not said yet is enough.
+      // One unfinished message is enough.
       if (beatMs >= 1) setInterval(() => isSaying || say('WATCHDOG=1'), beatMs).unref();
     },
     stopping: () => say('STOPPING=1'),

@@ -1,4 +1,4 @@
-/** How a program is asked to stop. */
+/** The signals that ask a program to stop. */
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once, as if nobody had asked. */
 export function stopSignal(): Promise<void> {

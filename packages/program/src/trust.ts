@@ -1,11 +1,14 @@
-/** Whom a command line says to trust: a trust line, or a file that holds it; authorities of web servers. */
+/**
+ * Trust options of a command line: a trust line, or a file that holds it; and certificate authorities of web
+ * servers.
+ */
 
 import { X509Certificate } from 'node:crypto';
 import { parseTrust, type Trust, trustFault } from '@rulecast/protocol';
 import { usageError } from './exit.ts';
 import { readSmallFile } from './small-file.ts';
 
-/** Of a file with a trust line, which has 107 characters. */
+/** The size of a file with a trust line, which has 107 characters. */
 const TRUST_MAX_BYTES = 4096;
 /** Debian's file of all authorities has 220 KiB. */
 const CA_MAX_BYTES = 2 ** 20;

@@ -1,8 +1,8 @@
 /**
- * The words of a command line, looked at before yargs makes values of them. Given an option twice, yargs
- * makes an array of what should be one value; of `--enforce=yes`, it makes `false`; of `--iif-group ''`, 0.
- * Each would be taken for something that nobody wrote, so each is refused. Values from the environment are
- * words too: they are read and checked like those.
+ * The words of a command line, checked before yargs makes values of them. Given an option twice, yargs makes
+ * an array of what should be one value; of `--enforce=yes`, it makes `false`; of `--iif-group ''`, 0. Each
+ * would be a value that nobody wrote, so each is refused. Values from the environment are words too: they are
+ * read and checked like those.
  */
 
 import { usageError } from './exit.ts';

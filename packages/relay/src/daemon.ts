@@ -1,6 +1,6 @@
 /**
- * `rulecast-relay`: serves subscribers by a depot, without a key. It believes nothing that the trust line
- * does not lead to, and its token vouches for the reports of all behind it.
+ * `rulecast-relay`: serves subscribers by a depot, without a key. It trusts only keys reached from its trust
+ * line, and its token vouches for the reports of all subscribers behind it.
  *
  *   mirrors, publisher ─▶ feed ─▶ host ─▶ sessions ◀─ subscribers
  *                     ◀─ reporter ◀───────┘
@@ -139,7 +139,7 @@ function serverKeys(): CurveServerKeys | undefined {
   };
 }
 
-/** What a person can do something about, as the end of the program; anything else as it is. */
+/** An error that the user can mend, as a message that ends the program; any other error unchanged. */
 function endOf(error: unknown): unknown {
   const isCannot = error instanceof EndpointError && error.code === 'cannot-listen';
   if (error instanceof EndpointError && !isCannot) return usageError(error.message, { cause: error });

@@ -98,7 +98,7 @@ const cli = strictYargs('rulecast-relay', new URL('../package.json', import.meta
     'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 an endpoint or a file cannot be used, 64 usage, 70 a bug, 74 the output cannot be written.',
   );
 
-/** What the command line says; it was read when this was loaded, and a wrong one has ended the program. */
+/** The command line, parsed when this module loads; a wrong one ends the program. */
 export const argv = programOptions('rulecast-relay', cli, {
   repeatable: ['from', 'listen', 'curve-client'],
   variables: process.env,

@@ -1,6 +1,6 @@
 /**
- * A depot by a session with its publisher, which tells each head at once. One connection, made when something
- * is wanted and there is none. DEPOT.md "Relays".
+ * A depot by a session with its publisher, which announces each head at once. One connection, made on demand.
+ * DEPOT.md "Relays".
  */
 
 import { type DepotSource, SourceError } from '@rulecast/depot';
@@ -30,7 +30,7 @@ const REPORTS_PER_FRAME = Math.floor(FRAME_BODY_MAX_BYTES / (REPORT_MAX_BYTES + 
 export interface SessionSourceOptions {
   /** The endpoint, for people. */
   readonly name: string;
-  /** What the relay calls itself. */
+  /** The name of the relay. */
   readonly relay: string;
   readonly open: () => Promise<ByteStream>;
   readonly clock: SteadyClock;
@@ -62,7 +62,7 @@ export class SessionSource implements DepotSource {
 
   object(reference: ObjectReference): Promise<Uint8Array> {
     const fetched = this.#fetching.then(async () => (await this.#connected()).fetch(reference));
-    this.#fetching = fetched.catch(() => undefined); // whoever asked hears of it
+    this.#fetching = fetched.catch(() => undefined); // the caller handles the error
     return fetched;
   }
 
@@ -118,7 +118,7 @@ export class SessionSource implements DepotSource {
   }
 }
 
-/** What is waited for, with the time that it has. */
+/** A pending request, with its timer. */
 interface Awaited<T> {
   readonly resolve: (value: T) => void;
   readonly reject: (error: SourceError) => void;
@@ -182,7 +182,7 @@ class Line {
     this.onEnd(text, retryAfterMs);
   }
 
-  /** What takes longer ends the connection. */
+  /** Waits for an answer; one that is too slow ends the connection. */
   #await<T>(ms: number, begin: (awaited: Awaited<T>) => void): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#fault !== undefined) return reject(this.#fault);

@@ -1,6 +1,6 @@
 /**
- * What serves sessions, as they see it: a publisher, or a reader of what one has written. It has releases and
- * their streams, says what is newest, and judges what subscribers prove; sessions know nothing else of it.
+ * The interface of sessions to their server: a publisher, or a reader of its depot. It has releases and their
+ * streams, signs which is the newest, and judges proofs of subscribers; sessions know nothing else of it.
  */
 
 import type { Logger } from '@rulecast/program';
@@ -9,29 +9,32 @@ import type { Pace } from './pace.ts';
 import type { HeldRelease, ReleaseNumber } from './subscribers/entry.ts';
 import type { Subscribers } from './subscribers/subscribers.ts';
 
-/** A release as it is offered. Of one release there is one object. */
+/** A release to offer. There is one object for each release. */
 export interface SessionRelease {
   readonly manifest: Manifest;
   /** As signed; never re-encoded. */
   readonly manifestBytes: Uint8Array;
   readonly signatures: Uint8Array;
   readonly hash: Uint8Array;
-  /** What a subscriber must know to take it, see Capability. */
+  /** The capabilities a subscriber needs to accept it, see Capability. */
   readonly capabilities: readonly string[];
 }
 
-/** What brings a release to somebody. */
+/** A transfer of a release. */
 export interface SessionTransfer {
   /** The release that the first delta starts from; undefined for a snapshot. */
   readonly base: Uint8Array | undefined;
   readonly stream: Uint8Array;
-  /** What names these bytes, of a snapshot that is large enough to be resumed. */
+  /** The id of the stream, of a snapshot that is large enough to be resumed. */
   readonly id: Uint8Array | undefined;
-  /** How many of them the receiver has. */
+  /** Bytes that the receiver has already. */
   readonly from: number;
 }
 
-/** What the machine of a session looks at. WIRE.md calls this side the publisher, whoever it is. */
+/**
+ * The host's state for the machine of a session. WIRE.md calls this side the publisher, even if it is a
+ * relay.
+ */
 export interface PublisherView {
   readonly name: string;
   readonly lineage: Uint8Array;
@@ -40,9 +43,9 @@ export interface PublisherView {
   readonly isBehind: boolean;
   /** Whether the configuration names a subscriber. */
   isNamed(name: string): boolean;
-  /** Of a release that is here, by its hash. */
+  /** The number of a release that is here, by its hash. */
   numberOf(hash: Uint8Array): ReleaseNumber | undefined;
-  /** Of a release that is here, in hex. */
+  /** The hash of a release that is here, in hex. */
   hashOf(number: ReleaseNumber): string | undefined;
   /** The last release of a store that was set aside: what is not above it was in there. */
   readonly after?: ReleaseNumber | undefined;
@@ -55,7 +58,7 @@ export interface PublisherView {
 }
 
 export interface SessionHost extends PublisherView {
-  /** What comes of sessions is paced by it, and logged. */
+  /** Paces and logs the effects of sessions. */
   readonly pace: Pace;
   readonly clock: SteadyClock;
   /** Since 1970, for people. */
@@ -64,8 +67,8 @@ export interface SessionHost extends PublisherView {
   readonly subscribers: Subscribers;
   readonly transfers: {
     /**
-     * Brings a release, one that was `head`, to somebody who has `base`: deltas, or a snapshot, of which it
-     * has some bytes. `isPlain`: nothing of it is deflated.
+     * A transfer of a release, one that was `head`, to a subscriber that holds `base`: deltas, or a snapshot,
+     * of which it may have some bytes. `isPlain`: without deflate.
      */
     for(
       release: SessionRelease,

@@ -1,12 +1,7 @@
 /**
- * The side of sessions that has releases: a publisher serves subscribers by it, and so does who reads what
- * one has written to a depot.
- *
- * Begin with host.ts, then session/machine.ts.
- *
- * admission/    who may connect, under which name, and how many
- * subscribers/  what is known of each subscriber
- * session/      one connection of a subscriber
+ * The server side of sessions: a publisher serves subscribers with it, and so does a reader of its depot.
+ * Begin with host.ts, the interface to the server, then session/machine.ts, one connection as a pure machine.
+ * admission/ decides who may connect, and subscribers/ has the record of each subscriber.
  */
 
 export {

@@ -1,4 +1,4 @@
-/** What a firewall lacks that cannot take a release, by what it said in HELLO. Pure. */
+/** The capabilities that a firewall lacks for a release, by its HELLO. Pure. */
 
 import { Capability } from '@rulecast/protocol';
 
@@ -6,11 +6,11 @@ import { Capability } from '@rulecast/protocol';
 export interface Misfit {
   readonly firewall: string;
   readonly code: string;
-  /** What it lacks, and what to do. */
+  /** The missing capability and a remedy. */
   readonly text: string;
 }
 
-/** Says what a firewall lacks, and what to do; only the first missing capability is named. */
+/** Describes what a firewall lacks, with a remedy; only the first missing capability is named. */
 export function misfitOf(firewall: string, lacking: readonly string[]): Misfit {
   const [code, text] = lackOf(lacking);
   return { firewall, code, text: `${firewall} ${text}` };

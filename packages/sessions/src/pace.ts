@@ -1,7 +1,6 @@
 /**
- * Shares the turns of the event loop among all sessions: a thousand that want something at once, to be
- * accepted or heard, an OFFER, a CHUNK, a signature, would hold up all else for as long as it takes them
- * together.
+ * Shares the turns of the event loop among all sessions: a thousand at once, each with a connection, a
+ * message, an OFFER, a CHUNK or a signature, would otherwise hold up everything else together.
  */
 
 import type { Turn } from '@rulecast/protocol';

@@ -1,6 +1,6 @@
 /**
- * Large arrays that nobody holds any more, given back soon. V8 weighs an array by its handle until tens of
- * megabytes have come together, which in a small process is most of its memory.
+ * Frees large unreachable arrays soon. V8 counts only an array's handle until tens of megabytes have
+ * gathered, which in a small process is most of its memory.
  */
 
 import { setFlagsFromString } from 'node:v8';
@@ -9,27 +9,27 @@ import { runInNewContext } from 'node:vm';
 /** Our choice: what may lie about, in bytes. */
 const LEFT_MAX_BYTES = 4 * 1024 * 1024;
 
-/** Our choice: what a release has others do is done by then. */
+/** Other work after a release is done by then. Our choice. */
 const SWEEP_MS = 100;
 
 type Collect = () => void;
 
-/** Of a thread that has many objects, too. */
+/** The measure for a thread that has many objects, too. */
 export function usedBytes(): number {
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
 }
 
 export class Garbage {
-  /** Of arrays and the like, whichever thread made them. */
+  /** The bytes of arrays and the like, of all threads. */
   readonly #bytes: () => number;
   /** Made when it is needed first: most threads leave nothing. */
   #collect: Collect | undefined;
-  /** What was there after the last collection. */
+  /** The bytes after the last collection. */
   #heldBytes = 0;
   #isDue = false;
 
-  /** Of this thread; `collect` is for tests. */
+  /** Measures this thread by default; `collect` is for tests. */
   constructor(bytes = () => process.memoryUsage().external, collect?: Collect) {
     this.#bytes = bytes;
     this.#collect = collect;
@@ -55,7 +55,7 @@ export class Garbage {
     }, SWEEP_MS).unref();
   }
 
-  /** Collects whatever there is: for after a start, of which a third of the heap is left over. */
+  /** Collects now: for the end of a start, after which a third of the heap is garbage. */
   collect(): void {
     this.#collect ??= collector();
     this.#collect();

@@ -1,7 +1,7 @@
 /**
- * What goes to a thread and back. A message is copied in one go, which for a large list stalls the event
- * loop; so what is large is copied in pieces, with turns of the event loop between them, and then handed
- * over.
+ * Moves large data to a thread and back. A message is copied in one go, which for a large list stalls the
+ * event loop; so large arrays are copied in pieces, with turns of the event loop between them, and then
+ * moved.
  */
 
 import { setImmediate } from 'node:timers/promises';
@@ -42,7 +42,7 @@ export class HandOver {
     return { v4: await this.#column(v4), v6: await this.#column(v6) };
   }
 
-  /** An array of one's own, with all of its buffer, goes as it is, and may be gone afterwards. */
+  /** Moves an array that the caller owns with its whole buffer; the caller may lose it. */
   give<T extends { readonly buffer: ArrayBuffer }>(array: T): T {
     if (array.buffer.byteLength >= HANDED_OVER_MIN_BYTES) this.buffers.push(array.buffer);
     return array;
@@ -58,7 +58,9 @@ export class HandOver {
   }
 }
 
-/** Lists whose arrays nobody else needs, with the buffers to move; they are gone from here afterwards. */
+/**
+ * Lists whose arrays are not needed here any more, with the buffers to move; they are unusable afterwards.
+ */
 export function givenAway(lists: readonly List[]): {
   readonly lists: readonly List[];
   readonly buffers: readonly ArrayBuffer[];

@@ -20,7 +20,7 @@ export const ThreadCode = {
   outOfMemory: 'out-of-memory',
   /** It said nothing for as long as it may. */
   timeout: 'timeout',
-  /** It threw, ended by itself, or said what cannot be read. `cause` is what it threw, if anything. */
+  /** It threw, ended by itself, or sent an unreadable message. `cause` is the error it threw, if any. */
   died: 'died',
   /** The owner closed it. */
   closed: 'closed',
@@ -48,14 +48,14 @@ const systemAfter: After = (delayMs, work) => {
 
 export interface ThreadOptions {
   /**
-   * What the thread runs: a built file, since Node 20 reads no TypeScript. It listens on its `parentPort`.
+   * The thread's program: a built file, since Node 20 reads no TypeScript. It listens on its `parentPort`.
    */
   readonly file: URL;
   /** For logs and debuggers. */
   readonly name: string;
   /**
-   * How long a thread at rest is kept: it holds what it has loaded and its heap. 0 ends it with each answer,
-   * infinity never.
+   * How long an idle thread is kept, with its modules and its heap. 0 ends it after each answer, infinity
+   * never.
    */
   readonly restMs: number;
   /** Called when a thread is gone that this side did not end at rest or by `close`. */
@@ -65,13 +65,13 @@ export interface ThreadOptions {
 }
 
 export interface WorkLimits {
-  /** Of the thread's JavaScript heap; typed arrays come on top. Undefined for Node's own limit. */
+  /** Limit of the thread's JavaScript heap; typed arrays come on top. Undefined for Node's own limit. */
   readonly heapMib: number | undefined;
-  /** How long the thread may say nothing, counted while this process runs. Each message begins it anew. */
+  /** How long the thread may be silent, counted while this process runs. Each message starts it anew. */
   readonly deadlineMs: number;
 }
 
-/** What work says to its thread, and hears. */
+/** The line between a piece of work and its thread. */
 export interface ThreadLine<Said> {
   /** The thread has just been started: it holds nothing of earlier work. */
   readonly isNew: boolean;
@@ -79,23 +79,25 @@ export interface ThreadLine<Said> {
   readonly isGone: boolean;
   post(message: unknown, moved?: readonly ArrayBuffer[]): void;
   /**
-   * What the thread says next, in a turn of the event loop of its own, for taking a message apart is work
-   * too. Work that throws something of its own instead must owe the thread no call of this.
+   * The thread's next message, in a turn of the event loop of its own, since deserialising takes time too.
+   * Work may throw its own error only if no call of this is pending.
    */
   next(): Promise<Said>;
   /** From now on the thread may say nothing for so long. */
   allow(deadlineMs: number): void;
 }
 
-/** Silence is counted by it: a process that was stopped has not heard what its threads said. Our choice. */
+/**
+ * The tick that measures silence: a process that was stopped has not read its threads' messages. Our choice.
+ */
 const TICK_MS = 1000;
 
 export class ThreadHost<Said> {
   readonly #options: ThreadOptions;
   #thread: Thread | undefined;
-  /** Of the work under way. */
+  /** The line of the running work. */
   #line: Line<Said> | undefined;
-  /** What waits, that which is urgent first. */
+  /** Waiting work; urgent work goes first. */
   readonly #waiting: { readonly urgent: (() => Promise<void>)[]; readonly others: (() => Promise<void>)[] } =
     {
       urgent: [],
@@ -151,8 +153,7 @@ export class ThreadHost<Said> {
   }
 
   /**
-   * Ends the thread: what is under way, what waits and what comes rejects with `closed`. Resolves when the
-   * thread is gone.
+   * Ends the thread: running, waiting and later work rejects with `closed`. Resolves when the thread is gone.
    */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -182,7 +183,7 @@ export class ThreadHost<Said> {
     }
   }
 
-  /** The thread that is there, if it has heap enough, else another. */
+  /** The present thread if its heap is large enough, else another one. */
   #start(heapMib: number | undefined): Thread {
     clearTimeout(this.#restTimer);
     const { file, name } = this.#options;
@@ -210,7 +211,7 @@ export class ThreadHost<Said> {
   }
 }
 
-/** What a thread is heard by while it works; nobody listens to one at rest. */
+/** Listens to a thread while it works; an idle one has no listener. */
 interface Listener {
   readonly onMessage: (message: unknown) => void;
   readonly onEnd: (code: ThreadCode, cause: unknown) => void;
@@ -219,7 +220,7 @@ interface Listener {
 class Thread {
   readonly exited: Promise<void>;
   listener: Listener | undefined;
-  /** Nobody has worked with it yet. */
+  /** It has not been used yet. */
   isNew = true;
   readonly #worker: Worker;
   readonly #heapMib: number | undefined;
@@ -305,7 +306,7 @@ class Line<Said> implements ThreadLine<Said> {
     this.failed = new Promise((_, reject) => {
       this.#rejectFailed = reject;
     });
-    this.failed.catch(() => undefined); // whoever does the work hears of it
+    this.failed.catch(() => undefined); // the caller of the work handles the error
     thread.listener = {
       onMessage: (message) => this.#onMessage(message as Said),
       onEnd: (code, cause) => this.fail(endedError(name, code, cause)),

@@ -1,12 +1,7 @@
 /**
- * Long work off the event loop, the same way for all who have some. Begin with host.ts.
- *
- *   owner ─▶ host (one thread, one piece of work at a time, its bounds) ─post─▶ thread
- *              ◀─ an answer, or a coded error once the thread is gone ─
- *
- * - `host.ts`: starts a thread, bounds what it does, and ends it.
- * - `hand-over.ts`: what is large goes to a thread, and comes back, without stalling anybody.
- * - `garbage.ts`: what is large and no longer held is given back.
+ * Long work off the event loop, in the same way for all packages. Begin with host.ts, which starts a thread,
+ * bounds its work, and ends it. hand-over.ts moves large data to a thread and back without a stall, and
+ * garbage.ts frees large data soon.
  */
 export { Garbage, usedBytes } from './garbage.ts';
 export { givenAway, HandOver } from './hand-over.ts';

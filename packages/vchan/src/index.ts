@@ -1,15 +1,7 @@
 /**
- * Bounded two-way byte channels between two processes, whatever carries them. Begin with channel/channel.ts,
- * which says what a channel is; then channel/endpoint.ts (the URL of where one leads) and transport.ts
- * (`connect` and `listen`, which know every kind).
- *
- *   write() ─▶ write ring ─▶ transport ═══▶ transport ─▶ chunk queue ─▶ read()
- *
- * - `channel/`: the interface, endpoints, the bounded pieces that every channel is made of, and the channel
- *   within a process.
- * - `stream/`: over streams of the kernel: Unix sockets and the care of their files, pipes, a program of
- *   one's own, qrexec, what libvchan-socket does, and Xen's vchans by their library.
- * - `zeromq/`: over ZeroMQ's messages, bounded by credit, with keys.
+ * Bounded two-way byte channels between two processes, over any transport. Begin with channel/channel.ts, the
+ * interface of a channel, then channel/endpoint.ts, the URLs, and transport.ts, whose `connect` and `listen`
+ * know every kind. stream/ has the channels over byte streams, zeromq/ those over ZeroMQ's messages.
  */
 export {
   type Channel,

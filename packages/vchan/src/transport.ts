@@ -1,6 +1,6 @@
 /**
  * The one place that knows every kind of endpoint: `connect` and `listen` hand over to the transport of that
- * kind. A heavy transport is imported here when first asked for, so that nobody else pays for loading it.
+ * kind. A heavy transport is imported on first use, so that other programs do not load it.
  */
 import type net from 'node:net';
 import type { Channel, Listener } from './channel/channel.ts';
@@ -29,8 +29,8 @@ const GROUP_SOCKET_MODE = 0o660;
 
 export interface ConnectOptions {
   /**
-   * Buffer of each direction in bytes; else the endpoint's, else `DEFAULT_BUFFER_BYTES`. `memory:` takes the
-   * listener's.
+   * Buffer of each direction in bytes; by default the endpoint's, else `DEFAULT_BUFFER_BYTES`. `memory:` uses
+   * the listener's.
    */
   readonly bufferBytes?: number;
   /** Milliseconds until the attempt fails, 1..2^31-1; default 10,000. */
@@ -39,12 +39,15 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
   /** Keys for ZeroMQ, required beyond this machine; refused for any other endpoint. */
   readonly curve?: CurveClientKeys;
-  /** What the program of an `exec:` endpoint says on standard error; without, it goes to ours. */
+  /** Receives the standard error of an `exec:` endpoint's program; without, it goes to ours. */
   readonly onText?: (text: string) => void;
 }
 
 export interface ListenOptions {
-  /** Buffer of each direction of each channel in bytes; else the endpoint's, else `DEFAULT_BUFFER_BYTES`. */
+  /**
+   * Buffer of each direction of each channel in bytes; by default the endpoint's, else
+   * `DEFAULT_BUFFER_BYTES`.
+   */
   readonly bufferBytes?: number;
   /**
    * Channels that may wait for `accept()`, default 64; one too many is refused (memory, ZeroMQ) or
@@ -53,13 +56,10 @@ export interface ListenOptions {
   readonly backlog?: number;
   /** Permission bits of a socket file, default 0o600. Connecting takes the write bit. */
   readonly mode?: number;
-  /**
-   * Id of the group that a `unix:` socket file is given to; `mode` says what that may. Default the process's
-   * own.
-   */
+  /** Id of the group of a `unix:` socket file, whose rights `mode` sets. Default: the process's own. */
   readonly group?: number;
   /**
-   * Descriptor of a listening socket that somebody else bound, such as a service manager, for `unix:`; its
+   * Descriptor of a listening socket bound by another process, such as a service manager, for `unix:`; its
    * file is left alone.
    */
   readonly descriptor?: number;
@@ -120,7 +120,7 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
 
 /**
  * Listens as a server.
- * @throws EndpointInUseError if somebody else does, EndpointError if the endpoint cannot work, RangeError for
+ * @throws EndpointInUseError if another process does, EndpointError if the endpoint cannot work, RangeError for
  *   a bad option.
  */
 export async function listen(endpoint: Endpoint, options: ListenOptions = {}): Promise<Listener> {
@@ -188,7 +188,7 @@ export async function listenWith(
   await takePath(path, formatEndpoint(endpoint), true, () => bindSocket(server, path, access, onError));
 }
 
-/** Who may connect beside the owner, where the endpoint names a group. */
+/** The group that may connect beside the owner, if the endpoint names one. */
 function groupOf(endpoint: UnixEndpoint): { readonly mode?: number; readonly group?: number } {
   const { group: name } = endpoint;
   if (name === undefined) return {};

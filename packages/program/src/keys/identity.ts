@@ -64,7 +64,7 @@ export class IdentityError extends Error {
 }
 
 const HEADER = 'rulecast-identity 2';
-/** Of Rulecast 0.1: one key, which no root names, and releases in a form that is not read any more. */
+/** The format of Rulecast 0.1: one key that no root names, and releases in a format no longer read. */
 const FORMER_HEADER = 'rulecast-identity 1\n';
 const ROOT_KEY_HEADER = 'rulecast-root-key 1';
 /** One has 190. */
@@ -72,7 +72,7 @@ const ROOT_KEY_MAX_BYTES = 1024;
 /** Epochs that the first root grants beyond the first: each is used by a state that was lost, or set back. */
 const EPOCHS_GRANTED = 16;
 
-/** Who may read or change the file, and who may put another in its place, besides its owner. */
+/** Permissions of others to read or change the file, or to replace it in its directory. */
 const OTHERS_MASK = 0o077;
 const OTHERS_WRITE_MASK = 0o022;
 const STICKY = 0o1000;
@@ -115,8 +115,8 @@ export function replaceIdentity(
 }
 
 /**
- * Writes a file for its owner alone in the place of what is there; it is on disk, and so is its name: a root
- * that firewalls follow already must not be gone after a power cut. Throws IdentityError.
+ * Replaces a file by a new one for its owner alone. The content and the name are on disk: a root that
+ * firewalls follow must not be gone after a power cut. Throws IdentityError.
  */
 export function replaceFile(path: string, text: string): void {
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
@@ -158,7 +158,7 @@ export function rootKeyBeside(path: string, lineage: Uint8Array): string | undef
         if (!stats.isFile() || stats.size > ROOT_KEY_MAX_BYTES) return false;
         return readFileSync(file, 'latin1').startsWith(begin);
       } catch {
-        return false; // who has the rights of this process cannot read it either
+        return false; // other users with the rights of this process cannot read it either
       }
     });
 }
@@ -174,15 +174,15 @@ export function writeRootKey(path: string, lineage: Uint8Array, key: KeyObject):
 }
 
 /**
- * What an identity shows to who may not sign releases: an identity file without the keys that do. Whoever has
- * the file hands it over as this, to be read by parseShared.
+ * The identity for a process that may not sign releases: the file without the keys that do. The process that
+ * owns the file sends it, for parseShared.
  */
 export function sharedText({ lineage, keys, releaseKeys, roots }: Identity): string {
   const others = keys.filter((key) => !releaseKeys.some((own) => own.equals(key)));
   return textOf(lineage, others, roots);
 }
 
-/** What `sharedText` made. Throws IdentityError. */
+/** Reads the output of `sharedText`. Throws IdentityError. */
 export function parseShared(text: string, hasRootKey: boolean): Identity {
   return { ...identityIn('what the signer says of the identity', text), hasRootKey };
 }
@@ -345,7 +345,7 @@ export function readSecrets(path: string): readonly KeyObject[] {
   return pemsIn(text).map((pem) => keyOf(path, pem));
 }
 
-/** Where the secret that signs roots is made: by its lineage, so that none takes the place of another. */
+/** The path for a new secret that signs roots: named by its lineage, so that none replaces another. */
 export function rootKeyFileOf(path: string, lineage: Uint8Array): string {
   return join(dirname(path), `root-${hexOf(lineage).slice(0, 8)}.key`);
 }
@@ -381,7 +381,7 @@ function write(path: string, text: string): void {
   }
 }
 
-/** What was made, renamed or linked is there after a power cut too. */
+/** Flushes a directory, so that new, renamed and linked files in it survive a power cut. */
 function syncDirectoryOf(path: string): void {
   const directory = openSync(dirname(path), 'r');
   try {

@@ -1,14 +1,14 @@
-/** The root after one: what is changed of it, as a value that its keys have still to sign. */
+/** The next root: changes to the present one, as a value that its keys have still to sign. */
 
 import { keyIdOf, ROLES, type Role, type RoleName, type Root } from '@rulecast/protocol';
 
-/** What the next root says otherwise. */
+/** The changes of the next root. */
 export interface RootChange {
   /** Public keys that get a role. */
   readonly add: Partial<Record<RoleName, readonly Uint8Array[]>>;
   /** Ids of keys that lose every role, in hex. */
   readonly remove: readonly string[];
-  /** How many keys of a role have to sign; default: as many as before, or all where fewer are left. */
+  /** How many keys of a role must sign; default: as many as before, or all if fewer are left. */
   readonly thresholds: Partial<Record<RoleName, number>>;
   /** The last epoch that there may be; default: as before. */
   readonly epochCeiling: number | undefined;
@@ -44,7 +44,7 @@ export function nextRoot(root: Root, change: RootChange): Root {
   };
 }
 
-/** How people name a key. */
+/** The id of a key, for people. */
 export function idOf(key: Uint8Array): string {
   return Buffer.from(keyIdOf(key)).toString('hex');
 }

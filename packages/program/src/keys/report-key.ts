@@ -1,6 +1,6 @@
 /**
- * Files of 32 secret bytes, as a line of hexadecimal digits: the secret of a fleet, and the tokens made of
- * it, by which firewalls report. DEPOT.md "Reports".
+ * Files of 32 secret bytes, as a line of hexadecimal digits: the secret of a fleet, and the tokens derived
+ * from it, with which firewalls report. DEPOT.md "Reports".
  */
 
 import { randomBytes } from 'node:crypto';

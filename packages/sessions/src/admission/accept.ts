@@ -1,4 +1,4 @@
-/** Endpoints that are listened on: each channel that comes is served, and all of it can be ended. */
+/** Listens on endpoints: serves each incoming channel, and can end all of it. */
 
 import { PacedLog } from '@rulecast/program';
 import { Connection, type SteadyClock } from '@rulecast/protocol';
@@ -24,16 +24,16 @@ export interface Service {
  */
 const ARRIVED_MAX = 512;
 
-/** Where it is listened, and for whom alone if for one. */
+/** An endpoint to listen on, and its owner, if it is for one subscriber alone. */
 export interface ListenAddress {
   readonly endpoint: Endpoint;
   readonly owner?: string;
-  /** Of a socket file, if not the default. */
+  /** Mode of the socket file, if not the default. */
   readonly mode?: number;
   readonly group?: number | undefined;
 }
 
-/** Endpoints for all, and the sockets of those who have one of their own. */
+/** The shared endpoints, and the subscribers' own sockets. */
 export function placesOf(
   endpoints: readonly Endpoint[],
   bound: readonly Binding[],
@@ -46,7 +46,7 @@ export function placesOf(
   return [...endpoints.map((endpoint) => ({ endpoint })), ...own];
 }
 
-/** Listens on all endpoints, serves each channel at the pace of all, and can end all of it. */
+/** Listens on all endpoints, serves channels at the common pace, and can end all of it. */
 export async function serveAll(
   { logger: log, pace, clock }: Pick<SessionHost, 'logger' | 'pace' | 'clock'>,
   places: readonly ListenAddress[],

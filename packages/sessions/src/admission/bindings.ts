@@ -1,13 +1,14 @@
 /**
- * What names of subscribers are bound to: a key, a qube, a socket of its own. Whoever the transport proves to
- * be one of these is that subscriber and no other, and nobody else is. WIRE.md "Names".
+ * The bindings of subscribers' names: a key, a qube, a socket of its own. A client that the transport proves
+ * to be one of these is that subscriber and no other, and no other client can claim the name. WIRE.md
+ * "Names".
  */
 
 import { boundText, ErrorCode, RETRY_AFTER_MS } from '@rulecast/protocol';
 import type { PeerIdentity } from '@rulecast/vchan';
 import type { Refusal } from './refusal.ts';
 
-/** What proves to be a subscriber, each by itself; at least one. */
+/** Identities of a subscriber, each of which suffices; at least one. */
 export interface Binding {
   readonly name: string;
   /** Public, Z85. */
@@ -55,8 +56,8 @@ export class Bindings {
   }
 
   /**
-   * Whose channel it is, as far as its transport says; undefined: nobody's in particular. A qube that is
-   * bound to nothing has its own name, if that is bound to nothing either.
+   * The owner of a channel, by its transport; undefined: unknown. An unbound qube has the qube's own name, if
+   * that is not bound.
    */
   ownerOf({ curveKey, qube }: PeerIdentity): string | undefined {
     if (curveKey !== undefined) return this.#byKey.get(curveKey);
@@ -84,7 +85,7 @@ export class Bindings {
     return `${name} is bound to ${this.shownOf(name)?.join(', or ')}, and this is none of it`;
   }
 
-  /** What a name is bound to, for people; undefined: nothing. */
+  /** The bindings of a name, for people; undefined: none. */
   shownOf(name: string): readonly string[] | undefined {
     const binding = this.#byName.get(name);
     if (binding === undefined) return undefined;

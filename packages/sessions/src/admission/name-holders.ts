@@ -1,7 +1,7 @@
 /**
- * Which session has the name of each subscriber. Who is bound to a name takes it from an older session of its
- * own; any other gets it only if who has it does not answer: nobody who merely may connect can throw out a
- * subscriber that is alive. WIRE.md "Names".
+ * The session that holds each subscriber's name. A client bound to the name takes it from an older session of
+ * its own. Any other gets it only if the holder does not answer, so that connecting is not enough to displace
+ * a live subscriber. WIRE.md "Names".
  */
 
 /** A session, as far as a name is concerned. */
@@ -33,9 +33,7 @@ export class NameHolders<H extends NameHolder> {
     return this.#holders.get(name);
   }
 
-  /**
-   * Resolves to whether `claimant` has the name now. `isBound`: it is proven to be whom the name belongs to.
-   */
+  /** Resolves to whether `claimant` holds the name now. `isBound`: it is proven to own the name. */
   async claim(name: string, claimant: H, isBound: boolean): Promise<boolean> {
     for (;;) {
       if (!claimant.isOpen) return false;

@@ -1,11 +1,11 @@
 /**
- * Connections that have not said yet who they are or what they want. They are few, and whoever is silent for
- * longest goes first: so a crowd that says nothing keeps nobody out who speaks. WIRE.md "Admission".
+ * Connections before their first message. They are few, and the longest silent one is closed first, so a
+ * crowd of silent ones keeps no speaking one out. WIRE.md "Admission".
  */
 
 import { HANDSHAKE_PRESSED_MS, type SteadyClock, WAITING_MAX } from '@rulecast/protocol';
 
-/** From here on those who wait have less time: what is there is not a few that are slow. */
+/** With more connections waiting than this, each has less time: they are not just a few slow ones. */
 const PRESSED_COUNT = WAITING_MAX / 2;
 
 interface PendingConnection {

@@ -1,4 +1,4 @@
-/** Why a connection is turned away, as BYE says it. WIRE.md "BYE". */
+/** The reasons to turn a connection away, as sent in BYE. WIRE.md "BYE". */
 
 import { BUSY_RETRY_AFTER_MS, ErrorCode, PROTOCOL_VERSION, RETRY_AFTER_MS } from '@rulecast/protocol';
 
@@ -23,7 +23,7 @@ export const SILENT: Refusal = {
   retryAfterMs: SILENT_RETRY_AFTER_MS,
 };
 
-/** Why a peer that speaks such versions is not served; undefined where ours is one of them. */
+/** The refusal of a peer that speaks these versions; undefined if ours is among them. */
 export function versionRefusal(
   { protocolMin, protocolMax }: { readonly protocolMin: number; readonly protocolMax: number },
   peer: 'subscriber' | 'relay' | 'rulectl',

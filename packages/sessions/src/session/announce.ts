@@ -1,4 +1,4 @@
-/** Tells the sessions that there is another head, at the pace of the publisher. */
+/** Announces a new head to the sessions, at the publisher's pace. */
 
 import type { Pace } from '../pace.ts';
 
@@ -20,8 +20,8 @@ export class Announcer {
   }
 
   /**
-   * Resolves when all have been told of the newest. What comes meanwhile is one more round. Rejects with what
-   * a session threw, once the others know.
+   * Resolves when all sessions know the newest head. A head that comes meanwhile takes one more round.
+   * Rejects with an error of a session, once the others know.
    */
   async tell(): Promise<void> {
     this.#isDue = true;
@@ -37,7 +37,10 @@ export class Announcer {
     }
   }
 
-  /** Who comes meanwhile hears of the head by its HELLO; to who has gone it means nothing. */
+  /**
+   * A session that starts meanwhile learns the head at its HELLO; for one that has ended the call does
+   * nothing.
+   */
   async #tellAll(): Promise<void> {
     const faults: unknown[] = [];
     for (const session of [...this.#sessions]) {

@@ -1,5 +1,6 @@
 /**
- * Whoever waits for what a session's machine says: those who ask the subscriber, and those who want its name.
+ * The callers that wait for results of a session's machine: those with a question to the subscriber, and
+ * those that want its name.
  */
 
 import type { MessageOf } from '@rulecast/protocol';
@@ -32,19 +33,21 @@ export class Askers {
     this.#questionOf(effect.ticket)?.resolve(effect.answer);
   }
 
-  /** Nothing comes of a question. */
+  /** Fails a question. */
   fail(ticket: number, error: unknown): void {
     this.#questionOf(ticket)?.reject(error);
   }
 
-  /** Who waits for it, and does no more. */
+  /** Removes and returns the waiting caller of a question. */
   #questionOf(ticket: number): Deferred<Answer> | undefined {
     const question = this.#questions.get(ticket);
     this.#questions.delete(ticket);
     return question;
   }
 
-  /** Whether somebody is there, for all who ask before it is known; `begin` is called for the first. */
+  /**
+   * Whether the peer is alive; callers that ask before the answer share it. `begin` is called for the first.
+   */
   probe(begin: () => void): Promise<boolean> {
     if (this.#probe !== undefined) return this.#probe.promise;
     const probe = deferred<boolean>();

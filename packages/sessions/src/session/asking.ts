@@ -1,6 +1,6 @@
 /**
- * What a subscriber asks of the newest release, as a value of its session: its last nonce, when that may be
- * answered, and what is being signed for it. WIRE.md "Freshness".
+ * A subscriber's request for freshness, as a value of its session: its last nonce, when it may be answered,
+ * and the signature under way. WIRE.md "Freshness".
  */
 
 import { NEVER } from '@rulecast/protocol';
@@ -13,7 +13,7 @@ export function askedWith<S extends Named>(state: S, nonce: Uint8Array | undefin
   return nonce === undefined ? state : withAsking(state, { nonce });
 }
 
-/** Until a claim is judged nobody knows what is the newest: nothing is said, and nothing offered. */
+/** Until a claim is judged the newest release is not known: no freshness is sent, and nothing offered. */
 export function held<S extends Named>(state: S): S {
   return withAsking(state, { notBeforeMs: NEVER });
 }
@@ -26,7 +26,7 @@ export function heldNoMore<S extends Named>(state: S, { monotonicMs }: Now): S {
   return isHeld(state.peer.asking) ? withAsking(state, { notBeforeMs: monotonicMs }) : state;
 }
 
-/** When something is to be said, or what is being signed was waited for long enough. */
+/** The time at which freshness is to be sent, or the wait for a signature ends. */
 export function askingDeadline({ nonce, notBeforeMs, signing }: FreshnessRequest): number {
   if (signing !== undefined) return signing.untilMs;
   return nonce === undefined ? NEVER : notBeforeMs;

@@ -1,4 +1,4 @@
-/** What the machine says, done: on the connection, by the publisher, and told to whoever waits for it. */
+/** Executes the machine's effects: on the connection, at the publisher, and for waiting callers. */
 
 import type { PacedLog } from '@rulecast/program';
 import { type Connection, ErrorCode, ProtocolError, type Signed } from '@rulecast/protocol';
@@ -9,16 +9,16 @@ import type { SubscriberNotes } from './notes.ts';
 import type { Effect, EffectOf, Event, State } from './state.ts';
 import { sendTransfer } from './stream.ts';
 
-/** What a session is made of. */
+/** The parts of a session. */
 export interface Parts {
   readonly connection: Connection;
   readonly publisher: SessionHost;
-  /** For what this peer causes. */
+  /** For lines that this peer causes. */
   readonly logger: PacedLog;
   readonly notes: SubscriberNotes;
   readonly askers: Askers;
   readonly state: () => State;
-  /** What comes of effects goes back into the machine. */
+  /** Feeds the results of effects back into the machine. */
   readonly feed: (event: Event) => void;
   /** Decides about the name in HELLO; undefined: it is this session's. */
   readonly admit: (name: string) => Promise<Refusal | undefined>;

@@ -1,5 +1,5 @@
 /**
- * How a session ends, and what it says of what went wrong. What has no place in a state is told by the
+ * The end of a session, and its reports of errors. An event that is out of place in a state is handled by the
  * protocol's own table.
  */
 
@@ -15,7 +15,7 @@ import type { Refusal } from '../admission/refusal.ts';
 import { abandoned } from './questions.ts';
 import type { Closed, Effect, Fault, Named, Now, Open, State, Step } from './state.ts';
 
-/** A state, and what is to be done. */
+/** A step to a state, with its effects. */
 export function stepTo<S extends State>(state: S, ...effects: readonly Effect[]): Step<S> {
   return { state, effects };
 }
@@ -34,7 +34,7 @@ export function stateOf({ kind }: State): PublisherState {
   return kind === 'claiming' ? 'greeting' : kind;
 }
 
-/** What the table says of an event that brings about nothing but an end, if that. */
+/** The step of an event that only ends the session, or does nothing, by the table. */
 export function byTable<S extends Open>(state: S, event: PublisherEvent, now: Now): Step<S | Closed> {
   const { action, code } = stepPublisher(stateOf(state), event);
   switch (action) {
@@ -72,7 +72,7 @@ export function disconnected(state: Open, fault: Fault | undefined, now: Now): S
   return andThen(stepTo(state, ...told), (same) => byTable(same, 'disconnected', now));
 }
 
-/** What went wrong last; who has no name yet has nowhere to note it. */
+/** Records the last error; a client without a name has no entry, so it is logged. */
 export function faulty(state: Open, { code, text }: Fault, now: Now): readonly Effect[] {
   if ('peer' in state) {
     const lastError = { code, text: boundText(text), atMs: now.wallMs };
@@ -82,7 +82,7 @@ export function faulty(state: Open, { code, text }: Fault, now: Now): readonly E
   return [{ kind: 'log', level: 'warn', fields, text: `a connection ended before it had a name: ${text}` }];
 }
 
-/** Nobody is there any more. A newer session of the same name may write the same entry next. */
+/** The effects of leaving. A newer session of the same name may write the same entry next. */
 function leaving(state: Open, now: Now): readonly Effect[] {
   if (!('peer' in state)) return [];
   const { name, held, questions, probeUntilMs } = state.peer;
@@ -104,7 +104,7 @@ function nameOf(state: Open): string | undefined {
   return state.kind === 'claiming' ? state.hello.name : undefined;
 }
 
-/** The same state of a peer of which something else is known. */
+/** The same state with changes to its peer. */
 export function withPeer<S extends Named>(state: S, changes: Partial<S['peer']>): S {
   return { ...state, peer: { ...state.peer, ...changes } };
 }

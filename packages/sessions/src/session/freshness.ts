@@ -1,6 +1,6 @@
 /**
- * What a subscriber is told of the newest release: its last nonce is answered once, and so often at most. A
- * publisher that is behind, or has still to judge a claim, says nothing: what is here may not be the newest.
+ * Sends a subscriber which release is the newest: its last nonce is answered once, at a limited rate. A
+ * publisher that is behind, or has still to judge a claim, sends nothing: its head may not be the newest.
  * WIRE.md "Freshness".
  */
 
@@ -10,7 +10,7 @@ import { stepTo } from './ending.ts';
 import { isSame, offerIfDue } from './offering.ts';
 import type { Effect, Named, Now, Step } from './state.ts';
 
-/** Has what is newest signed, if that was asked; gives up what is not signed in time. */
+/** Requests the signature for a due nonce; gives up one that is not made in time. */
 export function sayIfDue(state: Named, now: Now): Step<Named> {
   const { nonce, notBeforeMs, signing } = state.peer.asking;
   const nowMs = now.monotonicMs;

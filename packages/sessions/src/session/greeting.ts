@@ -1,4 +1,4 @@
-/** From HELLO to WELCOME, and what a claim of HELLO is worth. WIRE.md "Sessions" and "Epochs". */
+/** From HELLO to WELCOME, and the judgement of a claim in HELLO. WIRE.md "Sessions" and "Epochs". */
 
 import {
   ANSWER_TIMEOUT_MS,
@@ -30,7 +30,7 @@ import { diverged, idle, isSame, offerIfDue } from './offering.ts';
 import { NO_QUESTIONS } from './questions.ts';
 import type { Claiming, Closed, Effect, Greeting, Idle, Named, Now, Peer, Proving, Step } from './state.ts';
 
-/** What can be seen in HELLO is looked at before anybody else hears of the name. */
+/** Checks HELLO by itself, before anything else learns of the name. */
 export function greeted(state: Greeting, hello: MessageOf<'hello'>, now: Now): Step {
   const { pulse, untilMs } = state;
   const claiming: Claiming = { kind: 'claiming', pulse, untilMs, hello };
@@ -185,8 +185,8 @@ function askedToProve(state: Named, claim: HeldRelease, now: Now): Step<Proving>
 }
 
 /**
- * Whoever is asked what is newest wants a claim proved first. While something is outstanding nobody may be
- * asked for that: the next statement brings it up again.
+ * The host wants a claim proved before it signs. While an offer is outstanding the proof cannot be requested;
+ * the next nonce brings it up again.
  */
 export function proofWanted(state: Named, nonce: Uint8Array, now: Now): Step<Named> {
   const { asking, claim } = state.peer;
@@ -195,7 +195,7 @@ export function proofWanted(state: Named, nonce: Uint8Array, now: Now): Step<Nam
   return next.kind === 'idle' && claim !== undefined ? askedToProve(next, claim, now) : offerIfDue(next, now);
 }
 
-/** The PROOF of a claim. One that holds is taken up before anything is offered. */
+/** Judges the PROOF of a claim. A valid one is recorded before anything is offered. */
 export function judged(state: Proving, proof: MessageOf<'proof'>, now: Now): Step<Named> {
   const { claim, peer } = state;
   const release = provenRelease(claim, proof, now.publisher);
@@ -203,7 +203,9 @@ export function judged(state: Proving, proof: MessageOf<'proof'>, now: Now): Ste
   return stepTo(idle(state), { kind: 'prove', release, name: peer.name, proof });
 }
 
-/** What is proved by a signed manifest; undefined where that is not the claim, or was not released here. */
+/**
+ * The release proved by a signed manifest; undefined if it is not the claimed one, or not of this publisher.
+ */
 export function provenRelease(
   claim: HeldRelease,
   proof: Signed,

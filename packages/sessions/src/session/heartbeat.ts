@@ -1,4 +1,4 @@
-/** Signs of life of a connection that is served without a machine. WIRE.md "Time". */
+/** Heartbeats of a connection that is served without a machine. WIRE.md "Time". */
 
 import {
   Alarm,

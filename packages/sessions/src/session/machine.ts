@@ -1,7 +1,7 @@
 /**
- * One subscriber's session, publisher side, as a machine: a state and what happens make the next state and
- * what is to be done. No clock, no channel, no store: session.ts brings it those. WIRE.md "Sessions"; a
- * test compares each state and event with the table of that chapter.
+ * One subscriber's session, publisher side, as a machine: a state and an event make the next state and a list
+ * of effects. No clock, no channel, no store: session.ts has those. WIRE.md "Sessions"; a test compares each
+ * state and event with the table of that chapter.
  *
  * ```
  *   received, claimed, published ──┐                            ┌─▶ send, transfer, bye: the connection
@@ -53,8 +53,8 @@ export function start(nowMs: number): State {
 }
 
 /**
- * What comes of an event, and of what is due by then. Throws nothing, whatever the peer does. The deadline of
- * the state that is returned is later than `now`.
+ * The step of an event, and of everything due by then. Never throws, whatever the peer does. The deadline of
+ * the returned state is later than `now`.
  */
 export function step(state: State, event: Event, now: Now): Step {
   return andThen(taken(state, event, now), (next) => whatIsDue(next, now));
@@ -117,7 +117,7 @@ function attested(state: Named, { nonce, signed }: EventOf<'attested'>, now: Now
   return signed === 'prove' ? proofWanted(state, nonce, now) : said(state, nonce, signed, now);
 }
 
-/** What waits for an answer gets one; nothing else matters any more. */
+/** Answers waiting callers; all else is ignored. */
 function whenClosed(state: Closed, event: Event): readonly Effect[] {
   if (event.kind === 'probed') return [{ kind: 'alive', isAlive: false }];
   return event.kind === 'asked' ? [notConnected(event.ticket, state.name)] : [];
@@ -165,7 +165,7 @@ function receivedByName(state: Named, message: Message, transaction: number, now
   }
 }
 
-/** As what a message counts that brings about an end, or nothing. */
+/** The event in the table of a message that ends the session, or does nothing. */
 function tableEventOf(kind: MessageKind): PublisherEvent {
   switch (kind) {
     case 'hello':
@@ -188,14 +188,15 @@ function superseded(state: Open, why: EventOf<'superseded'>['why'], now: Now): S
     why === 'reconnected'
       ? `${subscriber} connected once more`
       : `another connection has the name ${subscriber} now: there was no PONG from this one in ${NAME_PATIENCE_MS / 1000} s`;
-  // Two subscribers of one name would else drive each other out again and again.
+  // Without a wait, two subscribers of one name would displace each other again and again.
   const refusal = { code, text, retryAfterMs: RETRY_AFTER_MS };
   const told = stepTo(state, { kind: 'log', level: 'warn', fields: { subscriber, code }, text });
   return andThen(told, (same) => stopped(same, refusal, now));
 }
 
 /**
- * Whoever asks while one PING is out hears of the same one: claims cost who has the name no more than that.
+ * Probes a peer by one PING, whose answer serves all who ask meanwhile: claims cost the holder of the name no
+ * more than that.
  */
 function probed(state: Open, now: Now): Step {
   if (!('peer' in state)) return stepTo(state, { kind: 'alive', isAlive: true }); // it has just said HELLO, and nothing goes before WELCOME
@@ -233,13 +234,13 @@ function ping({ publisher }: Now): Effect {
 // ── Time ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * After an event, so that what came in time counts though it is looked at late. What ends the session goes
- * first.
+ * Handles what is due, after an event, so that a message that came in time counts though it is read late. The
+ * end of the session goes first.
  */
 function whatIsDue(state: State, now: Now): Step {
   if (state.kind === 'closed') return stepTo(state);
   const nowMs = now.monotonicMs;
-  const isSilent = state.pulse.silentAtMs <= nowMs; // a peer whose power was cut says nothing any more
+  const isSilent = state.pulse.silentAtMs <= nowMs; // a peer whose power was cut sends nothing any more
   const isLate = 'untilMs' in state && state.untilMs <= nowMs;
   if (isSilent || isLate || hasStalled(state, now)) return byTable(state, 'timeout', now);
   if (!('peer' in state)) return stepTo(beating(state, nowMs));

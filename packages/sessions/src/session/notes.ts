@@ -1,4 +1,4 @@
-/** What a session says of its subscriber, carried into the entry of its name. */
+/** Writes a session's notes into the entry of its subscriber. */
 
 import type { SubscriberEntry } from '../subscribers/entry.ts';
 import type { Subscribers } from '../subscribers/subscribers.ts';
@@ -12,7 +12,7 @@ export class SubscriberNotes {
     this.#subscribers = subscribers;
   }
 
-  /** Of the subscriber, once it holds it. */
+  /** The subscriber's name, once the session holds it. */
   get name(): string | undefined {
     return this.#entry?.name;
   }

@@ -1,5 +1,5 @@
 /**
- * From OFFER to APPLIED: when the head is offered, what an answer is about, and what is noted of it.
+ * From OFFER to APPLIED: when the head is offered, which offer an answer belongs to, and the notes about it.
  * WIRE.md "Sessions": every OFFER is answered exactly once, in order.
  */
 
@@ -41,7 +41,7 @@ import type {
  */
 const UNANSWERED_MAX = 2;
 
-/** Nothing is outstanding. */
+/** The state with nothing outstanding. */
 export function idle({ pulse, peer }: Named, retryAtMs = NEVER): Idle {
   return { kind: 'idle', pulse, peer, retryAtMs };
 }
@@ -58,9 +58,10 @@ export function offerIfDue(state: Named, now: Now): Step<Named> {
   const { head, isBehind } = now.publisher;
   const { peer } = state;
   if (head === undefined || peer.settled === head) return stepTo(state);
-  if (isHeld(peer.asking)) return stepTo(state); // an older head may be what the claim is above
-  if (peer.asking.signing !== undefined) return stepTo(state); // whoever remembers nothing takes nothing before it
-  if (isBehind) return stepTo(state); // what is here may be older than what subscribers have
+  if (isHeld(peer.asking)) return stepTo(state); // the claim may be above this head
+  // freshness goes first, as a subscriber without a floor accepts nothing before it
+  if (peer.asking.signing !== undefined) return stepTo(state);
+  if (isBehind) return stepTo(state); // subscribers may have newer releases than this host
   if (state.kind === 'offered') {
     const isFull = state.unanswered.length >= UNANSWERED_MAX; // the next answer brings it
     if (isFull || state.offer.release === head) return stepTo(state);
@@ -90,7 +91,7 @@ function offer(state: Idle | Offered, head: SessionRelease, now: Now): Step<Offe
   );
 }
 
-/** What a release has that the subscriber cannot take; undefined where it can. */
+/** Why a release exceeds a subscriber's limits; undefined if it does not. */
 function beyondLimits({ peer: { limits } }: Named, { manifest }: SessionRelease): string | undefined {
   const { parts, version } = manifest;
   const entries = entriesIn(manifest);
@@ -98,7 +99,7 @@ function beyondLimits({ peer: { limits } }: Named, { manifest }: SessionRelease)
   return `release ${version} has ${parts} parts and ${entries} entries, beyond its limits`;
 }
 
-/** It is told once for each head, and goes on with what it has. */
+/** Tells a subscriber once for each head that it lacks capabilities for it; it keeps its release. */
 function unsupported(state: Named, head: SessionRelease, lacking: readonly string[], now: Now): Step<Named> {
   if (state.peer.told === head) return stepTo(state);
   const { text } = misfitOf(state.peer.name, lacking);
@@ -140,8 +141,8 @@ function notOffered(
 type Answer = MessageOf<'want' | 'applied' | 'nack'>;
 
 /**
- * What was not offered here, or was answered before, has no place; what was is believed with the numbers that
- * it was offered with.
+ * Handles an answer. One for a release not offered here, or answered before, is out of place; the numbers are
+ * those of the offer.
  */
 export function offerAnswered(state: Named, message: Answer, now: Now): Step {
   switch (state.kind) {
@@ -210,7 +211,7 @@ function misnumbered(state: Named, { epoch, version }: MessageOf<'applied'>, now
   return stopped(state, { code: ErrorCode.badMessage, text }, now);
 }
 
-/** What was claimed above the head is not proved. */
+/** A claim above the head without a proof. */
 export function diverged(state: Named, now: Now): Step<Named> {
   const text = 'it claims a release above the head and has no proof of it';
   const told = stepTo(
@@ -246,9 +247,7 @@ function peerInflatesNothing({ peer }: Named): boolean {
   return peer.capabilities.includes(Capability.noDeflate);
 }
 
-/**
- * What is accepted of a transfer is looked at window by window: one byte now and then does not keep it going.
- */
+/** Transfers are checked window by window: one byte now and then does not keep one going. */
 export function windowFrom(now: Now): Window {
   return { endsAtMs: now.monotonicMs + TRANSFER_WINDOW_MS, sentBefore: now.bytesSent };
 }
@@ -329,7 +328,7 @@ function refused(
 }
 
 /**
- * For good, or until it is offered again: of what was offered last only, as anything newer takes its place.
+ * After a refusal: for good, or until the next offer, for the last offer only, as a newer one replaces it.
  */
 function afterRefusal(
   next: Idle | Offered,
@@ -352,8 +351,8 @@ export function offeredAgain(state: Idle, now: Now): Step<Named> {
 // ── What PING and PONG say ─────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Where something else is in force than was believed, the status is put right, and the head offered again.
- * Where it is the head, what went wrong before is over.
+ * Corrects the status if another release is in force than recorded, and offers the head again. If it is the
+ * head, earlier errors are over.
  */
 export function activeNoted(
   state: Named,

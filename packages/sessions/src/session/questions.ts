@@ -1,6 +1,6 @@
 /**
- * QUERY and ANSWER on one connection, as values: as many questions as the subscriber answers and no more,
- * each with its time. WIRE.md "QUERY".
+ * QUERY and ANSWER on one connection, as values: a limited number of questions at a time, each with a
+ * deadline. WIRE.md "QUERY".
  */
 
 import {
@@ -12,16 +12,13 @@ import {
 } from '@rulecast/protocol';
 import type { EffectOf, Question } from './state.ts';
 
-/**
- * Half of what a subscriber answers a second at once, and the other half over each second: never more than it
- * takes.
- */
+/** Half of a subscriber's rate at once, and the other half over each second: never more than it answers. */
 const ASK_BURST = QUERIES_PER_SECOND_MAX / 2;
 const ASK_PAUSE_MS = 1000 / (QUERIES_PER_SECOND_MAX / 2);
 
 /**
- * Those who wait for their turn to ask: `rulectl` has a connection for each, and there are fewer of them. One
- * more is told so.
+ * Questions that wait for their turn: `rulectl` has a connection for each, and there are fewer of those. One
+ * more is refused.
  */
 export const WAITING_MAX = 64;
 
@@ -41,7 +38,7 @@ export interface Questions {
   readonly lastTransaction: number;
   /** When all questions so far had been asked, one at each pause. */
   readonly askedUntilMs: number;
-  /** Whoever asks more than a subscriber answers, in the order of their turns. */
+  /** Questions beyond the subscriber's rate, in order. */
   readonly waiting: readonly QueuedQuestion[];
   /** In the order in which they were asked, and in which their time is over. */
   readonly open: readonly OpenQuestion[];
@@ -89,7 +86,7 @@ export function ask(
   );
 }
 
-/** Asks what has come to its turn, and gives up what has had its time. */
+/** Sends questions whose turn has come, and fails those whose time is over. */
 export function dueQuestions(questions: Questions, name: string, nowMs: number): QuestionsStep {
   const late = questions.open.filter(({ untilMs }) => untilMs <= nowMs);
   const text = `${name} did not answer within ${ANSWER_TIMEOUT_MS} ms`;

@@ -23,7 +23,7 @@ import { type Refusal, versionRefusal } from '../admission/refusal.ts';
 import type { SessionHost } from '../host.ts';
 import { Heartbeat } from './heartbeat.ts';
 
-/** A depot, and who hears what is reported. */
+/** A depot, and the receiver of reports. */
 export interface RelayHost {
   readonly head: Uint8Array | undefined;
   /** Undefined where it is gone. */
@@ -69,7 +69,7 @@ class SharedObjects {
   }
 }
 
-/** Who decides about the name of a session, and gives it free. */
+/** Decides about a session's name, and releases it. */
 export interface RelayNames {
   readonly admit: (session: RelaySession, name: string) => Promise<Refusal | undefined>;
   readonly release: (session: RelaySession) => void;
@@ -77,7 +77,7 @@ export interface RelayNames {
   readonly isBound: boolean;
 }
 
-/** All relays that are served, if `relays` says from what. */
+/** All sessions of relays; served if `relays` has a depot. */
 export class RelaySessions {
   readonly all = new Set<RelaySession>();
   readonly #host: SessionHost;

@@ -24,8 +24,8 @@ import { SubscriberSession } from './session.ts';
 import type { Question } from './state.ts';
 
 /**
- * Asks a subscriber, by its name, what its live table does to a packet, what it counted, `from` the first
- * counter of a page on if it knows pages, or what it refused. Rejects with ProtocolError.
+ * Asks a subscriber, by its name: the verdict of its live table on a packet, its counters, `from` the first
+ * one of a page if it supports pages, or its refused packets. Rejects with ProtocolError.
  */
 export type AskTable = (subscriber: string, about: Question) => Promise<MessageOf<'answer'>>;
 
@@ -38,7 +38,7 @@ export interface ServedSubscribers extends Service {
 export interface SubscriberOptions {
   /** Keys of ZeroMQ endpoints. */
   readonly curve?: CurveServerKeys | undefined;
-  /** What names are bound to; their own sockets are listened on as well. Default: none is. */
+  /** The bindings of names; it also listens on their own sockets. Default: none. */
   readonly bindings?: Bindings;
   /** Sessions at once of names that are bound to nothing; default SUBSCRIBERS_MAX. */
   readonly places?: number;
@@ -46,7 +46,7 @@ export interface SubscriberOptions {
   readonly relays?: RelayHost | undefined;
 }
 
-/** Serves subscribers on some endpoints. Throws what `listen` throws, having closed what was open. */
+/** Serves subscribers on some endpoints. Throws what `listen` throws, after closing those already open. */
 export async function serveSessions(
   publisher: SessionHost,
   endpoints: readonly Endpoint[],

@@ -1,6 +1,6 @@
 /**
- * One subscriber's session, publisher side: what carries frames, releases and time to its machine, and
- * carries out what the machine says. A stuck subscriber holds up nobody.
+ * One subscriber's session, publisher side: brings frames, releases and time to its machine, and executes the
+ * effects. A stuck subscriber holds up nobody.
  */
 
 import type { PacedLog } from '@rulecast/program';
@@ -29,7 +29,7 @@ export class SubscriberSession implements NameHolder {
   readonly #askers = new Askers();
   readonly #parts: Parts;
   #state: State;
-  /** What happened while an event was being dealt with: no more than its effects bring about. */
+  /** Events raised while another one is handled: only by its own effects. */
   readonly #events: Event[] = [];
   #isStepping = false;
 

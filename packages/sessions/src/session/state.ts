@@ -1,6 +1,6 @@
 /**
- * What a subscriber's session is made of, publisher side: its states, what may happen to it, and what comes
- * of that. All of it are values, which machine.ts turns into one another. WIRE.md "Sessions".
+ * The types of a subscriber's session, publisher side: its states, events and effects. All are values;
+ * machine.ts has the steps. WIRE.md "Sessions".
  *
  * ```
  *   greeting ──HELLO──▶ claiming ──its own──▶ idle, proving, offered, sending, confirming ──▶ closed
@@ -21,7 +21,7 @@ import type { Questions } from './questions.ts';
 export type State = Greeting | Claiming | Named | Closed;
 /** The subscriber has its name. */
 export type Named = Idle | Proving | Offered | Sending | Confirming;
-/** There is an OFFER of which something is still to come. */
+/** States with an OFFER that is not settled yet. */
 export type Offering = Offered | Sending | Confirming;
 export type Open = Exclude<State, Closed>;
 
@@ -53,7 +53,7 @@ export interface Proving {
   readonly pulse: Pulse;
   readonly peer: Peer;
   readonly untilMs: number;
-  /** What has to be proved. */
+  /** The release to be proved. */
   readonly claim: HeldRelease;
 }
 
@@ -62,10 +62,7 @@ export interface Offered {
   readonly pulse: Pulse;
   readonly peer: Peer;
   readonly offer: Offer;
-  /**
-   * What was offered and is not answered yet, oldest first; `offer` is the last. Nothing else can be
-   * acknowledged.
-   */
+  /** Offers not answered yet, oldest first; `offer` is the last. No other release can be acknowledged. */
   readonly unanswered: readonly HeldRelease[];
 }
 
@@ -77,7 +74,7 @@ export interface Sending {
   readonly transfer: number;
   /** Since BEGIN; undefined while the transfer is being made. */
   readonly window: Window | undefined;
-  /** Whether a chain is sent, in place of which a snapshot may be wanted. */
+  /** Whether a chain is being sent, instead of which a snapshot may be requested. */
   readonly isChain: boolean;
 }
 
@@ -91,38 +88,40 @@ export interface Confirming {
 
 export interface Closed {
   readonly kind: 'closed';
-  /** Where it had one. */
+  /** The peer's name, if it had one. */
   readonly name: string | undefined;
 }
 
-/** What the stream of a transfer has to take until then. */
+/** The least progress of a transfer's stream until a time. */
 export interface Window {
   readonly endsAtMs: number;
   readonly sentBefore: number;
 }
 
-/** What was offered last. */
+/** The last offer. */
 export interface Offer {
   readonly release: SessionRelease;
   /** Bytes that the connection had sent before. */
   readonly sentBefore: number;
 }
 
-/** The subscriber, as this session knows it. Of the same size whatever it does. */
+/** The subscriber, as this session knows it. Of constant size, whatever it does. */
 export interface Peer {
   readonly name: string;
   readonly limits: MessageOf<'hello'>['limits'];
   readonly capabilities: readonly string[];
   /** The head that it was told it cannot be offered. */
   readonly told: SessionRelease | undefined;
-  /** What it can prove: what it took last; before that the floor of HELLO, or what it has in force. */
+  /**
+   * The release it can prove: the last it applied; before that the floor in HELLO, or the release in force.
+   */
   readonly claim: HeldRelease | undefined;
-  /** What HELLO said that it has in force. */
+  /** The release in force according to HELLO. */
   readonly claimed: HeldRelease | undefined;
   readonly held: HeldRelease | undefined;
   /** In hex, what it refuses for good; a bounded number, the newest last. */
   readonly refused: readonly string[];
-  /** What needs not be offered: it was, and the answer stands. */
+  /** A release that was offered and answered, so it need not be offered again. */
   readonly settled: SessionRelease | undefined;
   /** PING or PONG named another release than was believed: told once a session. */
   readonly isCorrected: boolean;
@@ -134,7 +133,7 @@ export interface Peer {
   readonly transfers: number;
 }
 
-/** What it wants to know of the newest release. */
+/** Its request for freshness. */
 export interface FreshnessRequest {
   /** Its last nonce, if that has no answer. */
   readonly nonce: Uint8Array | undefined;
@@ -148,11 +147,11 @@ export interface FreshnessRequest {
 
 export type Event =
   | { readonly kind: 'received'; readonly message: Message; readonly transaction: number }
-  /** The connection ended; `fault` says what the peer did wrong, if it did. */
+  /** The connection ended; `fault`: an error of the peer, if any. */
   | { readonly kind: 'disconnected'; readonly fault?: Fault }
   /** The name is this session's, or `refusal` says why not. */
   | { readonly kind: 'claimed'; readonly refusal: Refusal | undefined }
-  /** Another connection wants the name: is there somebody at this one? */
+  /** Another connection wants the name: is this peer alive? */
   | { readonly kind: 'probed' }
   /** Another connection has the name. */
   | { readonly kind: 'superseded'; readonly why: 'reconnected' | 'no-answer' }
@@ -161,7 +160,7 @@ export type Event =
   | { readonly kind: 'published' }
   /** A proof of this session was taken up. */
   | { readonly kind: 'proved'; readonly release: ReleaseNumber }
-  /** What is newest is signed for a nonce, or cannot be: `prove` before it is proved what HELLO claims. */
+  /** Freshness was signed for a nonce, or cannot be; `prove`: the claim in HELLO must be proved first. */
   | {
       readonly kind: 'attested';
       readonly nonce: Uint8Array;
@@ -171,12 +170,12 @@ export type Event =
   /** END is handed to the connection. */
   | { readonly kind: 'transferSent'; readonly transfer: number }
   | { readonly kind: 'transferFailed'; readonly transfer: number }
-  /** Somebody asks; `ticket` is whom to answer. */
+  /** A caller asks a question; `ticket` identifies the caller. */
   | { readonly kind: 'asked'; readonly ticket: number; readonly about: Question }
-  /** Nothing but time passed. */
+  /** Only time passed. */
   | { readonly kind: 'tick' };
 
-/** About a packet, the counters, of which `+from` begins a page, or what was refused. */
+/** About a packet, the counters, whose page begins at `+from`, or refused packets. */
 export type Question = Omit<MessageOf<'query'>, 'kind'>;
 
 export type EventOf<K extends Event['kind']> = Extract<Event, { readonly kind: K }>;
@@ -186,13 +185,13 @@ export interface Fault {
   readonly text: string;
 }
 
-/** What is so at the moment of a step, beside the state. */
+/** The environment of a step, beside the state. */
 export interface Now {
   /** By the steady clock. */
   readonly monotonicMs: number;
   /** Since 1970, for people. */
   readonly wallMs: number;
-  /** What the connection has sent so far. */
+  /** Bytes that the connection has sent so far. */
   readonly bytesSent: number;
   /** Messages wait for the peer to read. */
   readonly isSending: boolean;
@@ -211,9 +210,9 @@ export type Effect =
       readonly name: string;
       readonly release: SessionRelease;
       readonly base: Uint8Array | undefined;
-      /** Nothing of it is deflated. */
+      /** Without deflate. */
       readonly isPlain: boolean;
-      /** Of a snapshot that was cut. */
+      /** The part of a cut snapshot that it has. */
       readonly has: MessageOf<'want'>['has'];
     }
   /** Sign for a nonce that a release is the newest, or that there is none; `attested` follows. */
@@ -223,7 +222,7 @@ export type Effect =
       readonly release: SessionRelease | undefined;
       readonly name: string;
     }
-  /** Send QUERY; what cannot be sent is told who asked. */
+  /** Send QUERY; if that fails, its caller is told. */
   | {
       readonly kind: 'query';
       readonly ticket: number;
@@ -239,20 +238,20 @@ export type Effect =
   | { readonly kind: 'close' }
   /** Find out whose name it is; `claimed` follows. */
   | { readonly kind: 'claim'; readonly name: string }
-  /** The name is held: there is an entry of it from now on. In hex what it refuses. */
+  /** The name is held: its entry exists from now on. `refused`: hashes in hex. */
   | {
       readonly kind: 'enter';
       readonly name: string;
       readonly refused: readonly string[];
       readonly atMs: number;
     }
-  /** What the entry says from now on. */
+  /** Update the entry. */
   | { readonly kind: 'note'; readonly note: Note }
   /** The entry says that a release, by its hash in hex, is refused for good. */
   | { readonly kind: 'refuse'; readonly hash: string; readonly reason: Reason }
   /** It has the head in force: what it was in trouble with is over. */
   | { readonly kind: 'well' }
-  /** What the status shows is another than before. */
+  /** The status changed. */
   | { readonly kind: 'changed' }
   | { readonly kind: 'settle'; readonly outcome: Outcome }
   /** Take up what was proved; `proved` follows. */
@@ -264,7 +263,7 @@ export type Effect =
     }
   | { readonly kind: 'answered'; readonly ticket: number; readonly answer: MessageOf<'answer'> }
   | { readonly kind: 'unanswered'; readonly ticket: number; readonly error: ProtocolError }
-  /** For those who asked whether somebody is there. */
+  /** The answer for callers of a probe. */
   | { readonly kind: 'alive'; readonly isAlive: boolean }
   | {
       readonly kind: 'log';

@@ -1,4 +1,4 @@
-/** One subscriber, as the publisher knows it, and what of that is stored. */
+/** One subscriber, as the publisher knows it, and the part of that to store. */
 
 import { hexOf } from '@rulecast/protocol';
 
@@ -39,10 +39,10 @@ export interface SubscriberEntry {
   applyMs: number | undefined;
   persisted: boolean | undefined;
   bytesSent: number;
-  /** What it said that it knows when it last connected; undefined: it never did. */
+  /** The capabilities in its last HELLO; undefined: it never connected. */
   capabilities: readonly string[] | undefined;
   lastError: Reason | undefined;
-  /** What it refuses for good; the newest last, a bounded number. */
+  /** Releases it refuses for good; the newest last, a bounded number. */
   refused: readonly Refusal[];
   /** It applied a release of this lineage, now or ever before. */
   hasApplied: boolean;
@@ -50,7 +50,7 @@ export interface SubscriberEntry {
   isBack: boolean;
 }
 
-/** What is kept of an entry over a restart, as JSON. */
+/** The part of an entry that is kept over a restart, as JSON. */
 export interface StoredSubscriber {
   readonly lastSeenMs: number;
   readonly hasApplied: boolean;
@@ -64,7 +64,7 @@ export interface StoredSubscriber {
   readonly refused?: SubscriberEntry['refused'] | undefined;
 }
 
-/** Of a subscriber that nothing is known of yet. */
+/** The entry of an unknown subscriber. */
 export function newEntry(name: string, nowMs: number): SubscriberEntry {
   return {
     name,

@@ -1,6 +1,6 @@
 /**
- * What the publisher knows of each subscriber, by name: O(1) a subscriber, and a bounded number of them. What
- * `rulectl status` shows and what a push waits for.
+ * The records of subscribers, by name: of constant size, and bounded in number. `rulectl status` shows them,
+ * and a push waits for them.
  */
 
 import { EventEmitter } from 'node:events';
@@ -14,7 +14,7 @@ import {
   type SubscriberEntry,
 } from './entry.ts';
 
-/** What became of one release at one subscriber. */
+/** The outcome of one release at one subscriber. */
 export interface Outcome {
   readonly subscriber: string;
   readonly state: 'applied' | 'refused' | 'disconnected';
@@ -37,7 +37,7 @@ export interface Firewall {
 
 /** Remembered subscribers; beyond it the one unseen for longest is forgotten. */
 const ENTRIES_MAX = 4096;
-/** Of a refusal that was not heard here. */
+/** A refusal from before this process, without its reason. */
 const UNTOLD = {
   code: 'refused-before',
   text: 'it refused this release before; its own log says why',
@@ -50,7 +50,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   #boundOf: (name: string) => readonly string[] | undefined = () => undefined;
   readonly #elsewhere: ((name: string) => boolean)[] = [];
 
-  /** What listeners throw goes to the log. */
+  /** Errors of listeners go to the log. */
   constructor(logger: ListenerLogger) {
     super();
     this.#listeners = new Listeners(this, logger);
@@ -68,7 +68,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     return entry;
   }
 
-  /** One that never applied anything goes first: whoever may connect may take any name. */
+  /** Forgets a subscriber that never applied anything first: any client may take any free name. */
   #forgetOldest(): void {
     if (this.#entries.size <= ENTRIES_MAX) return;
     let oldest: SubscriberEntry | undefined;
@@ -96,7 +96,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     this.changed();
   }
 
-  /** From now on the status says what names are bound to. */
+  /** Shows the bindings of names in the status from now on. */
   showBindings(boundOf: (name: string) => readonly string[] | undefined): void {
     this.#boundOf = boundOf;
     this.changed();
@@ -121,7 +121,9 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     return this.find(name)?.connectedSinceMs !== undefined;
   }
 
-  /** Those that ever said what they know; a release has to reach the bound and those `required`. */
+  /**
+   * Subscribers that ever sent their capabilities; a release must reach the bound and the `required` ones.
+   */
   firewalls(required: readonly string[] = []): readonly Firewall[] {
     return [...this.#entries.values()].flatMap(({ name, capabilities }) => {
       if (capabilities === undefined) return [];
@@ -131,7 +133,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     });
   }
 
-  /** Whether a configuration says who is expected. */
+  /** Whether the configuration lists the expected subscribers. */
   get isConfigured(): boolean {
     return this.#configured !== undefined;
   }
@@ -149,7 +151,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
 
   // ── Kept ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** What of each is to be kept over a restart. */
+  /** The part of each entry that is kept over a restart. */
   *known(): Iterable<readonly [string, StoredSubscriber]> {
     for (const { name, lastSeenMs, hasApplied, held, ...entry } of this.#entries.values()) {
       const { appliedAtMs, applyMs, persisted, capabilities, lastError, refused } = entry;
@@ -171,7 +173,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     }
   }
 
-  /** Takes up what was kept of one that is not connected yet. */
+  /** Restores the stored entry of a subscriber that is not connected yet. */
   resume(name: string, stored: StoredSubscriber): void {
     const { held, ...rest } = stored;
     const entry = Object.assign(newEntry(name, stored.lastSeenMs), rest);
@@ -186,8 +188,8 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   }
 
   /**
-   * Takes what a subscriber says that it refuses, in place of all that was known of it: it may have been
-   * reset, or have another name's past.
+   * Replaces the recorded refusals by those that a subscriber sends: it may have been reset, or have taken
+   * over a name.
    */
   takeRefusals(entry: SubscriberEntry, hashes: readonly string[], nowMs: number): void {
     const known = new Map(entry.refused.map((refusal) => [refusal.hash, refusal]));
@@ -196,12 +198,12 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
       .map((hash) => known.get(hash) ?? { hash, ...UNTOLD, atMs: nowMs });
   }
 
-  /** Something of what the status shows is another than before. */
+  /** Reports a change of the status. */
   changed(): void {
     this.#listeners.tell('change');
   }
 
-  /** Tells what became of a release. */
+  /** Reports the outcome of a release. */
   settle(outcome: Outcome): void {
     this.#listeners.tell('outcome', outcome);
     this.changed();
@@ -214,19 +216,19 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
       .map((entry) => entry.name);
   }
 
-  /** What those have in force who are connected; not of those that claimed more than they could prove. */
+  /** The releases in force at connected subscribers; without those that claimed one they could not prove. */
   holding(): readonly { readonly name: string; readonly held: HeldRelease }[] {
     return [...this.#entries.values()].flatMap(({ name, held, connectedSinceMs, diverged }) =>
       held === undefined || connectedSinceMs === undefined || diverged ? [] : [{ name, held }],
     );
   }
 
-  /** All that is known, in no order. */
+  /** All entries, in no order. */
   entries(): Iterable<SubscriberEntry> {
     return this.#entries.values();
   }
 
-  /** What a name is bound to, for people; undefined: nothing. */
+  /** The bindings of a name, for people; undefined: none. */
   boundOf(name: string): readonly string[] | undefined {
     return this.#boundOf(name);
   }

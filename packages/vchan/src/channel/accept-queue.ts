@@ -1,4 +1,4 @@
-/** Where a listener keeps who has arrived, until somebody accepts them. */
+/** A listener's queue of arrived channels, until they are accepted. */
 
 import { type Channel, ChannelClosedError } from './channel.ts';
 
@@ -46,7 +46,7 @@ export class AcceptQueue {
     });
   }
 
-  /** Rejects whoever waits, closes the channels nobody accepted. */
+  /** Rejects waiting callers, and closes channels that were not accepted. */
   close(): void {
     this.#closed = true;
     for (const waiter of this.#waiters.splice(0)) waiter.reject(this.#closedError());

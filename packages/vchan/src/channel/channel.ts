@@ -17,7 +17,7 @@ import type { Endpoint } from './endpoint.ts';
 export type ChannelRole = 'server' | 'client';
 export type ChannelState = 'waiting' | 'connected' | 'disconnected';
 
-/** Who is at the other end, as far as the transport honestly knows. */
+/** The identity of the peer, as far as the transport can prove it. */
 export interface PeerIdentity {
   /**
    * `memory`, or the endpoint's URL; on the server side followed by `#` and the ordinal of the connection.
@@ -33,7 +33,7 @@ export interface PeerIdentity {
   readonly qube?: string;
   /** The service that it called; policy decides who may. */
   readonly service?: string;
-  /** What it called that with: its own choice, unless policy allows that alone. */
+  /** The argument of the call: the peer's own choice, unless the policy allows only that one. */
   readonly argument?: string;
 }
 
@@ -110,7 +110,9 @@ export interface Listener {
    * @throws ChannelClosedError after `close()`, also if it was already waiting.
    */
   accept(): Promise<Channel>;
-  /** Stops listening and closes the channels nobody accepted; accepted ones live on. May be called again. */
+  /**
+   * Stops listening and closes channels that were not accepted; accepted ones live on. May be called again.
+   */
   close(): Promise<void>;
 }
 

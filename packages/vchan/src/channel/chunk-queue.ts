@@ -1,4 +1,4 @@
-/** Where a channel keeps what it received, until its reader takes it. */
+/** A channel's queue of received bytes, until they are read. */
 
 // Our choice.
 
@@ -6,7 +6,7 @@
  * Chunks shorter than this are copied together, so that a queue of one-byte writes is not a queue of objects.
  */
 const SMALL_CHUNK_BYTES = 2_048;
-/** What small chunks are copied into: one allocation for at least eight of them. */
+/** Small chunks are copied into slabs of this size: one allocation for at least eight of them. */
 const SLAB_BYTES = 16_384;
 
 interface Chunk {
@@ -24,7 +24,7 @@ export class ChunkQueue {
   #first: Chunk | undefined;
   #last: Chunk | undefined;
   #byteCount = 0;
-  /** Where small chunks go; `[0, #slabUsed)` has been appended, perhaps also handed out. */
+  /** The slab for small chunks; `[0, #slabUsed)` is appended, and perhaps already read. */
   #slab: Uint8Array = NO_BYTES;
   #slabUsed = 0;
 
@@ -32,7 +32,7 @@ export class ChunkQueue {
     return this.#byteCount;
   }
 
-  /** Appends bytes that the queue owns from now on; nobody else may write to them. */
+  /** Appends bytes that the queue owns from now on; the caller must not write to them any more. */
   appendOwned(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     if (bytes.length < SMALL_CHUNK_BYTES) this.#appendSmall(bytes);

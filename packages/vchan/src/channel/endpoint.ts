@@ -1,5 +1,5 @@
 /**
- * Endpoint URLs: where a channel is listened for or connected to. Parsed and printed here and nowhere else.
+ * Endpoint URLs: the places to listen on or to connect to. Parsed and printed here and nowhere else.
  *
  * ```
  *   unix:/absolute/path.sock          a Unix stream socket
@@ -13,9 +13,8 @@
  *   zmq+tcp:ADDRESS:PORT              ZeroMQ over TCP; ADDRESS is IPv4 or [IPv6]
  * ```
  * Each takes `?buffer=SIZE` (of `exec:`, among the other options), bytes, or a number followed by KiB or MiB.
- * `unix:` takes `?group=NAME`, to listen: the group that may connect beside the owner.
- * In a path, a command and an argument `%`, `?`, `#`, `&` and control characters are written as `%XX`; a `+`
- * is a plus.
+ * `unix:` takes `?group=NAME`, to listen: the group that may connect beside the owner. In a path, a command
+ * and an argument `%`, `?`, `#`, `&` and control characters are written as `%XX`; a `+` is a plus.
  */
 import { isIPv4, isIPv6 } from 'node:net';
 
@@ -109,7 +108,7 @@ export interface ZmqIpcEndpoint {
   readonly kind: 'zmq+ipc';
   /** Absolute, at most `MAX_SOCKET_PATH_BYTES` bytes of UTF-8. */
   readonly path: string;
-  /** What this end receives ahead of its reader, in bytes; the default if absent. */
+  /** The receive buffer of this end, in bytes; the default if absent. */
   readonly bufferBytes?: number;
 }
 
@@ -119,7 +118,7 @@ export interface ZmqTcpEndpoint {
   readonly address: string;
   /** 0..65,535; 0 lets a listener choose, and its `endpoint` tells. */
   readonly port: number;
-  /** What this end receives ahead of its reader, in bytes; the default if absent. */
+  /** The receive buffer of this end, in bytes; the default if absent. */
   readonly bufferBytes?: number;
 }
 

@@ -27,7 +27,7 @@ import { WakeUp } from './wake-up.ts';
 export interface MemoryPairOptions {
   /** Buffer of each direction in bytes, `MIN_BUFFER_BYTES`..`MAX_BUFFER_BYTES`. */
   readonly bufferBytes?: number;
-  /** What each end calls the other. */
+  /** The name of each end for the other. */
   readonly peerName?: string;
 }
 
@@ -53,7 +53,7 @@ export function createMemoryPair(options: MemoryPairOptions = {}): ChannelPair {
   };
 }
 
-/** Who listens on `memory:NAME` in this process. */
+/** The listeners on `memory:NAME` in this process. */
 const listeners = new Map<string, MemoryListener>();
 
 /**
@@ -113,7 +113,7 @@ class MemoryPipe {
   }
 }
 
-/** What both ends share: a channel has no half-close, so one flag serves for both directions. */
+/** The shared state of both ends: a channel has no half-close, so one flag serves for both directions. */
 interface MemoryLink {
   closedBy: ChannelRole | undefined;
 }

@@ -1,8 +1,8 @@
-/** Where a channel keeps what it was given, until its transport takes it. */
+/** A channel's buffer of written bytes, until the transport sends them. */
 
 const NO_BYTES = new Uint8Array(0);
 
-/** What an idle channel keeps, once it has written: small messages need no more. Our choice. */
+/** The buffer that an idle channel keeps after its first write: small messages need no more. Our choice. */
 const KEPT_BYTES = 2048;
 /**
  * Buffers of a channel's usual size that no channel has, for whichever fills one next: a thousand that make
@@ -82,7 +82,7 @@ export class WriteRing {
     this.#pendingBytes = 0;
   }
 
-  /** To the next power of two, at most the capacity. What `peek` gave out stays as it is. */
+  /** Grows to the next power of two, at most the capacity. Memory returned by `peek` is not touched. */
   #grow(leastBytes: number): void {
     const size = Math.min(this.capacityBytes, Math.max(KEPT_BYTES, 2 ** Math.ceil(Math.log2(leastBytes))));
     const ring = (size === SPARE_BYTES ? spare.pop() : undefined) ?? new Uint8Array(size);

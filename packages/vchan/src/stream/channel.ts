@@ -28,8 +28,8 @@ import { WriteRing } from '../channel/write-ring.ts';
 // Fixed by Node.
 
 /**
- * What the receiving side may hold beyond its capacity: one read of up to 64 KiB that crossed it, and in the
- * stream below up to its high-water mark (at most 64 KiB) and one more read.
+ * The most that the receiving side holds beyond its capacity: one read of up to 64 KiB that crossed it, and
+ * in the stream below up to its high-water mark (at most 64 KiB) and one more read.
  */
 export const SOCKET_SLACK_BYTES = 3 * 65_536;
 
@@ -38,7 +38,7 @@ export const SOCKET_SLACK_BYTES = 3 * 65_536;
 /** Pieces large enough that a system call costs little beside its copy, small enough to free space early. */
 const MAX_PIECE_BYTES = 131_072;
 /**
- * How long a closed channel waits for its peer to take the rest and close too; a stuck peer costs no more.
+ * How long a closed channel waits for its peer to receive the rest and close too; a stuck peer costs no more.
  */
 export const LINGER_MS = 5_000;
 /**
@@ -47,7 +47,7 @@ export const LINGER_MS = 5_000;
  */
 const LAST_BYTES_MS = 1_000;
 
-/** Where bytes come from and go to; of a socket or vchan, the same one twice. Neither has listeners yet. */
+/** The byte streams of a channel; for a socket or vchan, the same one twice. Neither has listeners yet. */
 export interface Streams {
   readonly input: Readable;
   readonly output: Writable;
@@ -60,7 +60,7 @@ export interface StreamHooks {
   readonly explainEnd?: (tell: (end: StreamEnd) => void) => void;
 }
 
-/** How the other end came to its end. */
+/** How the peer ended the stream. */
 export interface StreamEnd {
   readonly reason: string;
   readonly isForbidden: boolean;
@@ -88,7 +88,10 @@ export class StreamChannel implements Channel {
   #isResting = false;
   /** The input has ended, and why is not known yet. */
   #explaining = false;
-  /** Destroys the streams of a closed channel, or gives up on the last bytes of one whose output is gone. */
+  /**
+   * Destroys the streams of a closed channel, or stops waiting for the last bytes of one whose output is
+   * gone.
+   */
   #timer: NodeJS.Timeout | undefined;
 
   /** Takes over connected streams, in the turn in which they were connected. */
@@ -204,7 +207,7 @@ export class StreamChannel implements Channel {
     if (this.#closeReason === undefined) this.#disconnect(reason);
   }
 
-  /** Only with two streams: the peer reads no more. What it wrote last is still worth waiting for. */
+  /** Only with two streams: the peer reads no more. Its last bytes are still worth waiting for. */
   #onOutputLost(reason: string): void {
     if (this.#closedHere || this.#input.destroyed || this.#input.readableEnded) return;
     this.#timer ??= setTimeout(() => this.#onGone(reason), LAST_BYTES_MS);

@@ -1,6 +1,6 @@
 /**
  * The channel to a program that is started for it and spoken to over its standard input and output, such as
- * `qrexec-client-vm`. No shell; what it says on standard error, the beginning of it, is passed on.
+ * `qrexec-client-vm`. No shell; the beginning of its standard error is passed on.
  *
  * ``` close() or end of its output ──grace──▶ SIGTERM ──grace──▶ SIGKILL       (nothing, if it exits by
  * itself before) ```
@@ -13,7 +13,7 @@ import { LINGER_MS, StreamChannel, type StreamEnd } from './channel.ts';
 
 // Fixed by Qubes.
 
-/** How `qrexec-client-vm` ends where the policy in dom0 does not allow the call, and what it says then. */
+/** The exit code of `qrexec-client-vm` if dom0's policy refuses the call, and its message. */
 const REFUSED_EXIT = 126;
 const REFUSED_TEXT = /^Request refused$/m;
 
@@ -31,7 +31,7 @@ const COMPLAINT_MAX_BYTES = 65_536;
 export interface ConnectExecOptions {
   readonly bufferBytes: number | undefined;
   readonly signal: AbortSignal | undefined;
-  /** What the program says on standard error; without, it goes to ours. */
+  /** Receives the program's standard error; without, it goes to ours. */
   readonly onText: ((text: string) => void) | undefined;
 }
 
@@ -62,12 +62,12 @@ export async function connectExec(endpoint: ExecEndpoint, options: ConnectExecOp
     child.once('spawn', resolve);
     child.once('error', (error) => reject(describeStart(url, error)));
   });
-  // Such as a signal that could not be sent: the program has gone, which its output says too.
+  // For example, a signal that could not be sent: the program is gone, which its output shows too.
   child.on('error', () => undefined);
   return channel;
 }
 
-/** Passes on what a program says on standard error, as far as that goes, and keeps it. */
+/** Passes on the beginning of a program's standard error, and keeps it. */
 function heardOf(child: ChildProcess, tell: (text: string) => void): { text(): string } {
   let said = Buffer.alloc(0);
   child.stderr?.on('data', (chunk: Buffer) => {

@@ -34,17 +34,17 @@ const [EFD_CLOEXEC, EFD_NONBLOCK] = [0o2000000, 0o4000];
 
 // Our choice.
 
-/** What the rings hold at most; Xen shares no more than some megabytes with all of a domain's peers. */
+/** The size of the rings; Xen shares only some megabytes with all of a domain's peers. */
 const RING_BYTES = 65_536;
-/** How often a client looks for its server. */
+/** The interval at which a client looks for its server. */
 const RETRY_MS = 100;
-/** How long the thread waits at most, and so the end of the process for it. */
+/** The longest wait of the thread, and so of the process's end for it. */
 const POLL_MS = 500;
 
 /** An end of a vchan, as a library has it: a pointer. */
 type Control = bigint;
 
-/** What is asked of a library. */
+/** The functions of a library. */
 export interface Libvchan {
   /** Null: it cannot be served. */
   readonly serve: (domainId: number, port: number, bytes: number) => Control | null;
@@ -70,7 +70,7 @@ type Declare = (result: string, call: string, args: string) => any;
 
 /**
  * Loads a library by its name. Throws EndpointError.
- * @param ownId Of this domain, which libxenvchan has to be told.
+ * @param ownId Id of this domain, which libxenvchan needs.
  */
 export function loadLibvchan(name: string, ownId = ''): Libvchan {
   const isXens = /(^|\/)libxenvchan/.test(name);
@@ -140,19 +140,19 @@ class Poller {
   readonly #poll = this.#libc.func('int poll(void *, unsigned long, int)');
   readonly #read = this.#libc.func('intptr_t read(int, void *, size_t)');
   readonly #write = this.#libc.func('intptr_t write(int, const void *, size_t)');
-  /** Rings when there is something else to wait for. */
+  /** Wakes the thread when the set of descriptors changes. */
   readonly #bell: number = this.#libc.func('int eventfd(unsigned int, int)')(0, EFD_CLOEXEC | EFD_NONBLOCK);
   readonly #watched = new Map<number, (isSignalled: boolean) => void>();
   #turn: Promise<void> | undefined;
 
-  /** `look` is told whether there is an event, and now and then that there is none. */
+  /** Calls `look` when there is an event, and now and then without one. */
   watch(descriptor: number, look: (isSignalled: boolean) => void): void {
     this.#watched.set(descriptor, look);
     this.#write(this.#bell, new BigUint64Array([1n]), 8);
     if (this.#turn === undefined) void this.#go();
   }
 
-  /** Resolves when nobody waits for the descriptor any more, so that it may be closed. */
+  /** Resolves when the thread no longer polls the descriptor, so that it may be closed. */
   async leave(descriptor: number): Promise<void> {
     this.#watched.delete(descriptor);
     this.#write(this.#bell, new BigUint64Array([1n]), 8);
@@ -196,7 +196,7 @@ class VchanStream extends Duplex {
   readonly #library: Libvchan;
   readonly #control: Control;
   readonly #descriptor: number;
-  /** Tells that the other end is there for the first time; undefined once it was. */
+  /** Called when the other end arrives; undefined afterwards. */
   #meet: (() => void) | undefined;
   #wantsMore = false;
   #isOver = false;
@@ -238,7 +238,9 @@ class VchanStream extends Duplex {
     done(error);
   }
 
-  /** Moves what can be moved, then sees whether the other end is there: reading may take an event away. */
+  /**
+   * Moves data in both directions, then checks whether the other end is there: reading may consume an event.
+   */
   #pump(): void {
     if (this.destroyed || this.#isOver) return;
     if (this.#meet !== undefined) {
@@ -320,7 +322,7 @@ export function listenLibvchan(
   const url = formatEndpoint(endpoint);
   const arrived = new AcceptQueue(url, 1);
   let [count, isClosed] = [0, false];
-  /** Nobody has come to it yet. */
+  /** A server that no client has reached yet. */
   let waiting: VchanStream | undefined;
   const serve = (): void => {
     const control = library.serve(endpoint.domainId, endpoint.port, Math.min(bufferBytes, RING_BYTES));

@@ -1,8 +1,7 @@
 /**
  * The listener of a qrexec service that is a socket (Qubes 4.1 and later, qrexec-socket-services): qrexec
- * connects to it for each call and says, before anything of the caller's, which service is called and which
- * qube calls. The qube of a channel is what that line says, so nobody but qrexec may reach the socket; the
- * caller cannot change it.
+ * connects to it for each call, and first sends a line with the service and the calling qube. That line is
+ * the identity of a channel, so only qrexec may reach the socket; the caller cannot change it.
  *
  * ```
  *   qrexec: SERVICE[+ARGUMENT] SOURCE NUL   (in dom0: … SOURCE name|keyword TARGET NUL)   then the caller's bytes
@@ -41,7 +40,7 @@ export function isQubeName(text: string | undefined): text is string {
   return text !== undefined && QUBE_NAME.test(text);
 }
 
-/** What qrexec says of a call. */
+/** The data of a call in qrexec's line. */
 export type Call = Required<Pick<PeerIdentity, 'qube' | 'service'>> & Pick<PeerIdentity, 'argument'>;
 
 /** The call that a descriptor, without its NUL, is of; `undefined` if it is none. */

@@ -1,6 +1,6 @@
 /**
- * The file of a listening socket: its directory, its mode, what an earlier listener left, and whose it is.
- * Shared by all who have one.
+ * The file of a listening socket: its directory, mode and owner, and the removal of an earlier listener's.
+ * Used by all transports with one.
  */
 
 import { readFileSync, type Stats, statSync } from 'node:fs';
@@ -16,7 +16,7 @@ export function checkSocketMode(mode: number): void {
   }
 }
 
-/** What somebody reads who may not open a socket file. */
+/** The message for a user who may not open a socket file. */
 export function permissionText(url: string, path: string): string {
   return `no permission to connect to ${url}: ${whoMayOpen(path)}`;
 }
@@ -45,7 +45,7 @@ function nameOf(file: string, id: number): string {
 }
 
 /**
- * Binds a server to a path, of which a socket file that nobody listens on is removed.
+ * Binds a server to a path, after removing a socket file without a listener.
  * @throws EndpointError, EndpointInUseError
  */
 export async function takePath(
@@ -81,7 +81,7 @@ async function makeDirectory(directory: string): Promise<void> {
   for (let at = directory; (await statOf(at)) === undefined; at = dirname(at)) missing.push(at);
   for (const at of missing.reverse()) {
     await mkdir(at, { mode: 0o700 }).catch((error: unknown) => {
-      if (errorCodeOf(error) !== 'EEXIST') throw error; // somebody else was faster
+      if (errorCodeOf(error) !== 'EEXIST') throw error; // another process was faster
     });
   }
 }
@@ -105,7 +105,7 @@ export async function removeStaleSocket(path: string): Promise<void> {
     const message = `${path} exists and is not a socket: move it away or choose another path`;
     throw new EndpointInUseError('not-a-socket', message);
   }
-  const { randomUUID } = await import('node:crypto'); // whoever only connects starts without it
+  const { randomUUID } = await import('node:crypto'); // loaded on demand: clients start without it
   const state = await probe(path);
   if (state === 'gone') return;
   if (state === 'live') throw inUse(path);
@@ -127,7 +127,9 @@ export async function removeStaleSocket(path: string): Promise<void> {
 
 export interface FileIdentity {
   readonly isSocket: boolean;
-  /** Equal for the same file; the time tells a new file from an old one whose inode number it inherited. */
+  /**
+   * Equal for the same file; the time distinguishes a new file from an old one with the same inode number.
+   */
   readonly identity: string;
 }
 
@@ -141,10 +143,7 @@ export async function identify(path: string): Promise<FileIdentity | undefined> 
   }
 }
 
-/**
- * Whether somebody listens on a socket file. Whoever refuses us for another reason than absence counts as
- * live.
- */
+/** Whether a socket file has a listener. A refusal for another reason than absence counts as live. */
 function probe(path: string): Promise<'live' | 'stale' | 'gone'> {
   return new Promise((resolve) => {
     const socket = net.connect({ path });

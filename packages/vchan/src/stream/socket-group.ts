@@ -1,4 +1,4 @@
-/** Groups of this host, to which socket files are given: Node looks up none. */
+/** Looks up groups of this host for socket files, as Node cannot. */
 
 import { readFileSync } from 'node:fs';
 

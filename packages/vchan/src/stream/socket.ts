@@ -35,7 +35,7 @@ export interface ListenSocketOptions {
   readonly mode: number;
   /** Id of the group that the file is given to; the process's own if absent. */
   readonly group?: number | undefined;
-  /** Of a listening socket that somebody else bound. */
+  /** A listening socket that another process bound. */
   readonly descriptor?: number | undefined;
   readonly createDirectory: boolean;
   readonly onError: (error: Error) => void;
@@ -227,8 +227,7 @@ export function openChannel(
     };
     const fail = (error: ChannelConnectError): void => {
       settle();
-      // Nobody is interested in what the socket still has to say, but an unheard 'error' would end the
-      // process.
+      // The socket's later events do not matter, but an unhandled 'error' would end the process.
       socket.on('error', () => undefined);
       socket.destroy();
       reject(error);

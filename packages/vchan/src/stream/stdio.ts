@@ -1,7 +1,7 @@
 /**
- * The channel over this process's standard input and output: what qrexec gives a service, and a parent its
- * child. There is one per process; logs belong on standard error. The end of the input disconnects, there is
- * no half-close.
+ * The channel over this process's standard input and output: for a service of qrexec, and for a child
+ * process. There is one per process; logs belong on standard error. The end of the input disconnects, there
+ * is no half-close.
  */
 import { fstatSync } from 'node:fs';
 import net from 'node:net';
@@ -28,13 +28,13 @@ import { isQubeName, serviceOf } from './qrexec.ts';
 const STDIN_FD = 0;
 const STDOUT_FD = 1;
 
-/** What qrexec tells a service. */
+/** The environment that qrexec gives a service. */
 export interface QrexecEnvironment {
   readonly QREXEC_REMOTE_DOMAIN?: string | undefined;
   readonly QREXEC_SERVICE_FULL_NAME?: string | undefined;
 }
 
-/** Open file descriptors of pipes or sockets; whoever hands them over uses and closes them no more. */
+/** Open file descriptors of pipes or sockets; the caller must not use or close them any more. */
 export interface PipeFds {
   readonly inputFd: number;
   readonly outputFd: number;

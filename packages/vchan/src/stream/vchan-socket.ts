@@ -55,10 +55,10 @@ const LISTENING_FLAG = 0x1_0000;
 
 // Our choice.
 
-/** How often a client looks for its server. */
+/** The interval at which a client looks for its server. */
 const RETRY_MS = 20;
 
-/** What the library reads from the process's environment. */
+/** The environment variables that the library reads. */
 export interface VchanEnvironment {
   readonly VCHAN_DOMAIN?: string | undefined;
   readonly VCHAN_SOCKET_DIR?: string | undefined;
@@ -152,9 +152,9 @@ class VchanListener implements Listener {
   /** Clients that connected at the same moment as the one that is served; their turn comes. */
   readonly #held: net.Socket[] = [];
   #closed = false;
-  /** Of channels made. */
+  /** The number of channels made. */
   #connectionCount = 0;
-  /** Of sockets accepted. */
+  /** The number of sockets accepted. */
   #socketCount = 0;
 
   constructor(
@@ -171,7 +171,7 @@ class VchanListener implements Listener {
     this.#options = options;
   }
 
-  /** What libvchan_server_init does; again for each further client. */
+  /** Does the work of libvchan_server_init; again for each further client. */
   async initialise(createDirectory: boolean): Promise<void> {
     await this.#stopped;
     try {
@@ -203,14 +203,14 @@ class VchanListener implements Listener {
     const bound = await bindSocket(server, this.#path, this.#options, this.#options.onError);
     if (bound === 'exists') return bound;
     this.#server = server;
-    // Closed meanwhile: nobody else would remove the file.
+    // Closed meanwhile: nothing else would remove the file.
     if (this.#closed) this.#stopListening();
     return bound;
   }
 
   /**
-   * Removes the file at once, so that nobody else connects, and closes the server when it has accepted
-   * whoever did before: those whom it left in the kernel's queue would be connected to nobody.
+   * Removes the file at once, so that no further client connects, and closes the server once it has accepted
+   * those who did: clients left in the kernel's queue would be connected to nobody.
    */
   #stopListening(): void {
     const server = this.#server;
@@ -269,7 +269,7 @@ class VchanListener implements Listener {
     this.#options.onError(new ChannelConnectError('busy', message));
   }
 
-  /** Serves whoever connected while the last client was arriving, else initialises again. */
+  /** Serves a client that connected while the last one was arriving, else initialises again. */
   #next(): void {
     this.#occupied = false;
     if (this.#closed) return;
@@ -280,7 +280,8 @@ class VchanListener implements Listener {
     }
     this.initialise(false).catch((error: unknown) => {
       this.#options.onError(error instanceof Error ? error : new Error(String(error)));
-      // Somebody else has the path now, or the directory is gone: whoever waits in accept() must hear of it.
+      // Another process has the path now, or the directory is gone: callers that wait in accept() must learn
+      // that.
       void this.close();
     });
   }

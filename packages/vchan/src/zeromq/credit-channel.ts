@@ -37,7 +37,7 @@ import {
   type ZmqMessage,
 } from './message.ts';
 
-/** How a channel reaches its peer. */
+/** The way of a channel to its peer. */
 export interface MessageLink {
   /**
    * Sends one message after all earlier ones, and owns it. Resolves when the transport has it, with `false`
@@ -55,7 +55,7 @@ export interface MessageLink {
 // Our choice.
 
 /**
- * How long a closed channel waits for its peer to take the next message, and then to answer; a stuck peer
+ * How long a closed channel waits for its peer to receive the next message, and then to answer; a stuck peer
  * costs no more.
  */
 const LINGER_MS = 5_000;
@@ -71,11 +71,11 @@ export class CreditChannel implements Channel {
   readonly #unsent: WriteRing;
   readonly #readable = new WakeUp();
   readonly #writable = new WakeUp();
-  /** What `write` may still take. */
+  /** Bytes that may still be written. */
   #creditBytes: number;
   /** In messages that were sent, and not granted back: no grant may be larger. */
   #awayBytes = 0;
-  /** What the peer may still send us. */
+  /** Bytes that the peer may still send us. */
   #grantedBytes: number;
   /** Read by our reader, and not granted to the peer yet. */
   #owedBytes = 0;
@@ -100,7 +100,7 @@ export class CreditChannel implements Channel {
     this.peer = peer;
     this.#link = link;
     this.readCapacityBytes = readCapacityBytes;
-    // What the peer has room for takes room here as well, so that it is not the peer who says how much.
+    // A write buffer of the peer's size takes memory here, so our own capacity limits it.
     this.writeCapacityBytes = Math.min(peerCapacityBytes, readCapacityBytes);
     this.#unsent = new WriteRing(this.writeCapacityBytes);
     this.#creditBytes = this.writeCapacityBytes;
@@ -213,7 +213,7 @@ export class CreditChannel implements Channel {
     this.#hangUp(CLOSE_CODE.protocol, reason);
   }
 
-  /** Disconnects here, and says so to the peer after everything else. */
+  /** Disconnects here, and sends CLOSE after everything else. */
   #hangUp(code: CloseCode, reason: string): void {
     this.#closeCode = code;
     this.#disconnect(reason);

@@ -25,7 +25,7 @@ const PKCS8_LEAD = Buffer.from('302e020100300506032b656e04220420', 'hex');
 /** Read and written by its owner alone. */
 const SECRET_MODE = 0o600;
 const OTHERS_MASK = 0o077;
-/** Of a file of keys: some thousands, with remarks. */
+/** The size of a file of keys: some thousands, with comments. */
 const FILE_MAX_BYTES = 1024 * 1024;
 
 /** One end's keys, Z85. */
@@ -87,14 +87,14 @@ export function openCurveKeyPair(file: string): CurveKeyPair {
   return pair;
 }
 
-/** What a file says that holds the secret key of a pair. */
+/** The content of a file with the secret key of a pair. */
 export function curveKeyText({ publicKey, secretKey }: CurveKeyPair): string {
   return `# Secret key for CURVE: keep it to yourself. Give others the public key:\n# ${publicKey}\n${secretKey}\n`;
 }
 
 /** Public keys: one that is written out, or those in a file. Throws EndpointError. */
 export function curvePeerKeys(keyOrFile: string): readonly string[] {
-  // Of the few paths that could pass for a key, those of a file that is there are meant as that.
+  // A few paths look like a key: if such a file exists, it is meant.
   if (decodeZ85(keyOrFile) !== undefined && !existsSync(keyOrFile)) return [keyOrFile];
   const keys = readKeys(keyOrFile);
   if (keys.length === 0) throw new EndpointError('bad-key', `${keyOrFile} holds no key`);

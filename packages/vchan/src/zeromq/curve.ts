@@ -22,9 +22,9 @@ const ZAP_CURVE_FRAME_COUNT = 7;
 /** A ZAP domain must not be empty, or the handler is not required to be there. */
 export const ZAP_DOMAIN = 'rulecast';
 /**
- * An answer that comes while ZeroMQ still sends the question is taken before what the client says of itself,
- * which then has the last word on the connection's name. Who is admitted and has no name of ours is turned
- * away, so this only saves a second attempt.
+ * An answer that arrives while ZeroMQ still sends the question is processed before the client's own metadata,
+ * which then decides the connection's name. A client that is admitted without our name is turned away, so
+ * this only saves a second attempt.
  */
 const ANSWER_DELAY_MS = 5;
 /**
@@ -32,14 +32,14 @@ const ANSWER_DELAY_MS = 5;
  * again when that fails.
  */
 const NAMES_OF_KEY_MAX = 16;
-/** Nobody guesses it, so that nobody can call their own connection so. */
+/** The length of a name that cannot be guessed, so that no client can give its own connection that name. */
 const NAME_BYTES = 16;
-/** What ZeroMQ makes up itself begins with 0. */
+/** The first byte; names that ZeroMQ makes begin with 0. */
 const NAME_PREFIX = 1;
 /** After an error, so that one which stays does not keep the processor busy. */
 const PAUSE_MS = 20;
 
-/** What a client needs. */
+/** The keys of a client. */
 export interface CurveClientKeys {
   /** The public key of the listener, which it must prove to have the secret of. */
   readonly serverKey: string;
@@ -48,10 +48,10 @@ export interface CurveClientKeys {
   readonly secretKey: string;
 }
 
-/** What a listener needs. */
+/** The keys of a listener. */
 export interface CurveServerKeys {
   readonly secretKey: string;
-  /** Public keys of the clients to admit; nobody else is. */
+  /** Public keys of the clients to admit; others are not admitted. */
   readonly clientKeys: readonly string[];
 }
 
@@ -87,7 +87,7 @@ export class Admission {
   readonly #admitted: ReadonlyMap<string, { readonly key: string; readonly names: Set<string> }>;
   readonly #onError: (error: unknown) => void;
 
-  /** `onError` hears of questions that could not be answered; whoever asked is not admitted. */
+  /** `onError` gets questions that could not be answered; their clients are not admitted. */
   constructor(
     zmq: Pick<typeof import('zeromq'), 'Router'>,
     context: Context,

@@ -44,7 +44,7 @@ export class DealerLink implements MessageLink {
   readonly #connectionId = randomBytes(CONNECTION_ID_BYTES);
   #attempt: ConnectAttempt | undefined;
   #channel: CreditChannel | undefined;
-  /** Somebody took the connection, whoever it was. */
+  /** Whether any server accepted the connection. */
   #reached = false;
   #messageCount = 0;
 
@@ -83,7 +83,7 @@ export class DealerLink implements MessageLink {
         },
         reject: (error) => {
           settle();
-          // What was queued for nobody must not keep the process alive.
+          // Messages that were never sent must not keep the process alive.
           this.#socket.linger = 0;
           this.#socket.close();
           reject(error);
@@ -155,7 +155,7 @@ export class DealerLink implements MessageLink {
         else this.#channel.receive(decoded);
       }
     } catch (error) {
-      // The socket was closed while it waited; whoever did that knows why.
+      // The socket was closed while this waited; the caller that closed it knows why.
       if (!this.#socket.closed) this.#channel?.lost(textOf(error));
     }
   }

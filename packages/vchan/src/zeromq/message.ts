@@ -1,6 +1,5 @@
 /**
- * What the two ends of a ZeroMQ channel say to each other, one ZeroMQ message each. Integers are
- * little-endian.
+ * The messages between the two ends of a ZeroMQ channel, one ZeroMQ message each. Integers are little-endian.
  *
  * ```
  *   HELLO    client, first    | 1 | "RCZ" | version u8 | connection id 16 | buffer u32 |
@@ -9,8 +8,8 @@
  *   CLOSE    both, last       | 4 | code u8 |
  * ```
  * `buffer` is how many bytes the sender of the message takes ahead of its reader: the credit that the other
- * end begins with. A FLOW carries stream bytes, which cost credit, and gives credit back for bytes read. One
- * without either asks nothing and says nothing: a ROUTER learns by it whether the other end is still there.
+ * end begins with. A FLOW carries stream bytes, which cost credit, and gives credit back for bytes read. An
+ * empty one is a probe: a ROUTER learns from it whether the other end is still there.
  */
 import { MAX_BUFFER_BYTES, MIN_BUFFER_BYTES } from '../channel/endpoint.ts';
 
@@ -32,7 +31,7 @@ const CLOSE_BYTES = 2;
  * early.
  */
 export const MAX_PIECE_BYTES = 65_536;
-/** The longest message there is; ZeroMQ itself disconnects who sends a longer one. */
+/** The longest message; ZeroMQ itself disconnects the sender of a longer one. */
 export const MAX_MESSAGE_BYTES = FLOW_HEADER_BYTES + MAX_PIECE_BYTES;
 
 /** Why an end closes. */
@@ -58,7 +57,7 @@ export interface HelloMessage {
 
 export interface WelcomeMessage {
   readonly kind: 'welcome';
-  /** That of the HELLO. */
+  /** The id in the HELLO. */
   readonly connectionId: Uint8Array;
   readonly bufferBytes: number;
 }

@@ -43,7 +43,7 @@ const PROBE_DELAYS_MS = [0, 20, 200] as const;
 interface RouterPeer {
   /** ZeroMQ's name for the connection; never the same for two. */
   readonly routingId: Buffer;
-  /** Of the HELLO, in hexadecimal. */
+  /** The id in the HELLO, in hexadecimal. */
   readonly connectionId: string | undefined;
   /** `undefined` for a connection that was refused. */
   channel: CreditChannel | undefined;
@@ -62,7 +62,7 @@ export class ZmqListener implements Listener {
   readonly #admission: Admission | undefined;
   readonly #peers = new Map<string, RouterPeer>();
   readonly #probeTimer: NodeJS.Timeout;
-  /** Of our socket file, to recognise it by. */
+  /** The identity of our socket file. */
   #fileIdentity: string | undefined;
   #closing = false;
   #connectionCount = 0;
@@ -74,7 +74,7 @@ export class ZmqListener implements Listener {
     this.#bufferBytes = bufferBytes;
     this.#options = options;
     const { curve, heartbeatMs = HEARTBEAT_MS } = options;
-    // Who is admitted is decided once per context.
+    // The admitted clients are fixed for a context.
     this.#context = curve === undefined ? zmq.context : new zmq.Context();
     this.#admission =
       curve && new Admission(zmq, this.#context, curve.clientKeys, (error) => this.#tell(error));
@@ -160,7 +160,7 @@ export class ZmqListener implements Listener {
     if (found?.identity === this.#fileIdentity) await rm(this.#endpoint.path, { force: true });
   }
 
-  /** Whatever goes wrong with one message, the next is received: all channels of this listener live by it. */
+  /** If one message fails, the next is still received: all channels of this listener depend on it. */
   async #receive(): Promise<void> {
     while (!this.#router.closed) {
       try {
@@ -261,7 +261,7 @@ export class ZmqListener implements Listener {
     return outcome === 'sent';
   }
 
-  /** A ROUTER says that a peer is gone only to who sends it something. */
+  /** Sends each peer an empty message: a ROUTER reports a lost peer only to a sender. */
   #probe(): void {
     if (this.#router.closed) return;
     for (const peer of this.#peers.values()) {

@@ -1,6 +1,5 @@
 /**
- * What DEALER and ROUTER have in common: options, how patiently they send, and when all that had arrived is
- * read.
+ * The common part of DEALER and ROUTER: options, retries of sends, and when all arrived messages are read.
  */
 
 import { isIPv6 } from 'node:net';
@@ -12,21 +11,21 @@ import { MAX_MESSAGE_BYTES } from './message.ts';
 
 // Fixed by ZeroMQ.
 
-/** What CURVE adds to a message (33 bytes), with room to spare: it counts towards the limit. */
+/** CURVE's overhead for a message (33 bytes), with room to spare: it counts towards the limit. */
 const CURVE_OVERHEAD_BYTES = 64;
 
 // Our choice.
 
-/** How long a closed socket tries to get rid of what it has; a stuck peer costs no more. */
+/** How long a closed socket tries to send its queue; a stuck peer costs no more. */
 const LINGER_MS = 5_000;
 /** Long enough that a short stop of a virtual machine is no death. */
 export const HEARTBEAT_MS = 2_000;
 /** In heartbeats: silence that long ends a connection. */
 const HEARTBEAT_TIMEOUT_COUNT = 3;
 /**
- * Messages in ZeroMQ's queues, each way, for one peer: 2 MiB of the largest. Credit is what limits the bytes
- * of those that keep to it; this is for a peer that does not, while this process is busy. What does not fit
- * waits in the kernel, and so at the peer.
+ * Messages in ZeroMQ's queues, each way, for one peer: 2 MiB of the largest. Credit limits the bytes of peers
+ * that respect it; this is for a peer that does not, while this process is busy. The rest waits in the
+ * kernel, and so at the peer.
  */
 const HIGH_WATER_MESSAGE_COUNT = 32;
 /**
@@ -82,8 +81,7 @@ export function zmqAddress(endpoint: ZmqEndpoint): string {
 }
 
 /**
- * Sends as soon as there is room in ZeroMQ's queue, unless the peer is gone by then, or nobody waits for it
- * any more.
+ * Sends as soon as there is room in ZeroMQ's queue, unless the peer is gone by then, or the caller gave up.
  */
 export async function sendPatiently<M extends zmq.MessageLike | zmq.MessageLike[]>(
   socket: zmq.Socket & zmq.Writable<M>,

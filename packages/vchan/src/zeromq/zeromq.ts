@@ -10,7 +10,7 @@
  * - heartbeats notice a machine that is gone, and a ROUTER, which is told nothing, asks whether its peers are
  *   still there.
  *
- * A ROUTER has no means to cut one peer off: whoever breaks the rules is told CLOSE and from then on ignored.
+ * A ROUTER cannot disconnect one peer: one that breaks the rules is sent CLOSE, and ignored from then on.
  * Only messages well over `MAX_MESSAGE_BYTES` make ZeroMQ itself drop the connection. Unbinding would cut all
  * connections, so that a closed listener keeps a TCP port until its accepted channels are closed too; a
  * socket file goes at once.
