@@ -16,7 +16,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** @type {Readonly<Record<string, readonly string[]>>} */
 export const ROOMS = {
-  // Nineteen files that lean on one another one by one: a line of values, not groups of them, so the order is
+  // Files that lean on one another one by one: a line of values, not groups of them, so the order is
   // that of the files.
   'packages/rules': [
     'suggestion.ts',
@@ -24,7 +24,12 @@ export const ROOMS = {
     'prefix.ts',
     'name.ts',
     'names.ts',
+    'name-lookup.ts',
+    'names-writer.ts',
+    'names-delta.ts',
     'name-set.ts',
+    'prefix-set.ts',
+    'name-room.ts',
     'list.ts',
     'special-purpose.ts',
     'private-address.ts',

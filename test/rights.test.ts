@@ -6,7 +6,7 @@ import { codeOf, processes, tables } from '../packaging/rights.mjs';
 
 const PAGE = readFileSync(fileURLToPath(new URL('../docs/explain/rights.md', import.meta.url)), 'utf8');
 /** With CAP_NET_ADMIN: nobody reads more of it in a day. Our choice. */
-const APPLIER_LINES_MAX = 14_000;
+const APPLIER_LINES_MAX = 9_000;
 /** Counts of the page may be off by so much: it is not made anew for each line that is written. */
 const SHARE_OFF_MAX = 0.05;
 

@@ -7,7 +7,6 @@ import {
   type Address,
   columnOf,
   type Family,
-  lastAddressAt,
   type Packet,
   type PortRange,
   type Prefix,
@@ -15,6 +14,7 @@ import {
 import { LookupDirection, type PacketBatch, UNREADABLE } from '../../packages/table/src/index.ts';
 import { neighbour } from '../../packages/table/test/random-rule-set.ts';
 import type { Random } from '../kit/random.mjs';
+import { lastAddressAt } from '../kit/rules.ts';
 
 export interface OracleBatch {
   readonly family: Family;

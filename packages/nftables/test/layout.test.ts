@@ -13,8 +13,8 @@ import { randomPrefix } from '../../table/test/random-rule-set.ts';
 import { keyPieces } from '../src/kernel/elements.ts';
 import { SMALL_MEMBERS_MAX } from '../src/limits.ts';
 import { elementsOf } from '../src/plan/change.ts';
-import { capacityOf, fitsLayout, layoutOf, loadsOf } from '../src/plan/layout.ts';
-import { type Layout, parseSetName, setNames } from '../src/plan/plan.ts';
+import { fitsLayout, layoutOf, loadsOf } from '../src/plan/layout.ts';
+import { capacityOf, type Layout, parseSetName, setNames } from '../src/plan/plan.ts';
 import { prefixSet } from './sample.ts';
 
 type HashLayout = Extract<Layout, { kind: 'hash' }>;

@@ -11,10 +11,10 @@
  */
 
 import { largestShare, partOfLengths, partOfSpace } from './coverage.ts';
-import { canonicalPrefixes, columnFor } from './list.ts';
 import type { Pieces } from './pieces.ts';
 import { COMMON_POLICY, FIRST_POLICY, judgesIngress, type Policy, runsOf } from './policy.ts';
 import { compareWordsAt, type Family, PrefixBuilder, type Prefixes, strideOf } from './prefix.ts';
+import { canonicalPrefixes, columnFor } from './prefix-set.ts';
 import type { Action, Direction, Proto, RuleMatch } from './rule.ts';
 import type { RuleSet } from './rule-set.ts';
 import { formAt, prefixesIn, type RuleForm, type Runs } from './runs.ts';
@@ -143,17 +143,8 @@ export function* opensHalf(
   return false;
 }
 
-/** The decision of a judge for each address; undefined if the budget is spent. */
-export function* acceptedSteps(
-  judge: Judge,
-  view: OpenView,
-  budget: LayingBudget,
-): Pieces<Steps | undefined> {
-  return yield* laid(blocksOf(judge, view), view.family, budget);
-}
-
 /** The blocks that judge, in their order; the last has a rest. */
-function blocksOf(judge: Judge, view: OpenView): readonly Block[] {
+export function blocksOf(judge: Judge, view: OpenView): readonly Block[] {
   const { ruleSet, policy } = judge;
   const { direction, known } = view;
   const all = (rest: Action): Block => ({
@@ -299,7 +290,11 @@ function roughPart(blocks: readonly Block[]): 'all' | 'most' | 'few' | undefined
 }
 
 /** All blocks, laid over one another; undefined: that costs too much. */
-function* laid(blocks: readonly Block[], family: Family, budget: LayingBudget): Pieces<Steps | undefined> {
+export function* laid(
+  blocks: readonly Block[],
+  family: Family,
+  budget: LayingBudget,
+): Pieces<Steps | undefined> {
   const end = blocks.findIndex(({ rest }) => rest !== undefined);
   const layers = blocks.slice(0, end + 1).map((block) => block.layers);
   const depth = Math.ceil(Math.log2(layers.reduce((sum, { count }) => sum + count, 1))) + 1;

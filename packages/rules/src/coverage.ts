@@ -1,7 +1,7 @@
 /** How much of the Internet a set of prefixes covers, whatever the number of its entries. */
 
-import { columnFor, firstFrom, memberContaining, type PrefixSet } from './list.ts';
 import { containsAt, type Family, type Prefixes, strideOf } from './prefix.ts';
+import { columnFor, firstFrom, memberContaining, type PrefixSet } from './prefix-set.ts';
 import { specialPurposeSpace } from './special-purpose.ts';
 
 /** Cached by column, as columns are immutable: every policy asks for the lists in its rules. */

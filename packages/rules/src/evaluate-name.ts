@@ -9,7 +9,7 @@
 
 import { type Environment, judgingPolicy, timeFor } from './evaluate.ts';
 import { namesOfFirewall } from './list.ts';
-import type { NameSet } from './name-set.ts';
+import type { NameSet } from './name-lookup.ts';
 import { nameTermsOf } from './name-terms.ts';
 import { nameTexts } from './names.ts';
 import {

@@ -3,7 +3,7 @@
  * path is tested against it.
  */
 
-import { columnFor, memberContaining, namesOpenedBy, type PrefixSet } from './list.ts';
+import { namesOpenedBy } from './list.ts';
 import { nameTexts } from './names.ts';
 import {
   COMMON_POLICY,
@@ -26,6 +26,7 @@ import {
   sameAddress,
   wordMask,
 } from './prefix.ts';
+import { columnFor, memberContaining, type PrefixSet } from './prefix-set.ts';
 import type { Action, Direction, RuleMatch } from './rule.ts';
 import { type RuleSet, resolutionOf } from './rule-set.ts';
 import { type Run, runAt } from './runs.ts';

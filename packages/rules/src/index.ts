@@ -7,7 +7,6 @@
 
 export {
   type Judge,
-  type LayingBudget,
   type OpenView,
   opensHalf,
   PROBES,
@@ -40,33 +39,24 @@ export {
 export {
   aggregatePrefixes,
   applyPrefixesDelta,
-  canonicalPrefixes,
-  columnFor,
   combineSets,
   diffPrefixes,
-  EMPTY_PREFIX_SET,
   entryCount,
   exceptionCount,
-  firstFrom,
   intersectPrefixes,
-  isCanonical,
   isOfPrivateNames,
   joinedResolve,
   type List,
   type ListChange,
   type ListChanges,
-  lastAddressAt,
-  memberContaining,
   type NameList,
   nameListOf,
   namesOfFirewall,
   namesOpenedBy,
   type PrefixesDelta,
   type PrefixList,
-  type PrefixSet,
   prefixCount,
   prefixListOf,
-  prefixSetOf,
   samePrefixSet,
   subtractPrefixes,
   unionPrefixes,
@@ -84,25 +74,26 @@ export { classFor, FIREWALL_CHAINS_MAX, FIREWALL_RULES_MAX, type MatchClasses } 
 export {
   compareHostNames,
   HOST_NAME_MAX_BYTES,
+  isLabelByte,
   isPartName,
   isWildcard,
   NameFault,
   parseHostName,
   RESOLVED_LIST,
 } from './name.ts';
+export { bytesOfLeft, type NameSet, type NamesLeft, namesStandFor } from './name-lookup.ts';
+export { FIREWALL_NAME_ADDRESSES_MAX, NAME_ADDRESSES_MAX, NAME_QUBES_MAX, nameRoomOf } from './name-room.ts';
 export {
   canonicalNames,
   exceptionFaultPieces,
   faultAround,
   intersectNames,
-  type NameSet,
+  leftBetween,
   type NameSetDelta,
-  type NameStanding,
   NO_NAME_SET,
   nameSetOf,
   nameSetOfTexts,
   nameSetPieces,
-  namesStandFor,
   plainNames,
   sameNameSet,
   standingOf,
@@ -111,37 +102,23 @@ export {
   type WiderNames,
   widerPieces,
 } from './name-set.ts';
+export { nameTermsOf, openedLists } from './name-terms.ts';
 export {
-  FIREWALL_NAME_ADDRESSES_MAX,
-  NAME_ADDRESSES_MAX,
-  NAME_QUBES_MAX,
-  nameRoomOf,
-  nameTermsOf,
-  openedLists,
-} from './name-terms.ts';
-export {
-  applyNamesDelta,
   type ColumnFault,
-  diffNames,
-  editPieces,
   hasWildcards,
-  isLabelByte,
   isWildcardEntry,
   KeyByte,
   type KeyEnd,
   keyEnd,
   type Names,
-  NamesBuilder,
-  type NamesDelta,
   NO_NAMES,
   namePieces,
-  namesAt,
-  namesOf,
   nameTexts,
   readNames,
   sameNames,
 } from './names.ts';
-export { bytesOfLeft, isLeft, leftBetween, type NamesLeft } from './names-left.ts';
+export { applyNamesDelta, diffNames, editPieces, type NamesDelta, namesAt } from './names-delta.ts';
+export { NamesBuilder, namesOf } from './names-writer.ts';
 export { atOnce, inTurns, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 export {
   type BlockedAnswer,
@@ -191,7 +168,17 @@ export {
   strideOf,
   wordMask,
 } from './prefix.ts';
-export { isNetworkAddress, isPrivateAddress, isPrivateName } from './private-address.ts';
+export {
+  canonicalPrefixes,
+  columnFor,
+  EMPTY_PREFIX_SET,
+  firstFrom,
+  isCanonical,
+  memberContaining,
+  type PrefixSet,
+  prefixSetOf,
+} from './prefix-set.ts';
+export { isPrivateAddress, isPrivateName } from './private-address.ts';
 export {
   type Action,
   type Direction,

@@ -1,20 +1,15 @@
 /**
- * Lists: canonical sets of prefixes or of names, and their algebra.
- *
- * A canonical set is sorted by address, has no duplicates and no member covered by another; so its members
- * are disjoint and every operation here is one merge of sorted columns. Adjacent members are not aggregated:
- * an entry stays as it was written.
+ * Lists: canonical sets of prefixes or of names, and the algebra of the former. Members are disjoint, so that
+ * every operation here is one merge of sorted columns.
  */
 
 import { RESOLVED_LIST } from './name.ts';
-import { type NameSet, NO_NAME_SET, nameSetOfTexts } from './name-set.ts';
+import type { NameSet } from './name-lookup.ts';
+import { NO_NAME_SET, nameSetOfTexts } from './name-set.ts';
 import {
-  bitsOf,
   comparePrefixAt,
   compareWordsAt,
   containsAt,
-  emptyPrefixes,
-  type Family,
   type Prefix,
   PrefixBuilder,
   type Prefixes,
@@ -22,12 +17,7 @@ import {
   samePrefixes,
   strideOf,
 } from './prefix.ts';
-
-/** A canonical set of prefixes of both families. */
-export interface PrefixSet {
-  readonly v4: Prefixes;
-  readonly v6: Prefixes;
-}
+import { canonicalPrefixes, firstFrom, type PrefixSet } from './prefix-set.ts';
 
 export interface PrefixList extends PrefixSet {
   readonly kind: 'prefixes';
@@ -91,8 +81,6 @@ export interface ListChange {
  */
 export type ListChanges = ReadonlyMap<string, ListChange>;
 
-export const EMPTY_PREFIX_SET: PrefixSet = { v4: emptyPrefixes(4), v6: emptyPrefixes(6) };
-
 /**
  * The resolver for the union of two lists of names. Private addresses are allowed only if both lists allow
  * them.
@@ -117,11 +105,6 @@ export function prefixCount(set: PrefixSet): number {
   return set.v4.lengths.length + set.v6.lengths.length;
 }
 
-/** The column of one family of a set. */
-export function columnFor(set: PrefixSet, family: Family): Prefixes {
-  return family === 4 ? set.v4 : set.v6;
-}
-
 export function samePrefixSet(a: PrefixSet, b: PrefixSet): boolean {
   return samePrefixes(a.v4, b.v4) && samePrefixes(a.v6, b.v6);
 }
@@ -137,118 +120,6 @@ export function nameListOf(
   exceptions: Iterable<string> = [],
 ): NameList {
   return { kind: 'names', ...nameSetOfTexts(names, exceptions), resolve };
-}
-
-/** A canonical set of single prefixes, in any order. */
-export function prefixSetOf(prefixes: readonly Prefix[]): PrefixSet {
-  const v4 = new PrefixBuilder(4);
-  const v6 = new PrefixBuilder(6);
-  for (const prefix of prefixes) (prefix.family === 4 ? v4 : v6).push(prefix.words, 0, prefix.length);
-  return { v4: canonicalPrefixes(v4.build()), v6: canonicalPrefixes(v6.build()) };
-}
-
-/** Whether a column is canonical: sorted, unique, disjoint. One linear pass. */
-export function isCanonical(prefixes: Prefixes): boolean {
-  const stride = strideOf(prefixes.family);
-  for (let i = 1; i < prefixes.lengths.length; i++) {
-    if (compareWordsAt(prefixes.words, i - 1, prefixes.words, i, stride) >= 0) return false;
-    if (containsAt(prefixes, i - 1, prefixes.words, i)) return false;
-  }
-  return true;
-}
-
-/**
- * The canonical form of a column of prefixes in normal form. Returns the input itself where it is canonical.
- */
-export function canonicalPrefixes(prefixes: Prefixes): Prefixes {
-  if (isCanonical(prefixes)) return prefixes;
-  const sorted = prefixes.family === 4 ? sorted4(prefixes) : sorted6(prefixes);
-  return isCanonical(sorted) ? sorted : withoutCovered(sorted);
-}
-
-/** Radix sort of IPv4 columns by address, three passes of 11 bits; equal addresses keep their order. */
-function sorted4(prefixes: Prefixes): Prefixes {
-  const count = prefixes.lengths.length;
-  let words = prefixes.words;
-  let lengths = prefixes.lengths;
-  for (let shift = 0; shift < 33; shift += 11) {
-    const starts = new Uint32Array(2049);
-    for (let i = 0; i < count; i++) starts[((words[i]! >>> shift) & 2047) + 1]!++; // i < count
-    for (let d = 1; d < 2048; d++) starts[d]! += starts[d - 1]!;
-    const nextWords = new Uint32Array(count);
-    const nextLengths = new Uint8Array(count);
-    for (let i = 0; i < count; i++) {
-      const word = words[i]!; // i < count
-      const at = starts[(word >>> shift) & 2047]!++;
-      nextWords[at] = word;
-      nextLengths[at] = lengths[i]!;
-    }
-    words = nextWords;
-    lengths = nextLengths;
-  }
-  return { family: 4, words, lengths };
-}
-
-/** Below, comparing is quicker than to clear and sum up the 65,536 counters of each pass. */
-const RADIX6_MIN_COUNT = 4096;
-
-/** Sorts IPv6 columns by address over a permutation; equal addresses keep their order. */
-function sorted6(prefixes: Prefixes): Prefixes {
-  const count = prefixes.lengths.length;
-  const { words } = prefixes;
-  const inOrder = Uint32Array.from({ length: count }, (_, i) => i);
-  const order =
-    count < RADIX6_MIN_COUNT
-      ? inOrder.sort((a, b) => compareWordsAt(words, a, words, b, 4))
-      : radixOrder6(words, inOrder);
-  const sorted = new PrefixBuilder(6, count);
-  for (const entry of order) sorted.push(words, entry, prefixes.lengths[entry]!); // entry < count
-  return sorted.build();
-}
-
-/**
- * Radix sort of a permutation by the addresses it stands for, 16 bits a pass, passes with one digit skipped.
- */
-function radixOrder6(words: Uint32Array, inOrder: Uint32Array): Uint32Array {
-  const count = inOrder.length;
-  let order = inOrder;
-  for (let digit = 7; digit >= 0; digit--) {
-    const word = digit >> 1;
-    const shift = (digit & 1) === 1 ? 0 : 16;
-    const starts = new Uint32Array(65537);
-    for (let i = 0; i < count; i++) starts[((words[i * 4 + word]! >>> shift) & 65535) + 1]!++; // i < count
-    if (starts.includes(count)) continue;
-    for (let d = 1; d < 65536; d++) starts[d]! += starts[d - 1]!;
-    const next = new Uint32Array(count);
-    for (let i = 0; i < count; i++) {
-      const entry = order[i]!; // i < count
-      next[starts[(words[entry * 4 + word]! >>> shift) & 65535]!++] = entry;
-    }
-    order = next;
-  }
-  return order;
-}
-
-/** Drops duplicates and covered members of a column that is sorted by address. */
-function withoutCovered(prefixes: Prefixes): Prefixes {
-  const count = prefixes.lengths.length;
-  const stride = strideOf(prefixes.family);
-  const kept = new PrefixBuilder(prefixes.family, count);
-  let last = -1; // the member kept last; it covers all that follow within it
-  for (let i = 0; i < count; ) {
-    let shortest = i;
-    let next = i + 1;
-    while (next < count && compareWordsAt(prefixes.words, i, prefixes.words, next, stride) === 0) {
-      if (prefixes.lengths[next]! < prefixes.lengths[shortest]!) shortest = next; // next < count
-      next++;
-    }
-    if (last < 0 || !containsAt(prefixes, last, prefixes.words, i)) {
-      kept.push(prefixes.words, shortest, prefixes.lengths[shortest]!); // shortest < count
-      last = shortest;
-    }
-    i = next;
-  }
-  return kept.build();
 }
 
 /** The union of two canonical columns of one family. */
@@ -303,18 +174,6 @@ function pushRemainder(prefix: Prefix, b: Prefixes, from: number, to: number, le
   const middle = firstFrom(b, from, to, upper);
   pushRemainder({ family: prefix.family, words: prefix.words, length }, b, from, middle, left);
   pushRemainder({ family: prefix.family, words: upper, length }, b, middle, to, left);
-}
-
-/** The first member of a canonical column in [from, to) whose address is not below the given one. */
-export function firstFrom(column: Prefixes, from: number, to: number, words: Uint32Array): number {
-  let low = from;
-  let high = to;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareWordsAt(column.words, middle, words, 0, strideOf(column.family)) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** The addresses in both columns, as a canonical column. */
@@ -541,27 +400,4 @@ function lowerBound(column: Prefixes, from: number, other: Prefixes, j: number):
     else high = middle;
   }
   return low;
-}
-
-/** The index of the member of a canonical column that contains the address, or -1. Binary search. */
-export function memberContaining(column: Prefixes, words: Uint32Array): number {
-  const stride = strideOf(column.family);
-  let low = 0;
-  let high = column.lengths.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareWordsAt(column.words, middle, words, 0, stride) <= 0) low = middle + 1;
-    else high = middle;
-  }
-  return low > 0 && containsAt(column, low - 1, words, 0) ? low - 1 : -1;
-}
-
-/** The last address of entry `index` of a column, in words of its own. */
-export function lastAddressAt(column: Prefixes, index: number): Uint32Array {
-  const prefix = prefixAt(column, index);
-  const last = prefix.words.slice();
-  for (let bit = prefix.length; bit < bitsOf(column.family); bit = (bit & ~31) + 32) {
-    last[bit >> 5]! |= (bit & 31) === 0 ? 0xffffffff : 0xffffffff >>> (bit & 31); // bit < bits of the family
-  }
-  return last;
 }

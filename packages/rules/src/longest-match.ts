@@ -4,7 +4,6 @@
  * firewall depends on the rule set alone, so a publisher can check it before release.
  */
 
-import { columnFor } from './list.ts';
 import {
   classesAfter,
   classesOf,
@@ -15,6 +14,7 @@ import {
 import type { Pieces } from './pieces.ts';
 import { DEFAULT_POLICY, isForAllQubes, judgesIngress, runsOf } from './policy.ts';
 import { bitsOf, type Family } from './prefix.ts';
+import { columnFor } from './prefix-set.ts';
 import type { RuleMatch } from './rule.ts';
 import { PIECE_RUNS } from './rule-columns.ts';
 import type { RuleSet } from './rule-set.ts';

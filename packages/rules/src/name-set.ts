@@ -13,33 +13,25 @@
  * any of them.
  */
 
+import { BELOW, BOTH, bitsIn, bytesOfLeft, type NameSet, type NamesLeft, SELF } from './name-lookup.ts';
 import {
   type ColumnFault,
   compareKeys,
   entryTextAt,
   hasWildcards,
   KeyByte,
-  KeyWriter,
   keyEnd,
   keyOf,
   type Names,
-  type NamesDelta,
   NO_NAMES,
   namePieces,
-  namesOf,
   PIECE_KEYS,
   placeOf,
   sameNames,
-  scopeIn,
 } from './names.ts';
+import type { NamesDelta } from './names-delta.ts';
+import { KeyWriter, namesOf } from './names-writer.ts';
 import { atOnce, type Pieces } from './pieces.ts';
-
-/** A canonical set of names. */
-export interface NameSet {
-  /** Entries; one may lie below another. */
-  readonly names: Names;
-  readonly exceptions: Names;
-}
 
 export const NO_NAME_SET: NameSet = { names: NO_NAMES, exceptions: NO_NAMES };
 
@@ -51,22 +43,6 @@ export function nameSetOf(names: Names): NameSet {
 /** The set that some entries and exceptions, as texts in any order, say; of the same name exceptions win. */
 export function nameSetOfTexts(names: Iterable<string>, exceptions: Iterable<string> = []): NameSet {
   return canonicalNames({ names: namesOf(names), exceptions: namesOf(exceptions) });
-}
-
-/** An entry's scope as bits: the value of the key's end, plus one. */
-const SELF = KeyByte.self + 1;
-const BELOW = KeyByte.below + 1;
-const BOTH = SELF | BELOW;
-
-/** Whether a set has a name in normal form. Looks where its entries and exceptions would be. */
-export function namesStandFor({ names, exceptions }: NameSet, name: string): boolean {
-  for (let at = 0; at >= 0; at = name.indexOf('.', at) + 1 || -1) {
-    const key = keyOf(name.slice(at), KeyByte.self);
-    const asked = at > 0 ? BELOW : SELF;
-    if ((bitsIn(exceptions, key) & asked) !== 0) return false;
-    if ((bitsIn(names, key) & asked) !== 0) return true;
-  }
-  return false;
 }
 
 /** What a set contains about a name. */
@@ -101,10 +77,6 @@ export function standingOf(
   )
     entries.push(entryTextAt(bytes, at));
   return entries.length === 0 ? undefined : { how: 'below', entries };
-}
-
-function bitsIn(names: Names, key: Uint8Array): number {
-  return (scopeIn(names, key) ?? -1) + 1;
 }
 
 export function sameNameSet(a: NameSet, b: NameSet): boolean {
@@ -418,4 +390,20 @@ export function* widerPieces(
         : `${entryTextAt(bytes, start, exceptA - 1)}, no exception any more`;
   });
   return count === 0 ? undefined : { count, first };
+}
+
+/**
+ * The record between two sets; `before` is undefined if it is not known. Returns undefined if the record
+ * takes more than `mostBytes`. Linear in both.
+ */
+export function leftBetween(
+  before: NameSet | undefined,
+  after: NameSet,
+  mostBytes: number,
+): NamesLeft | undefined {
+  const left =
+    before === undefined
+      ? { isOfGone: false, names: after }
+      : { isOfGone: true, names: subtractNames(before, after) };
+  return bytesOfLeft(left) <= mostBytes ? left : undefined;
 }

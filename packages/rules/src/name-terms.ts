@@ -3,7 +3,7 @@
  * cannot follow.
  */
 
-import { canonicalPrefixes, columnFor, type List, namesOpenedBy, type PrefixSet } from './list.ts';
+import { type List, namesOpenedBy } from './list.ts';
 import { RESOLVED_LIST } from './name.ts';
 import {
   type BlockedAnswer,
@@ -14,6 +14,7 @@ import {
   type UnlistedAnswer,
 } from './policy.ts';
 import { bitsOf, PrefixBuilder, type Prefixes, strideOf } from './prefix.ts';
+import { canonicalPrefixes, columnFor, type PrefixSet } from './prefix-set.ts';
 import { isNarrowed, type RuleMatch } from './rule.ts';
 import { NO_RULES, type Runs } from './runs.ts';
 
@@ -48,13 +49,6 @@ function listed(
     ),
   );
 }
-
-/** Addresses that one qube may hold by one list of names. Our choice: of a thousand names that are in use. */
-export const NAME_ADDRESSES_MAX = 1024;
-/** Qubes that may hold any by one list, where policies have more of them. Our choice. */
-export const NAME_QUBES_MAX = 64;
-/** Addresses that all lists of a firewall may open together: some 160 MB of its kernel's memory. */
-export const FIREWALL_NAME_ADDRESSES_MAX = 524_288;
 
 /** Qubes that may have addresses opened by a list. */
 export interface OpenedFor extends PrefixSet {
@@ -105,13 +99,6 @@ export function openedLists({
 
 function isOneHost({ family, lengths }: Prefixes): boolean {
   return lengths.length === 1 && lengths[0] === bitsOf(family);
-}
-
-/** Addresses that some qubes may hold by one list in one family. */
-export function nameRoomOf({ family, lengths }: Prefixes): number {
-  let qubes = 0;
-  for (const length of lengths) qubes += 2 ** (bitsOf(family) - length);
-  return Math.min(qubes, NAME_QUBES_MAX) * NAME_ADDRESSES_MAX;
 }
 
 /** A hint on what else to do about a rule that cannot be followed by name. */

@@ -50,7 +50,7 @@ export function parseHostName(text: string): NameResult {
       if (!isLabel(text, labelStart, i)) fault = NameFault.label;
       labelStart = i + 1;
     } else if (code >= 0x41 && code <= 0x5a) upper = true;
-    else if (!isLabelCode(code)) fault = NameFault.label;
+    else if (!isLabelByte(code)) fault = NameFault.label;
   }
   if (end === 0) return { kind: 'fault', fault: NameFault.empty };
   if (end > HOST_NAME_MAX_BYTES) return { kind: 'fault', fault: NameFault.long };
@@ -76,7 +76,7 @@ function isLabel(text: string, start: number, end: number): boolean {
 }
 
 /** Lower-case letters, digits, `-` and `_`. */
-function isLabelCode(code: number): boolean {
+export function isLabelByte(code: number): boolean {
   return (
     (code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39) || code === DASH || code === UNDERSCORE
   );

@@ -1,7 +1,7 @@
 /** Policies: the ordered rules of some qubes, kept as runs. */
 
-import { EMPTY_PREFIX_SET, type PrefixSet } from './list.ts';
 import { samePrefixes } from './prefix.ts';
+import { EMPTY_PREFIX_SET, type PrefixSet } from './prefix-set.ts';
 import type { Action, Direction } from './rule.ts';
 import { NO_RULES, type RuleForm, type Runs, ruleCount, sameRuns } from './runs.ts';
 

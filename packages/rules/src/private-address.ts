@@ -4,8 +4,8 @@
  * that asks (DNS rebinding).
  */
 
-import { columnFor, memberContaining } from './list.ts';
 import type { Address } from './prefix.ts';
+import { columnFor, memberContaining } from './prefix-set.ts';
 import { prefixSpace, specialPurposeSpace } from './special-purpose.ts';
 
 /**

@@ -3,15 +3,7 @@
  * one valid.
  */
 
-import {
-  EMPTY_PREFIX_SET,
-  isOfPrivateNames,
-  type List,
-  namesOfFirewall,
-  namesOpenedBy,
-  type PrefixSet,
-  prefixCount,
-} from './list.ts';
+import { isOfPrivateNames, type List, namesOfFirewall, namesOpenedBy, prefixCount } from './list.ts';
 import { compareHostNames, RESOLVED_LIST } from './name.ts';
 import { plainNames } from './name-set.ts';
 import { openedLists, reasonLeftOpen, reasonsNotOfDns, reasonsNotOpened } from './name-terms.ts';
@@ -29,6 +21,7 @@ import {
   policyRuleCount,
 } from './policy.ts';
 import { formatPrefixAt } from './prefix.ts';
+import { EMPTY_PREFIX_SET, type PrefixSet } from './prefix-set.ts';
 import type { Action } from './rule.ts';
 import { suggestion } from './suggestion.ts';
 

@@ -8,8 +8,8 @@
  * registry sets apart within that.
  */
 
-import { columnFor, memberContaining, type PrefixSet, prefixSetOf } from './list.ts';
 import { type Family, type Prefix, parsePrefix } from './prefix.ts';
+import { columnFor, memberContaining, type PrefixSet, prefixSetOf } from './prefix-set.ts';
 
 /** Adjacent blocks are joined, so that each reserved block lies within one of these. */
 const SPECIAL_PURPOSE_PREFIXES = [

@@ -3,8 +3,9 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import {
-  acceptedSteps,
+  blocksOf,
   type Judge,
+  laid,
   type OpenView,
   opensHalf,
   PROBES,
@@ -13,10 +14,11 @@ import {
 } from '../src/accepted.ts';
 import { routableShare } from '../src/coverage.ts';
 import { evaluate, IpProtocol, type Packet } from '../src/evaluate.ts';
-import { nameListOf, prefixListOf, prefixSetOf } from '../src/list.ts';
+import { nameListOf, prefixListOf } from '../src/list.ts';
 import { atOnce } from '../src/pieces.ts';
 import { COMMON_POLICY, emptyPolicy, FIRST_POLICY, type Policy } from '../src/policy.ts';
 import { type Address, compareWordsAt, type Family, type Prefix, prefixOf, strideOf } from '../src/prefix.ts';
+import { prefixSetOf } from '../src/prefix-set.ts';
 import { type Action, type Direction, plainRule, type Rule } from '../src/rule.ts';
 import { EMPTY_RULE_SET, type RuleSet } from '../src/rule-set.ts';
 import { NO_RULES, RunBuilder, rulesIn } from '../src/runs.ts';
@@ -164,7 +166,7 @@ describe('what is accepted of all addresses', () => {
         fc.constantFrom(...views),
         fc.array(fc.tuple(prefixes(4), prefixes(6)), { minLength: 8, maxLength: 8 }),
         (ruleSet, view, samples) => {
-          const steps = atOnce(acceptedSteps(judgeOf(ruleSet), viewOf(view), PLENTY()));
+          const steps = atOnce(laid(blocksOf(judgeOf(ruleSet), viewOf(view)), view.family, PLENTY()));
           if (steps === undefined) return expect.fail('it was to be told');
           expect(steps.words.slice(0, strideOf(view.family)).every((word) => word === 0)).toBe(true);
           for (const sample of samples) {

@@ -4,8 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { seededNumbers } from '../../../test/kit/random.mjs';
 import { prefixSetFrom } from '../../../test/kit/rules.ts';
 import { partOfSpace, routableShare } from '../src/coverage.ts';
-import { columnFor, combineSets, intersectPrefixes, prefixSetOf, subtractPrefixes } from '../src/list.ts';
+import { combineSets, intersectPrefixes, subtractPrefixes } from '../src/list.ts';
 import { bitsOf, prefixAt, prefixOf } from '../src/prefix.ts';
+import { columnFor, prefixSetOf } from '../src/prefix-set.ts';
 import { specialPurposeSpace } from '../src/special-purpose.ts';
 
 function setOf(...texts: readonly string[]) {

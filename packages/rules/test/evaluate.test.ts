@@ -9,9 +9,10 @@ import {
   type Packet,
   type Verdict,
 } from '../src/evaluate.ts';
-import { type List, nameListOf, type PrefixSet, prefixListOf } from '../src/list.ts';
+import { type List, nameListOf, prefixListOf } from '../src/list.ts';
 import { COMMON_POLICY, DEFAULT_POLICY, type Policy } from '../src/policy.ts';
 import { type Address, formatAddress, formatPrefix, parseAddress } from '../src/prefix.ts';
+import type { PrefixSet } from '../src/prefix-set.ts';
 import type { Action } from '../src/rule.ts';
 import { bootBehindFirst, type RuleSet } from '../src/rule-set.ts';
 import { RunBuilder } from '../src/runs.ts';

@@ -1,17 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { prefixFrom, prefixSetFrom } from '../../../test/kit/rules.ts';
+import { lastAddressAt, prefixFrom, prefixSetFrom } from '../../../test/kit/rules.ts';
 import fc from '../../../test/seeded-fast-check.ts';
 import {
   aggregatePrefixes,
   applyPrefixesDelta,
-  canonicalPrefixes,
   combineSets,
   diffPrefixes,
   entryCount,
   intersectPrefixes,
-  isCanonical,
-  lastAddressAt,
-  memberContaining,
   nameListOf,
   prefixCount,
   prefixListOf,
@@ -29,6 +25,7 @@ import {
   type Prefixes,
   prefixOf,
 } from '../src/prefix.ts';
+import { canonicalPrefixes, isCanonical, memberContaining } from '../src/prefix-set.ts';
 
 /**
  * The universe of the slow twin: the 64 addresses that differ in six bits, so that a set of addresses is a

@@ -3,16 +3,15 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { parseHostName } from '../src/name.ts';
+import { type NameSet, namesStandFor } from '../src/name-lookup.ts';
 import {
   canonicalNames,
   exceptionFaultPieces,
   faultAround,
   intersectNames,
-  type NameSet,
   nameSetOf,
   nameSetOfTexts,
   nameSetPieces,
-  namesStandFor,
   plainNames,
   sameNameSet,
   standingOf,
@@ -20,7 +19,9 @@ import {
   unionNames,
   widerPieces,
 } from '../src/name-set.ts';
-import { diffNames, type Names, namesAt, namesOf, nameTexts } from '../src/names.ts';
+import { type Names, nameTexts } from '../src/names.ts';
+import { diffNames, namesAt } from '../src/names-delta.ts';
+import { namesOf } from '../src/names-writer.ts';
 import { atOnce } from '../src/pieces.ts';
 
 const textsOf = ({ names, exceptions }: NameSet): readonly string[] => [

@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import {
-  HOST_NAME_MAX_BYTES,
-  isPartName,
-  NameFault,
-  PART_NAME_MAX_BYTES,
-  parseHostName,
-} from '../src/name.ts';
+import { HOST_NAME_MAX_BYTES, isPartName, NameFault, parseHostName } from '../src/name.ts';
 import { hostNameArbitrary } from './arbitrary.ts';
 
 /** A name of `count` characters: labels of 50 and what is left. */
@@ -90,14 +84,11 @@ describe('host names', () => {
 });
 
 describe('names of lists and policies', () => {
-  it.each(['a', '7', 'Blocked.v2_x-1', 'x'.repeat(PART_NAME_MAX_BYTES)])('%s is one', (text) => {
+  it.each(['a', '7', 'Blocked.v2_x-1', 'x'.repeat(63)])('%s is one', (text) => {
     expect(isPartName(text)).toBe(true);
   });
 
-  it.each(['', '.a', '-a', '_a', 'a b', 'a/b', 'ä', 'a\n', 'x'.repeat(PART_NAME_MAX_BYTES + 1)])(
-    '%j is none',
-    (text) => {
-      expect(isPartName(text)).toBe(false);
-    },
-  );
+  it.each(['', '.a', '-a', '_a', 'a b', 'a/b', 'ä', 'a\n', 'x'.repeat(64)])('%j is none', (text) => {
+    expect(isPartName(text)).toBe(false);
+  });
 });

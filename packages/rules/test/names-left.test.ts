@@ -2,9 +2,10 @@
 
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { type NameSet, nameSetOf, nameSetOfTexts, namesStandFor } from '../src/name-set.ts';
-import { namesOf, nameTexts } from '../src/names.ts';
-import { isLeft, leftBetween } from '../src/names-left.ts';
+import { isLeft, type NameSet, namesStandFor } from '../src/name-lookup.ts';
+import { leftBetween, nameSetOf, nameSetOfTexts } from '../src/name-set.ts';
+import { nameTexts } from '../src/names.ts';
+import { namesOf } from '../src/names-writer.ts';
 
 /** Names that are below each other. */
 const name = fc

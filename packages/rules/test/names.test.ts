@@ -3,20 +3,13 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { compareHostNames, parseHostName } from '../src/name.ts';
-import {
-  applyNamesDelta,
-  diffNames,
-  editNames,
-  hasWildcards,
-  type Names,
-  NamesBuilder,
-  namesAt,
-  namesOf,
-  nameTexts,
-  readNames,
-  sameNames,
-} from '../src/names.ts';
+import { hasWildcards, type Names, nameTexts, readNames, sameNames } from '../src/names.ts';
+import { applyNamesDelta, diffNames, editPieces, namesAt } from '../src/names-delta.ts';
+import { NamesBuilder, namesOf } from '../src/names-writer.ts';
+import { atOnce } from '../src/pieces.ts';
 
+const editNames = (before: Names, removed: Names, added: Names): Names | undefined =>
+  atOnce(editPieces(before, removed, added));
 const textsOf = (names: Names): readonly string[] => [...nameTexts(names)];
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 

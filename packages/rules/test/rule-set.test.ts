@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { prefixSetFrom, runsFrom } from '../../../test/kit/rules.ts';
-import { type List, nameListOf, prefixListOf, prefixSetOf } from '../src/list.ts';
+import { type List, nameListOf, prefixListOf } from '../src/list.ts';
 import { emptyPolicy, type Policy } from '../src/policy.ts';
+import { prefixSetOf } from '../src/prefix-set.ts';
 import {
   checkRuleSet,
   concernsFirewallDns,

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { prefixSetOf } from '../src/list.ts';
 import { emptyPolicy, type Policy, policyOfSameRuns } from '../src/policy.ts';
 import { prefixOf } from '../src/prefix.ts';
+import { prefixSetOf } from '../src/prefix-set.ts';
 import type { Rule } from '../src/rule.ts';
 import {
   commonEnds,

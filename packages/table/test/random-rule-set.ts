@@ -14,7 +14,6 @@ import {
   type Family,
   FIRST_POLICY,
   type List,
-  lastAddressAt,
   NO_RULES,
   nameListOf,
   type Packet,
@@ -30,6 +29,7 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { Random } from '../../../test/kit/random.mjs';
+import { lastAddressAt } from '../../../test/kit/rules.ts';
 
 export interface RandomCase {
   readonly ruleSet: RuleSet;

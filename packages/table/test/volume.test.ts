@@ -2,7 +2,6 @@
 
 import {
   type Family,
-  lastAddressAt,
   memberContaining,
   type Prefixes,
   prefixListOf,
@@ -13,6 +12,7 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
+import { lastAddressAt } from '../../../test/kit/rules.ts';
 import { often } from '../../../test/thorough.ts';
 import { CODE_ACTION_MASK, CodeAction, openReader, Table } from '../src/index.ts';
 import { ENVIRONMENT, shuttlePolicies } from './release.ts';

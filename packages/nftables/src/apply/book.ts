@@ -3,7 +3,8 @@
  * commands and a way to undo them here if the kernel refuses.
  */
 
-import { type Family, NAME_ADDRESSES_MAX, strideOf } from '@rulecast/rules';
+import type { Family } from '@rulecast/rules';
+import { NAME_ADDRESSES_MAX, strideOf } from '@rulecast/rules/columns';
 import type { Command } from '../kernel/commands.ts';
 import { destroyNamed, type NameElement, renewNamed } from '../kernel/name-elements.ts';
 import { changeSources, type Source } from '../kernel/sources.ts';

@@ -3,7 +3,8 @@
  * references exist. A request that passes can change our tables and nothing else, whoever sent it.
  */
 
-import { bitsOf, type Family, readNames } from '@rulecast/rules';
+import type { Family } from '@rulecast/rules';
+import { bitsOf, readNames } from '@rulecast/rules/columns';
 import {
   CAPTURED_MAX,
   ELEMENTS_MAX,

@@ -3,7 +3,8 @@
  * when idle. Their counts are added to those of the table in force.
  */
 
-import { type Family, strideOf } from '@rulecast/rules';
+import type { Family } from '@rulecast/rules';
+import { strideOf } from '@rulecast/rules/columns';
 import { deleteChain, deleteTable } from '../kernel/commands.ts';
 import { classPieces, keyPieces, type Piece } from '../kernel/elements.ts';
 import { destroyNamed } from '../kernel/name-elements.ts';

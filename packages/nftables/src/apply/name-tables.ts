@@ -2,19 +2,17 @@
  * The name sets of a table: which qubes may have openings in them, and which openings move to the next table.
  */
 
+import type { Family, Names, Prefixes } from '@rulecast/rules';
 import {
   canonicalPrefixes,
-  type Family,
   isLeft,
   isNetworkAddress,
   isPrivateAddress,
   memberContaining,
   NAME_ADDRESSES_MAX,
-  type Names,
   PrefixBuilder,
-  type Prefixes,
   strideOf,
-} from '@rulecast/rules';
+} from '@rulecast/rules/columns';
 import { LABELS_KNOWN_MAX } from '../limits.ts';
 import type { ColumnInBody, LeftInBody, NameSet } from '../plan/change.ts';
 import { isReadable, type NameLabel, parseNameSetName } from '../plan/name-set.ts';

@@ -9,7 +9,8 @@
  * This file loads nothing of the applier's, as the asking process has none of its rights.
  */
 
-import { bitsOf, type Family } from '@rulecast/rules';
+import type { Family } from '@rulecast/rules';
+import { bitsOf } from '@rulecast/rules/columns';
 import { NAME_ADDRESSES_OF_ONE_MAX, OPEN_GRACE_S, OPEN_MAX_S, OPEN_MIN_S } from '../limits.ts';
 import { isNameLabel, type NameLabel } from '../plan/name-set.ts';
 import type { Key } from '../plan/plan.ts';

@@ -9,7 +9,7 @@
  * family, which the client does not: from the interface that both come by, else from the release.
  */
 
-import { NAME_ADDRESSES_MAX } from '@rulecast/rules';
+import { NAME_ADDRESSES_MAX } from '@rulecast/rules/columns';
 import type { Command } from '../kernel/commands.ts';
 import { type ReadNameElement, renewNamed } from '../kernel/name-elements.ts';
 import { NativeError } from '../kernel/native.ts';

@@ -3,7 +3,7 @@
  * its own openings without a flow give way.
  */
 
-import { NAME_ADDRESSES_MAX } from '@rulecast/rules';
+import { NAME_ADDRESSES_MAX } from '@rulecast/rules/columns';
 import { NAME_ADDRESSES_OF_ONE_MAX, SPARED_MS } from '../limits.ts';
 import type { NameLabel } from '../plan/name-set.ts';
 import { aheadOf, type Entry, forgetEnded, type Holding, textOf } from './book.ts';

@@ -1,9 +1,8 @@
 /** Commands to nf_tables, each one message of a transaction: they create and delete objects of a table. */
 
 import { HOOK_PRIORITY, SLOW_BUCKETS_LOG2 } from '../limits.ts';
-import { capacityOf } from '../plan/layout.ts';
 import { type NameSetName, parseNameSetName } from '../plan/name-set.ts';
-import { parseClassMapName, parseMapName, parseSetName } from '../plan/plan.ts';
+import { capacityOf, parseClassMapName, parseMapName, parseSetName } from '../plan/plan.ts';
 import type { Attribute } from './attributes.ts';
 import { doubleWord, type Expression } from './expressions.ts';
 

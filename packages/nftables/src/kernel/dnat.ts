@@ -3,7 +3,8 @@
  * rewrites whenever the firewall's resolvers change.
  */
 
-import { bitsOf, type Family } from '@rulecast/rules';
+import type { Family } from '@rulecast/rules';
+import { bitsOf } from '@rulecast/rules/columns';
 import { attribute, attributesOf, textOf, within } from './attributes.ts';
 import { NftMessage } from './commands.ts';
 import { NFPROTO } from './expressions.ts';

@@ -4,7 +4,8 @@
  * of one transaction.
  */
 
-import { type Family, strideOf } from '@rulecast/rules';
+import type { Family } from '@rulecast/rules';
+import { strideOf } from '@rulecast/rules/columns';
 import { PIECE_ELEMENTS } from '../limits.ts';
 import type { Change, Elements, Verdicts } from '../plan/change.ts';
 import { parseClassMapName, parseMapName } from '../plan/plan.ts';

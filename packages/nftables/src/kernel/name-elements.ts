@@ -3,7 +3,7 @@
  * which the `nft` program lists. They are added and removed while packets pass.
  */
 
-import { strideOf } from '@rulecast/rules';
+import { strideOf } from '@rulecast/rules/columns';
 import { isNameLabel, type NameLabel, parseNameSetName } from '../plan/name-set.ts';
 import { type Attribute, attribute, attributesOf, within } from './attributes.ts';
 import { type Command, MessageFlag, NftMessage } from './commands.ts';

@@ -3,7 +3,8 @@
  * And flows of the connection table (nfnetlink_conntrack.h).
  */
 
-import { type Family, strideOf } from '@rulecast/rules';
+import type { Family } from '@rulecast/rules';
+import { strideOf } from '@rulecast/rules/columns';
 import { PIECE_ELEMENTS, SOURCES_MAX } from '../limits.ts';
 import {
   type Attribute,

@@ -4,7 +4,8 @@
  * in force and removes unreferenced ones. Elements are added in between (elements.ts).
  */
 
-import { bitsOf, type Family } from '@rulecast/rules';
+import type { Family } from '@rulecast/rules';
+import { bitsOf } from '@rulecast/rules/columns';
 import { CLOSED_TABLE, NO_FLOW_MARK } from '../limits.ts';
 import type { Change, ChangeOptions, Tag } from '../plan/change.ts';
 import {

@@ -3,7 +3,8 @@
  * the form of Qubes' set `allowed`: `iifname . saddr`.
  */
 
-import { type Family, parseAddress } from '@rulecast/rules';
+import type { Family } from '@rulecast/rules';
+import { parseAddress } from '@rulecast/rules/columns';
 import { CARRIED_ELEMENTS } from '../limits.ts';
 import { hexAt } from '../plan/plan.ts';
 import { type Attribute, attribute, attributesOf, within } from './attributes.ts';

@@ -95,7 +95,7 @@ export interface NameSet {
   readonly left?: LeftInBody;
 }
 
-/** Which names are left of a list (names-left.ts of @rulecast/rules), as columns in the body. */
+/** Which names are left of a list (name-lookup.ts of @rulecast/rules), as columns in the body. */
 export interface LeftInBody {
   /** The state that it was in; null: whichever. */
   readonly from: Key | null;

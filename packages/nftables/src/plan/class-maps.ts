@@ -19,8 +19,8 @@ import {
   strideOf,
 } from '@rulecast/rules';
 import { PATCHED_MAX, SMALL_MEMBERS_MAX } from '../limits.ts';
-import { capacityOf, hashTiers, setLowBits, tierOf } from './layout.ts';
-import { type ClassMap, classMapName, type Tier } from './plan.ts';
+import { hashTiers, setLowBits, tierOf } from './layout.ts';
+import { type ClassMap, capacityOf, classMapName, type Tier } from './plan.ts';
 
 /** Maps that were loaded whole, and what they were made of. */
 export interface LoadedMaps {

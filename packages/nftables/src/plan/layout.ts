@@ -18,7 +18,7 @@ import {
   ROOM_SHARE,
   SMALL_MEMBERS_MAX,
 } from '../limits.ts';
-import { type AddressSet, type Key, type Layout, type Tier, versionOf } from './plan.ts';
+import { type AddressSet, capacityOf, type Key, type Layout, type Tier, versionOf } from './plan.ts';
 
 /** The set of a column that is loaded whole. */
 export function newSet(key: Key, members: Prefixes): AddressSet {
@@ -56,14 +56,6 @@ export function fitsLayout(members: Prefixes, layout: Layout): boolean {
   return (
     loads !== undefined && layout.tiers.every((tier, t) => (loads[t] ?? 0) <= capacityOf(tier.bucketsLog2))
   );
-}
-
-/**
- * The number of elements for a hash set: with three quarters of a power of two, the kernel makes exactly that
- * many buckets.
- */
-export function capacityOf(bucketsLog2: number): number {
-  return 0.75 * 2 ** bucketsLog2;
 }
 
 /** The number of elements in each hash tier for some prefixes, none of which is longer than the last tier. */

@@ -5,14 +5,8 @@
  */
 
 import { createHash } from 'node:crypto';
-import {
-  type Family,
-  NAME_ADDRESSES_MAX,
-  NAME_QUBES_MAX,
-  type NameSet,
-  nameRoomOf,
-  type Prefixes,
-} from '@rulecast/rules';
+import type { Family, NameSet, Prefixes } from '@rulecast/rules';
+import { NAME_ADDRESSES_MAX, NAME_QUBES_MAX, nameRoomOf } from '@rulecast/rules/columns';
 import { type Key, keyOf } from './plan.ts';
 
 /** The fields in the name of a name set. */

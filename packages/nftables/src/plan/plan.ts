@@ -26,17 +26,17 @@
  */
 
 import { createHash, hash } from 'node:crypto';
-import {
-  type Direction,
-  type Environment,
-  type Family,
-  type ListChanges,
-  type NameSet,
-  type Prefixes,
-  type PrefixSet,
-  type RuleSet,
-  strideOf,
+import type {
+  Direction,
+  Environment,
+  Family,
+  ListChanges,
+  NameSet,
+  Prefixes,
+  PrefixSet,
+  RuleSet,
 } from '@rulecast/rules';
+import { strideOf } from '@rulecast/rules/columns';
 
 /** The input of a plan. */
 export interface PlanSource {
@@ -72,6 +72,14 @@ export interface Tier {
   readonly length: number;
   /** log2 of the buckets; the set takes three quarters of that many elements. */
   readonly bucketsLog2: number;
+}
+
+/**
+ * The number of elements for a hash set: with three quarters of a power of two, the kernel makes exactly that
+ * many buckets.
+ */
+export function capacityOf(bucketsLog2: number): number {
+  return 0.75 * 2 ** bucketsLog2;
 }
 
 /** A canonical column of prefixes as the rules of several chains use it. */

@@ -29,8 +29,8 @@ import {
   transition,
   wholeChange,
 } from '../plan/change.ts';
-import { capacityOf } from '../plan/layout.ts';
 import {
+  capacityOf,
   hexAt,
   keyOf,
   type Plan,
