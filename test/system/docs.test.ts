@@ -159,6 +159,22 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
   'README.md#Three recipes/3': (text) =>
     expectRecipe(text, { '> 101.99.92.179 tcp/443': /: drop\n(.*\n)* +list +tor-exits$/m }),
 
+  'docs/reference/releases.md#Releases': async (text) => {
+    const box = await withDaemons();
+    box.write('office.yaml', 'lists: { office: { entries: [198.51.100.0/24, 203.0.113.0/24] } }\n');
+    const printed = await box.run(text);
+    expect(printed).toMatch(/^2 .*\n +printer in room 4$/m);
+    expect(printed).toMatch(/^released version 3 /m);
+    expect(box.errors()).toEqual([]);
+  },
+
+  'docs/reference/init.md#rulectl init and its presets': async (text) => {
+    const box = await fresh();
+    const printed = await box.run(text);
+    expect(printed).toMatch(/^publisher\.yaml: .*nothing refused$/m);
+    expect(await box.run('cat rules.yaml')).toContain('drop dst=@country-ru');
+  },
+
   'docs/reference/rule-language.md#Check a rule': async (text) => {
     const box = await fresh();
     const printed = await box.run(text);
