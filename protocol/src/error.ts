@@ -44,7 +44,7 @@ export const ErrorCode = {
   badTransfer: 'bad-transfer',
   overLimit: 'over-limit',
   overBudget: 'over-budget',
-  // Content: refused with `never` where it is what the key signed, else with `later`.
+  // Content: refused with `never` if the signed release itself is at fault, else with `later`.
   badManifest: 'bad-manifest',
   badSignature: 'bad-signature',
   epochNotGranted: 'epoch-not-granted',
@@ -81,7 +81,7 @@ export const ErrorCode = {
 } as const;
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
-/** Where in a release an error lies, and what caused it. */
+/** The place of an error in a release, and its cause. */
 export interface ErrorDetails {
   /** The part, as `partText` prints it: the kind's word, a space, the name. */
   readonly part?: string | undefined;
@@ -90,7 +90,7 @@ export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
-/** What a peer's bytes, or a peer's behaviour, did wrong. Never thrown for our own bugs. */
+/** An error in a peer's bytes or behaviour. Never thrown for our own bugs. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError';
   readonly code: ErrorCode;

@@ -1,18 +1,9 @@
 /**
- * What two implementations must agree on byte for byte; WIRE.md, CONTENT.md and MEANING.md say it in words.
- * Begin with content/part.ts, the parts that a release is made of, and content/manifest.ts, which is signed;
- * then codec/delta.ts and wire/message.ts.
- *
- *   rule set ─▶ parts ─▶ canonical bytes ─▶ digests ─▶ manifest, signed
- *              parts ─▶ delta ═▶ chunks ═▶ messages ═▶ frames ═▶ channel ═▶ frames … ─▶ parts, verified
- *
- * - `error.ts`, `limits.ts`: the codes that peers tell each other, and the numbers that both hold to.
- * - `bytes/`: reading, writing and packing of bytes, whatever they mean.
- * - `content/`: what is hashed and signed, and what a stream may cost by that.
- * - `codec/`: how one release is sent as the difference to another.
- * - `wire/`: fields, bodies, messages and frames; what `rulectl` says.
- * - `depot/`: the files by which a release travels without a session, and what is reported of it.
- * - `peer/`: the two ends: a connection, when which message may come, and how one is known to the other.
+ * The formats and rules that two implementations must agree on byte for byte; WIRE.md, CONTENT.md and
+ * MEANING.md specify them. Begin with content/part.ts, the parts of a release, and content/manifest.ts, which
+ * is signed. Then read codec/delta.ts, the difference of two releases, wire/message.ts, the messages, and
+ * peer/session.ts, which message may come when. depot/ has the files by which a release travels without a
+ * session.
  */
 
 export { ByteReader } from './bytes/reader.ts';

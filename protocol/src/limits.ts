@@ -34,14 +34,14 @@ export const SEQUENCE_MAX = 0xffff_ffff;
 export const CONTROL_BODY_MAX_BYTES = 4096;
 /** SHA-256: digests, manifest hashes, stream hashes. */
 export const HASH_BYTES = 32;
-/** What names the bytes of a stream that may be resumed. */
+/** Length of the id of a stream that may be resumed. */
 export const STREAM_ID_BYTES = 16;
 /** A snapshot of fewer bytes is begun anew where it was cut: a second on a slow channel, and no state. */
 export const RESUMED_MIN_BYTES = 2 * 1024 * 1024;
 /** Ed25519, RFC 8032. */
 export const SIGNATURE_BYTES = 64;
 export const LINEAGE_BYTES = 16;
-/** Of a key, where it signs. */
+/** Length of a key's id in signatures. */
 export const KEY_ID_BYTES = 8;
 /** Signatures of one block: all root keys of a root and of the next. */
 export const SIGNATURES_MAX = 32;
@@ -51,13 +51,15 @@ export const ROOT_KEYS_MAX = 16;
 export const ROOTS_MAX = 1024;
 /** Ed25519 public keys, raw, RFC 8032. */
 export const PUBLIC_KEY_BYTES = 32;
-/** What a subscriber asks with whether something is the newest: enough that none comes twice. */
+/** Length of a nonce for freshness: enough that none comes twice. */
 export const NONCE_BYTES = 16;
 /** Tag 4, nonce 16, lineage 16, root 32, two numbers of 8, hash 32. */
 export const STATEMENT_BYTES = 116;
 /** Tag 4, lineage 16, four numbers of 8, three counts of 4, bytes 8, digest 32. */
 export const MANIFEST_BYTES = 104;
-/** Parts of a release: three times 10,000 lists and as many policies. What a part costs is bounded by it. */
+/**
+ * Parts of a release: three times 10,000 lists and as many policies. It also bounds the fixed cost of parts.
+ */
 export const PARTS_MAX = 65_536;
 /** Versions, counts and sizes stay exact in a double: 2^53 - 1. */
 export const VERSION_MAX = Number.MAX_SAFE_INTEGER;
@@ -74,7 +76,7 @@ export const REFUSED_MAX = 32;
 export const TEXT_MAX_BYTES = 512;
 /** Stable codes: kebab case, ASCII. */
 export const CODE_MAX_BYTES = 64;
-/** How an error names a part: the kind's word, a space, the name of at most 63 bytes. */
+/** The name of a part in an error: the kind's word, a space, the name of at most 63 bytes. */
 export const PART_TEXT_MAX_BYTES = 96;
 /** A canonical rule line in a verdict: a 253-byte host name, every option, and a comment. */
 export const RULE_TEXT_MAX_BYTES = 1536;
@@ -90,7 +92,8 @@ export const ENTRY_BLOCK_ENTRIES = 4096;
  */
 export { COMMENT_MAX_CHARS as COMMENT_MAX_BYTES, EXPIRE_MAX as EXPIRE_MAX_SECONDS } from '@rulecast/rules';
 /**
- * What a deflated body may inflate to, announced before it; a larger body travels raw. 2^18 rules are 1.3 MB.
+ * The most that a deflated body may inflate to, which is announced before it; a larger body is sent raw. 2^18
+ * rules are 1.3 MB.
  */
 export const INFLATED_MAX_BYTES = 64 * 1024 * 1024;
 /** Deltas of one transfer. A chain longer than this costs more than a snapshot in any case seen. */
@@ -168,7 +171,7 @@ export const LEFT_OUT_SHOWN_MAX = 32;
 export const FLEET_CODES_MAX = 16;
 /** Entries that are named of a list that holds something. */
 export const HOLDING_ENTRIES_MAX = 4;
-/** What somebody says of a release: a line or two. */
+/** The message of a release: a line or two. */
 export const MESSAGE_MAX_BYTES = 200;
 /** An entry of a list: a host name is at most 253 bytes, a prefix less. */
 export const ENTRY_TEXT_MAX_BYTES = 255;
@@ -177,13 +180,13 @@ export const ALIASES_ASKED_MAX = 8;
 /** Files of one push: the document, and the lists it names. More than PARTS_MAX could not become parts. */
 export const PUSH_FILES_MAX = 65_536;
 /**
- * A hundred years in milliseconds: what a peer says of a duration or an age, of which a thousand still add up
+ * A hundred years in milliseconds: the longest duration or age from a peer, of which a thousand still add up
  * exactly.
  */
 export const DURATION_MAX_MS = 3_155_760_000_000;
 /** A host name, with what may stand around it. */
 export const BLOCK_TARGET_MAX_BYTES = 255;
-/** What a person says of a row, in the characters of a comment of a rule. */
+/** The comment of a row, in the characters of a rule's comment. */
 export const BLOCK_COMMENT_MAX_BYTES = 100;
 /** Ten years; what is to last longer has no end. */
 export const BLOCK_MAX_SECONDS = 315_576_000;
@@ -192,21 +195,24 @@ export const UNBLOCK_ROWS_MAX = 256;
 /** A day: the longest wait a push may ask for. */
 export const WAIT_MAX_MS = 86_400_000;
 /**
- * A minute: the longest heartbeat that WELCOME may ask for. A subscriber takes a dead publisher for alive
- * three times as long, and whoever holds the channel for a moment gets no more by it.
+ * A minute: the longest heartbeat that WELCOME may ask for. A subscriber takes three times as long to notice
+ * a dead publisher, and an attacker who has the channel for a moment gains no more than that.
  */
 export const HEARTBEAT_MAX_MS = 60_000;
 
 /**
- * Five minutes: the longest silence that a BYE, or break that a NACK, may ask for; whoever holds the channel
- * for a moment gets no more by it.
+ * Five minutes: the longest silence that a BYE, or pause that a NACK, may ask for; an attacker who has the
+ * channel for a moment gains no more than that.
  */
 export const RETRY_AFTER_MAX_MS = 300_000;
 /** The head of a depot: 204 bytes, and a signature of each key that a role may have. */
 export const DEPOT_HEAD_MAX_BYTES = 1357;
 /** The page of a release: a manifest with all signatures, and each list of it full, take a tenth. */
 export const DEPOT_PAGE_MAX_BYTES = 65_536;
-/** Of the hash of an older release, by which its delta is found: two of 32 do not meet by chance. */
+/**
+ * The first bytes of an older release's hash, by which its delta is found: two of 32 do not collide by
+ * chance.
+ */
 export const DEPOT_BASE_BYTES = 8;
 /** Deltas that a page names. */
 export const DEPOT_DELTAS_MAX = 32;
@@ -240,26 +246,26 @@ export const SESSION_ROOTS_MAX = 48;
  */
 export const WAITING_MAX = 256;
 /**
- * How long who has a name may take to answer the PING that asks whether it is still there: event loops here
- * stall for less than half a second.
+ * How long the holder of a name may take to answer the PING that asks whether it is still there: event loops
+ * here stall for less than half a second.
  */
 export const NAME_PATIENCE_MS = 2_000;
 /**
- * A PING so often: twelve a minute are no load, and a peer whose power was cut, of which no end of a stream
- * tells, is noticed in 15 s.
+ * The interval of PINGs: twelve a minute are no load, and a peer whose power was cut, which closes no stream,
+ * is noticed in 15 s.
  */
 export const HEARTBEAT_MS = 5_000;
-/** A nonce so often, whatever WELCOME says, and a statement of what is newest for each. */
+/** The interval of nonces, whatever WELCOME says; each gets a statement of freshness. */
 export const FRESH_EVERY_MS = 5_000;
 /** So many answers to a nonce that nobody signed are looked at, for each costs a signature. */
 export const FRESH_TRIES_MAX = 4;
-/** So long at most is obeyed who asks to be left alone and has answered no nonce: anybody could. */
+/** The longest pause obeyed if the peer has answered no nonce: it may be anybody. */
 export const UNPROVED_RETRY_MAX_MS = 60_000;
 /** Nonces of a connection that may still be answered: a PING may wait behind a slow transfer. */
 export const NONCES_MAX = 4;
 /**
- * What is in force, and was not known to be the newest for so long, is stale: two of the longest heartbeats,
- * and a restart of the publisher.
+ * A release in force is stale if it was not confirmed as the newest for so long: two of the longest
+ * heartbeats, and a restart of the publisher.
  */
 export const STALE_AFTER_MS = 120_000;
 /** Thirty days before a root is overdue its people are told: a vault is not opened every week. */
@@ -276,8 +282,8 @@ export const STALL_TIMEOUT_MS = 60_000;
  */
 export const FRAME_TIMEOUT_MS = 15_000;
 /**
- * What waits in one connection for a peer that does not read, as bodies and what each message costs beside
- * its own: three frames of the largest size, or 180 PONGs. Whoever has more to say waits for `send`.
+ * Bytes that wait in one connection for a peer that does not read, with an overhead for each message: three
+ * frames of the largest size, or 180 PONGs. A sender with more waits for `send`.
  */
 export const SEND_QUEUE_MAX_BYTES = 256 * 1024;
 /**
@@ -285,7 +291,7 @@ export const SEND_QUEUE_MAX_BYTES = 256 * 1024;
  * PONG.
  */
 export const SENT_MESSAGE_COST_BYTES = 1400;
-/** A transfer has to move so much in so long: a modem does, and whoever takes less only holds a place. */
+/** A transfer must move so much in so long: a modem does, and a slower peer only occupies a place. */
 export const TRANSFER_WINDOW_MS = 15_000;
 export const TRANSFER_WINDOW_MIN_BYTES = 64 * 1024;
 /** CHUNK bodies are as large as a frame may be: the header and the checksum call are paid least often. */
@@ -293,7 +299,7 @@ export const CHUNK_BYTES = 65_512;
 /** One read of a channel: a whole frame of the largest size, since channels copy per read. */
 export const READ_BYTES = FRAME_HEADER_BYTES + FRAME_BODY_MAX_BYTES;
 /**
- * Sessions of subscribers at once, of names that are bound to nothing: a fleet, for no host runs so many
+ * Sessions of subscribers at once, under names without a binding: a fleet, for no host runs so many
  * firewalls. One that reads nothing holds 0.4 MB at most, all of them 0.4 GB.
  */
 export const SUBSCRIBERS_MAX = 1000;
@@ -320,7 +326,7 @@ export const TRANSFER_MAX_BYTES = 256 * 1024 * 1024;
  * measured with.
  */
 export const ENTRIES_MAX = 16 * 1024 * 1024;
-/** When to come back if there was no place: a crowd that says nothing is gone by then. */
+/** The wait before another attempt if there was no place: a crowd of silent connections is gone by then. */
 export const BUSY_RETRY_AFTER_MS = 5_000;
 /** A subscriber that was refused with `later` is tried again after this if it named no time. */
 export const RETRY_AFTER_MS = 30_000;

@@ -120,7 +120,7 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
 
 /**
  * Listens as a server.
- * @throws EndpointInUseError if another process does, EndpointError if the endpoint cannot work, RangeError for
+ * @throws EndpointInUseError if it is taken, EndpointError if the endpoint cannot work, RangeError for
  *   a bad option.
  */
 export async function listen(endpoint: Endpoint, options: ListenOptions = {}): Promise<Listener> {

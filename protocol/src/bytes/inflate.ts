@@ -1,11 +1,8 @@
-/**
- * Raw deflate (RFC 1951) of bytes whose length is known: where a format holds the length, and no byte more or
- * less will do.
- */
+/** Raw deflate (RFC 1951) with an exact length, for formats that state the length. */
 
 import { inflateRawSync } from 'node:zlib';
 
-/** What zlib makes room for at a time, unless told: more than most bodies come to. */
+/** zlib's output buffer at a time, by default: more than most bodies need. */
 const ZLIB_CHUNK_BYTES = 16 * 1024;
 /** The least that it takes. */
 const ZLIB_CHUNK_LEAST_BYTES = 64;
@@ -19,7 +16,7 @@ export function roomFor(bytes: number): number {
 const EXPANSION_MAX = 1032;
 
 /**
- * Exactly `length` bytes out of exactly `bytes`; undefined if that is not what they hold. Nothing beyond
+ * Exactly `length` bytes out of exactly `bytes`; undefined if they hold another number. Nothing beyond
  * `length` is inflated.
  */
 export function inflateExactly(bytes: Uint8Array, length: number): Uint8Array | undefined {
@@ -36,7 +33,7 @@ export function inflateExactly(bytes: Uint8Array, length: number): Uint8Array | 
   return raw.length === length && read === bytes.length ? raw : undefined;
 }
 
-/** What zlib made of the bytes, and how many of them it read. */
+/** The output of zlib, and the number of bytes it read. */
 function outcomeOf(result: unknown): { readonly raw: Uint8Array; readonly read: number } {
   if (typeof result === 'object' && result !== null && 'buffer' in result && 'engine' in result) {
     const { buffer: raw, engine } = result;

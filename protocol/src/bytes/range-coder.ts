@@ -22,7 +22,7 @@ const RANGE_START = 0xffff_ffff;
 /** The last register is rounded up to a multiple of 2^24: its three zero bytes are not written. */
 const IMPLIED_BYTES = 3;
 
-/** What the contexts of a coder have seen. */
+/** The statistics of a coder's contexts. */
 class Contexts {
   readonly chances: Uint16Array;
   readonly paces: Uint8Array;

@@ -37,7 +37,7 @@ export class ByteReader {
     return this.#buffer.length - this.#at;
   }
 
-  /** What is wrong with these bytes, to throw. `entry` is an index within the part. */
+  /** An error about these bytes, for the caller to throw. `entry` is an index within the part. */
   error(message: string, entry?: number, code: ErrorCode = this.#code): ProtocolError {
     const where = this.#part === undefined ? '' : `${this.#part}: `;
     return new ProtocolError(code, `${where}${message}`, { part: this.#part, entry });

@@ -1,6 +1,7 @@
 /**
- * Deltas: what turns one rule set into the next, found by content, encoded, and applied strictly. A snapshot
- * is the delta from the empty rule set; a transfer is a chain of deltas. CONTENT.md "Delta and snapshot".
+ * Deltas: the changes from one rule set to the next, found by content, encoded, and applied strictly. A
+ * snapshot is the delta from the empty rule set; a transfer is a chain of deltas. CONTENT.md "Delta and
+ * snapshot".
  *
  *   chain    (length varint, delta) …                                 to the end
  *   delta    change count varint | change …                           by kind, then name; one change a part
@@ -59,12 +60,12 @@ const CHANGE_LEAST_BYTES = 2;
 const COUNT_MAX = 0xffff_ffff;
 
 /**
- * What happens to one part. A `patch` has both contents; the encoder may still send the new one whole where
- * that is shorter.
+ * The change of one part. A `patch` has both contents; the encoder may still send the new one whole if that
+ * is shorter.
  */
 export type PartChange = PartId &
   EditCounts & {
-    /** Where the part stands among those before; undefined for one that is put. */
+    /** The place of the part among those before; undefined for one that is put. */
     readonly index: number | undefined;
   } & (
     | { readonly op: 'remove'; readonly before: Part }
@@ -78,7 +79,7 @@ export interface RuleSetDelta {
 }
 
 /**
- * What turns `before` into `after`. Parts that are the same object cost nothing; others are compared by
+ * The delta from `before` to `after`. Parts that are the same object cost nothing; others are compared by
  * value, linearly.
  */
 export function diffRuleSets(before: RuleSet, after: RuleSet): RuleSetDelta {
@@ -134,7 +135,7 @@ export function encodeDelta({ changes }: RuleSetDelta): Uint8Array {
   );
 }
 
-/** The bytes of a delta of changes, and of each of them what `encodeChange` made. */
+/** The bytes of a delta from its changes, each encoded by `encodeChange`. */
 export function joinChanges(changes: readonly PartChange[], encoded: readonly EncodedChange[]): Uint8Array {
   const writer = new ByteWriter();
   writer.varint(changes.length);
@@ -191,7 +192,7 @@ export function encodeChange(change: PartChange, isPlain = false): EncodedChange
   return { claim, ...(isPlain ? withoutDeflate(() => shortest(change)) : shortest(change)) };
 }
 
-/** Of a patch and a put, the shorter. */
+/** The shorter of a patch and a put. */
 function shortest(change: PartChange): Omit<EncodedChange, 'claim'> {
   switch (change.op) {
     case 'remove':
@@ -225,7 +226,7 @@ function mayBeShorterWhole(change: PartChange & { readonly op: 'patch' }): boole
   return (change.addedCount + change.removedCount) * 2 >= partCount(change.after);
 }
 
-/** What deltas apply to: the parts, and what is said of each. */
+/** The base of deltas: its parts, and the claim of each. */
 interface PartTable {
   /** Sorted. */
   readonly parts: readonly Part[];
@@ -235,12 +236,12 @@ interface PartTable {
 /** A change as it stands in the bytes; the body is not yet read. */
 interface ChangeHead extends PartId {
   readonly op: OpCode;
-  /** Where the part stands; for a new one, where it goes. */
+  /** The place of the part; for a new one, the place to insert it at. */
   readonly index: number;
-  /** What the part is now; undefined for a new part. */
+  /** The present part; undefined for a new part. */
   readonly before: Part | undefined;
   readonly claimBefore: Claim;
-  /** Of a part that is removed: nothing. */
+  /** For a part that is removed: nothing. */
   readonly claim: Claim;
   readonly body: ByteReader;
 }
@@ -249,15 +250,15 @@ interface ChangeHead extends PartId {
 const OWN_BOUNDS: StepBounds = { entriesMax: ENTRIES_MAX };
 
 /**
- * The rule set that a delta makes of `before`. Parts that do not change stay the same objects, so that their
- * digests stay known. Throws ProtocolError with part and, where there is one, entry: `bad-delta` for
- * malformed bytes or a result that is not canonical, `bad-canonical` for a malformed policy or resolutions
- * put whole, `bad-base` for what does not fit `before`, `bad-count` for a part that is not what the delta
- * says of it, `over-limit` for more parts, or more than `entriesMax` entries, rules and addresses in all; and
- * where there are bounds of what was signed, before anything is decoded, `bad-count` or `bad-rule-set` for
- * what does not add up to it, and `over-budget` for more than these allow. Whether the result is the release
- * is for `verifyRuleSet` to say. `onListPatch` is told what patched lists of prefixes gain and lose, so that
- * nobody has to compare them.
+ * The rule set that a delta makes of `before`. Unchanged parts stay the same objects, so that their digests
+ * stay known. Parts that do not change stay the same objects, so that their digests stay known. Throws
+ * ProtocolError with the part and, if there is one, the entry: `bad-delta` for malformed bytes or a result
+ * that is not canonical, `bad-canonical` for a malformed policy or resolutions put whole, `bad-base` for a
+ * change that does not fit `before`, `bad-count` for a part that differs from its claim, `over-limit` for
+ * more parts, or more than `entriesMax` entries, rules and addresses in all. With signed bounds, it also
+ * throws before decoding: `bad-count` or `bad-rule-set` for claims that do not add up to them, and
+ * `over-budget` for more than they allow. `verifyRuleSet` checks whether the result is the release.
+ * `onListPatch` gets the changes of patched lists of prefixes, to save comparing them.
  */
 export function applyDelta(
   before: RuleSet,
@@ -311,7 +312,7 @@ function* stepPieces(
   return { parts: mergedBy(table.parts, heads, (_, i) => made[i]), claims };
 }
 
-/** Throws ProtocolError `bad-count` where a part is not what was said of it. */
+/** Throws ProtocolError `bad-count` if a part differs from its claim. */
 function checkClaim({ claim, body }: ChangeHead, part: Part): void {
   const { count, bytes } = claimOf(part);
   if (count === claim.count && bytes === claim.bytes) return;
@@ -319,7 +320,7 @@ function checkClaim({ claim, body }: ChangeHead, part: Part): void {
   throw body.error(text, undefined, ErrorCode.badCount);
 }
 
-/** What stands where parts do, with what changes make of them in its place. */
+/** Values in the order of parts, with those of changed parts replaced. */
 function mergedBy<T>(
   old: readonly T[],
   heads: readonly ChangeHead[],
@@ -337,7 +338,7 @@ function mergedBy<T>(
   return merged;
 }
 
-/** What is claimed has to be what was signed, or be within it, before anything of it is made. */
+/** Checks that the claims equal the signed totals, or are within the step's, before any part is made. */
 function checkClaims(
   reader: ByteReader,
   claims: readonly (PartId & Claim)[],
@@ -355,10 +356,10 @@ function checkClaims(
   }
 }
 
-/** What a release that is being made has left of what its receiver takes. */
+/** The room left in a release for its receiver's limits. */
 class RoomLeft {
   readonly #bounds: StepBounds;
-  /** Of more than the receiver takes: between base and result a release that it need not take at all. */
+  /** The code for exceeding the receiver's limits; the releases between base and result need not fit. */
   readonly #limitCode: ErrorCode;
   #weight: number;
   #uncounted = UNCOUNTED_MAX;
@@ -461,7 +462,7 @@ function readClaim(reader: ByteReader, before: Claim): Claim {
   return { count, bytes };
 }
 
-/** Where a part stands among sorted parts, or would stand. */
+/** The place of a part among sorted parts, or where it would be. */
 function indexOf(parts: readonly Part[], id: PartId): number {
   let low = 0;
   let high = parts.length;

@@ -19,7 +19,7 @@ import { ENTRY_BLOCK_ENTRIES } from '../limits.ts';
 import { decodeGaps, encodeGaps, type Gaps, newGaps, type Stride } from './gap.ts';
 import { readTree, writeTree } from './prefix-tree.ts';
 
-/** What the blocks of a sequence take at least: a codec byte and a payload length. */
+/** The least bytes of a block: a codec byte and a payload length. */
 const BLOCK_LEAST_BYTES = 2;
 /** In place of a group count: the column is a prefix tree. */
 const TREE_FORM = 255;
@@ -269,8 +269,7 @@ function readGroup(reader: ByteReader, family: Family, length: number, bounds: P
   const count = words.length / stride;
   if (count === 0) throw reader.error(`an empty group of length ${length}`);
   const hostBits = bitsOf(family) - length;
-  // Numbers ascend, so the last is the largest: it alone shows whether all of them are networks of this
-  // length.
+  // Numbers ascend, so checking the last, the largest, is enough: are all of them networks of this length?
   for (let w = 0; w < stride; w++) {
     const excess = words[words.length - stride + w]! & wordMask(hostBits - w * 32); // count > 0
     if (excess !== 0) throw reader.error(`a network that /${length} cannot hold`, count - 1);

@@ -1,5 +1,5 @@
 /**
- * Bodies of changes of lists of names, before they are packed: a list as a whole, or what turns one into
+ * Bodies of changes of lists of names, before they are packed: a whole list, or the change from one to
  * another. CONTENT.md "Keys".
  *
  *   put     resolve u8 | keys of entries | keys of exceptions
@@ -46,7 +46,7 @@ export function readNameList(reader: ByteReader, bounds: PartBounds): NameList {
   return { kind: 'names', ...set, resolve };
 }
 
-/** What there is room for beside the entries of a list. */
+/** The room left beside the entries of a list. */
 function boundsBeside({ count, bytes }: Names, bounds: PartBounds): PartBounds {
   return { ...bounds, entries: bounds.entries - count, bytes: bounds.bytes - bytes.length };
 }
@@ -76,8 +76,8 @@ export function readNameEdit(reader: ByteReader, before: NameList, bounds: PartB
 }
 
 /**
- * What is wrong with the exceptions of a list that a patch made: those that it may concern are looked up, or
- * where they are many, all of the list is gone through.
+ * The fault in the exceptions of a patched list. Looks up those that the patch may concern; if they are many,
+ * walks the whole list.
  */
 function editFault(
   before: NameList,
@@ -102,7 +102,7 @@ function writeEdit(writer: ByteWriter, { removed, added }: NamesDelta): void {
   writeKeys(writer, added);
 }
 
-/** What an edit says, and makes of a column: the same object where it changes nothing. */
+/** Reads an edit, and applies it to a column: the same object if it changes nothing. */
 function readEdit(
   reader: ByteReader,
   before: Names,
@@ -157,7 +157,7 @@ function readKeys(reader: ByteReader, { entries, bytes: most, code, meter }: Par
   return names;
 }
 
-/** How many of the next bytes so many keys end in, of which the beginnings are not there. */
+/** The number of bytes that hold the ends of so many keys, whose shared beginnings are left out. */
 function endOfKeys(reader: ByteReader, count: number): number {
   const bytes = reader.ahead();
   let at = 0;

@@ -1,6 +1,6 @@
 /**
- * Packed bodies: names, policies and resolutions travel deflated where that is shorter. CONTENT.md "Delta
- * and snapshot".
+ * Packed bodies: names, policies and resolutions are sent deflated if that is shorter. CONTENT.md "Delta and
+ * snapshot".
  *
  *   0 | bytes                                 as they are
  *   1 | raw length u32 | deflate, RFC 1951    at most 64 MiB when inflated
@@ -27,7 +27,7 @@ const DEFLATE_LEAST_BYTES = 32;
  */
 let mayDeflate = true;
 
-/** What `encode` makes, with nothing deflated in it. */
+/** The result of `encode` with deflate turned off. */
 export function withoutDeflate<T>(encode: () => T): T {
   const before = mayDeflate;
   mayDeflate = false;
@@ -56,8 +56,8 @@ export function pack(bytes: Uint8Array, level: number = PackLevel.rules): Uint8A
 }
 
 /**
- * A reader of what the rest of `reader` holds packed. Nothing is inflated beyond the announced and permitted
- * length, and more than there is room for is refused with the error of that.
+ * A reader of the unpacked rest of `reader`. Inflates no more than the announced and permitted length; a
+ * length beyond the room is refused with the error of `bounds`.
  */
 export function unpack(reader: ByteReader, { bytes, code, meter }: PartBounds): ByteReader {
   const packing = reader.u8();

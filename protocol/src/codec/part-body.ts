@@ -1,6 +1,6 @@
 /**
- * Bodies of changes: a part as a whole (put), or what turns its old content into the new (patch). CONTENT.md
- * "Delta and snapshot".
+ * Bodies of changes: a whole part (put), or the change of its content (patch). CONTENT.md "Delta and
+ * snapshot".
  *
  *   put    prefix list   v4 column | v6 column
  *          name list     packed: resolve u8 | keys
@@ -47,7 +47,7 @@ import { PackLevel, pack, unpack } from './packed.ts';
 import { type PartEdits, sameHeader } from './part-edits.ts';
 import { applySplices, writeSplices } from './rule-splice.ts';
 
-/** What the first byte of a patch of a policy says; the other bits are zero. */
+/** Bits in the first byte of a policy's patch; the others are zero. */
 const PolicyPatchFlag = { header: 1, exceptions: 2 } as const;
 const POLICY_PATCH_FLAGS = 3;
 
@@ -58,7 +58,7 @@ const RESOLUTION_LEAST_BYTES = 3;
 const LOOKUP_COST = 64;
 
 /**
- * What a part weighs against the limit of a release: entries, rules, and the addresses that come with them.
+ * The weight of a part against the limit of a release: entries, rules, and the addresses that come with them.
  */
 export function partWeight(part: Part): number {
   return partCount(part) + uncountedOf(part);
@@ -79,7 +79,7 @@ export function putBody(part: Part): Uint8Array {
   return writer.take();
 }
 
-/** The part that a put says, as far as there is room for it. Reads all of `reader`. */
+/** Reads a put part, as far as there is room for it. Reads all of `reader`. */
 export function readPut(reader: ByteReader, id: PartId, bounds: PartBounds): Part {
   switch (id.kind) {
     case PartKind.prefixList: {
@@ -162,7 +162,7 @@ function writePolicyPatch(
   writeSplices(writer, exceptions.ingress);
 }
 
-/** What a patch did to a list of prefixes, for both families. */
+/** The change of a patched list of prefixes, for both families. */
 export interface ListPatch {
   readonly before: PrefixList;
   readonly after: PrefixList;
@@ -170,12 +170,12 @@ export interface ListPatch {
   readonly v6: PrefixesDelta;
 }
 
-/** Told of each list of prefixes that was patched, once the result is known to be sound. */
+/** Called for each patched list of prefixes, once the result is known to be valid. */
 export type OnListPatch = (name: string, patch: ListPatch) => void;
 
 /**
- * The part that a patch makes of `before`, as far as there is room for it. Reads all of `reader`, or of what
- * it holds packed.
+ * The part that a patch makes of `before`, as far as there is room for it. Reads all of `reader`, or of its
+ * packed content.
  */
 export function readPatch(
   reader: ByteReader,
@@ -240,7 +240,7 @@ function readColumnDelta(reader: ByteReader, before: Prefixes, bounds: PartBound
   return { removed, added: readEntries(reader, family, rest) };
 }
 
-/** What there is room for beside the entries that are kept. */
+/** The room left beside the entries that are kept. */
 function boundsBeside(reader: ByteReader, keptCount: number, bounds: PartBounds): PartBounds {
   const left = bounds.entries - keptCount;
   if (left < 0)

@@ -1,5 +1,5 @@
 /**
- * Edits: what differs between two contents of one part, by value. A delta encodes them; people read their
+ * Edits: the differences between two contents of one part, by value. A delta encodes them; people read their
  * counts.
  */
 
@@ -24,8 +24,8 @@ import { type Part, PartKind, partCount, type Resolutions } from '../content/par
 import { diffRuns, type RuleSplice } from './rule-splice.ts';
 
 /**
- * How many entries, rules or names a change adds, takes away and leaves. A resolution that differs is both
- * added and removed.
+ * The number of entries, rules or names that a change adds, removes and keeps. A resolution that differs is
+ * both added and removed.
  */
 export interface EditCounts {
   readonly addedCount: number;
@@ -52,7 +52,7 @@ export interface DirectedSplices {
   readonly ingress: readonly RuleSplice[];
 }
 
-/** What turns one part into another of the same kind. Undefined if both say the same. */
+/** The change from one part to another of the same kind. Undefined if they are equal. */
 export function diffParts(before: Part, after: Part): (PartEdits & EditCounts) | undefined {
   if (contentOf(before) === contentOf(after)) return undefined;
   if (before.kind === PartKind.policy && after.kind === PartKind.policy) {

@@ -23,8 +23,8 @@ import { Work } from '../content/work.ts';
 const Decision = { leaf: 0, both: 1, side: 2 } as const;
 const DECISIONS = 3;
 /**
- * What a node is to its parent: its only child, the left of two, the right of two whose left is a leaf, or is
- * none.
+ * The position of a node below its parent: only child, left of two, right of two whose left is a leaf, or is
+ * not.
  */
 const Role = { only: 0, left: 1, rightOfLeaf: 2, right: 3 } as const;
 const ROLES = 4;
@@ -90,9 +90,7 @@ function treePayload(prefixes: Prefixes, lengths: readonly number[]): Uint8Array
   return encoder.finish();
 }
 
-/**
- * 1 at each depth where a node says whether it is a leaf. At the largest length it cannot be anything else.
- */
+/** 1 at each depth where nodes have a leaf decision. At the largest length a node is always a leaf. */
 function leafDepths(family: Family, lengths: readonly number[]): Uint8Array {
   const depths = new Uint8Array(bitsOf(family) + 1);
   for (const length of lengths.slice(0, -1)) depths[length] = 1; // lengths are at most the family's bits
@@ -118,14 +116,17 @@ function forksOf({ family, words, lengths }: Prefixes): Uint32Array {
   return forks;
 }
 
-/** How many bits a prefix and the next begin with in common; there is a next, and neither holds the other. */
+/**
+ * The number of leading bits that a prefix shares with the next; there is a next one, and neither contains
+ * the other.
+ */
 function commonBits(words: Uint32Array, at: number, stride: number): number {
   let w = 0;
   while (words[at + w] === words[at + stride + w]) w++; // they differ in one of their words
   return w * 32 + Math.clz32(words[at + w]! ^ words[at + stride + w]!);
 }
 
-/** Reads a canonical column of one prefix, or as many as there is room for. */
+/** Reads a canonical column, from one prefix up to as many as there is room for. */
 export function readTree(reader: ByteReader, family: Family, bounds: PartBounds): Prefixes {
   const lengths = readLengths(reader, family);
   const decoder = new RangeDecoder(contextCount(family), reader.bytes(reader.varint()));

@@ -1,10 +1,10 @@
 /**
- * Splices: what turns the rules of one policy into those of another, found by comparing rules and applied to
- * runs. CONTENT.md "Delta and snapshot".
+ * Splices: the changes from the rules of one policy to those of another, found by comparing rules and applied
+ * to runs. CONTENT.md "Delta and snapshot".
  *
  *   splices   count u32 | (keep varint, drop varint, inserted runs)…     rules after the last splice are kept
  *
- * The comparison is patience diff (Bram Cohen): what both ends have in common is cut off; in between, rules
+ * The comparison is patience diff (Bram Cohen): common beginnings and ends are cut off; in between, rules
  * that occur once on both sides and stand in the longest common order are kept. Rules of real policies are
  * unique, since a repeated rule never matches, so that this finds the longest common subsequence in n log n,
  * where Myers' algorithm would need a bound on its edits.
@@ -44,7 +44,7 @@ export function diffRuns(before: Runs, after: Runs): readonly RuleSplice[] {
   return splicesBetween(a, b, head, tail);
 }
 
-/** The splices of what lies between a common head and a common tail. */
+/** The splices between a common head and a common tail. */
 function splicesBetween(a: RuleNumbers, b: RuleNumbers, head: number, tail: number): readonly RuleSplice[] {
   const endA = a.count - tail;
   const endB = b.count - tail;

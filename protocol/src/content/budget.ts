@@ -1,7 +1,7 @@
 /**
- * What a transfer may cost, by what was signed: entries, bytes, and the work of all its steps together.
- * Whoever holds the channel can say anything after a genuine OFFER; none of it may cost more than the
- * releases that the key vouches for. CONTENT.md "Budget".
+ * The limits of a transfer's cost, from the signed totals: entries, bytes, and the work of all its steps
+ * together. An attacker on the channel can send anything after a genuine OFFER; none of it may cost more than
+ * the signed releases would. CONTENT.md "Budget".
  */
 
 import { prefixCount, type RuleSet } from '@rulecast/rules';
@@ -19,7 +19,7 @@ import { Meter, Work } from './work.ts';
 
 /** Bytes of a host name with its length. */
 const NAME_MAX_BYTES = 254;
-/** Tag, flags, counts and all else of a part that is there once; the head of its change. */
+/** Tag, flags, counts and all other data that a part has once; and the head of its change. */
 const PART_BYTES = 1024;
 /**
  * A stream takes so many bytes for each canonical one at most: an IPv4 prefix, 5 of those, 20 in the largest
@@ -31,13 +31,13 @@ const STREAM_BYTES = 4;
  * what merging it counts.
  */
 const ENTRY_WORK = 16 + 1 / 2;
-/** That of a byte of anything but an IPv4 prefix: of a key of a list of names. */
+/** The work for a byte of anything but an IPv4 prefix: of a key in a list of names. */
 const BYTE_WORK = Work.keyByte + Work.byte;
 const PREFIX_LEAST_BYTES = 5;
 
-/** What a key has in common with the one before, or the index of one that is removed. */
+/** The length that a key shares with the one before, or the index of a removed one. */
 const NAME_EDIT_BYTES = 5;
-/** What goes with each change of an entry in a patch, beside the entry: a name, or the longest match. */
+/** Bytes beside the entry for each changed entry of a patch: a name, or the longest match. */
 const PATCH_BYTES: Readonly<Record<PartKind, number>> = {
   [PartKind.prefixList]: 0, // is not packed
   [PartKind.nameList]: NAME_EDIT_BYTES,
@@ -118,7 +118,7 @@ export function uncountedIn(ruleSet: RuleSet): number {
   return partsOf(ruleSet).reduce((sum, part) => sum + uncountedOf(part), 0);
 }
 
-/** What one part may become, and what pays for it. */
+/** The limits for one part, and the meter for its work. */
 export interface PartBounds {
   /** Most entries, rules or names. */
   readonly entries: number;
@@ -135,12 +135,12 @@ export interface StepBounds {
   readonly entriesMax: number;
   /** The most in all, by what was signed. */
   readonly step?: StepMost;
-  /** What the parts are together, where the step makes what was signed. */
+  /** The totals of all parts, if the step makes the signed release. */
   readonly signed?: Totals;
   readonly meter?: Meter;
 }
 
-/** What a delta says that a part will be, before anything of it is read. */
+/** The size that a delta claims for a part, before any of it is read. */
 export type Claim = Pick<Totals, 'bytes'> & { readonly count: number };
 
 /** The most bytes that a body may inflate to, of a part that was one thing and is to be another. */
@@ -156,7 +156,7 @@ export class Budget {
   readonly #meter: Meter;
 
   /**
-   * @param base What the transfer starts from, verified; the empty rule set for a snapshot.
+   * @param base The base of the transfer, verified; the empty rule set for a snapshot.
    * @param signed Of the release that it makes.
    * @param entriesMax What the receiver takes in all.
    * @param pieceMost The most work of one piece, where what takes longer is not to be done in pieces.
@@ -170,7 +170,7 @@ export class Budget {
     this.#meter = new Meter(workMax(held, signed), pieceMost, onWork);
   }
 
-  /** Of a delta; the last one makes what was signed. */
+  /** The bounds of a delta; the last one makes the signed release. */
   step(isLast: boolean): StepBounds {
     const own = { entriesMax: this.#entriesMax, meter: this.#meter };
     return isLast ? { ...own, signed: this.#signed } : { ...own, step: this.#step };

@@ -1,5 +1,5 @@
 /**
- * Canonical bytes: the one byte string that each part of a rule set has. Words and lengths stand in columns.
+ * Canonical bytes: the unique byte string of each part of a rule set. Words and lengths stand in columns.
  * CONTENT.md "Canonical bytes".
  *
  *   RCP1  prefix list   v4 count u32 | v6 count u32 | v4 words | v4 lengths | v6 words | v6 lengths
@@ -55,7 +55,7 @@ const TAGS = {
   [PartKind.resolutions]: 'RCA1',
   [PartKind.unmatched]: 'RCU1',
 } as const satisfies Record<PartKind, string>;
-/** Of a policy that has exceptions. */
+/** The tag of a policy with exceptions. */
 const EXCEPTIONS_TAG = 'RCQ2';
 const TAG_BYTES = 4;
 
@@ -77,7 +77,7 @@ export function canonicalBytes(part: Part): Uint8Array {
   return writer.take();
 }
 
-/** How many bytes those are: what records count of a part. */
+/** The length of those bytes, as counted in records. */
 export function canonicalLength(part: Part): number {
   switch (part.kind) {
     case PartKind.prefixList:
@@ -140,7 +140,7 @@ export function decodeCanonical(
   return atOnce(canonicalPieces(id, bytes, columns, bounds));
 }
 
-/** The same in pieces, where it is a list of names: of these there may be millions. */
+/** The same in pieces for a list of names: it may have millions. */
 export function* canonicalPieces(
   id: PartId,
   bytes: Uint8Array,
@@ -211,7 +211,7 @@ function* nameListPieces(reader: ByteReader): Pieces<List> {
   return { kind: 'names', ...set, resolve };
 }
 
-/** Where so many keys end; undefined where there are fewer. */
+/** The end of so many keys; undefined if there are fewer. */
 function endOfKeys(bytes: Uint8Array, count: number): number | undefined {
   let at = 0;
   for (let left = count; left > 0; at++) {
@@ -221,7 +221,7 @@ function endOfKeys(bytes: Uint8Array, count: number): number | undefined {
   return at;
 }
 
-/** Who resolves the names of a list, by its code: nobody, the publisher, the firewall in either way. */
+/** The resolvers of a list's names, by code: none, the publisher, the firewall in either way. */
 const RESOLVE_WORDS: readonly (NameList['resolve'] | undefined)[] = [
   false,
   true,
@@ -234,7 +234,7 @@ export function resolveCode(resolve: NameList['resolve']): number {
   return RESOLVE_WORDS.indexOf(resolve);
 }
 
-/** Who resolves the names of a list. */
+/** Reads the resolver of a list's names. */
 export function readResolve(reader: ByteReader): NameList['resolve'] {
   const code = reader.u8();
   const resolve = RESOLVE_WORDS[code];

@@ -1,6 +1,6 @@
 /**
- * Capabilities: what not everybody has to know, and what a release needs of it.
- * WIRE.md "Growth". Whoever lacks one is told, and keeps what it has.
+ * Capabilities: features that not every peer has, and those that a release needs. WIRE.md "Growth". A
+ * subscriber that lacks one is told, and keeps its release.
  */
 
 import {
@@ -20,7 +20,7 @@ export const Capability = {
   unmatched: 'unmatched',
   /** Lists of names that the firewall's own DNS knows. */
   firewallNames: 'firewall-names',
-  /** Rules that accept by such lists: it opens what their names are answered with. */
+  /** Rules that accept by such lists: the firewall opens the addresses in DNS answers. */
   openedNames: 'opened-names',
   /** Rules that accept all that its DNS answers. */
   resolved: 'resolved',
@@ -30,15 +30,15 @@ export const Capability = {
   first: 'first',
   /** It answers in pages. */
   pages: 'pages',
-  /** It tells what it refused. */
+  /** It sends its log of refused packets. */
   firewallLog: 'firewall-log',
   /** It inflates nothing: bodies and blocks come as they are. */
   noDeflate: 'no-deflate',
   /** It keeps no release, and drops all until it has one: a restart opens nothing. */
   startsClosed: 'starts-closed',
-  /** Of a `rulectl`: it knows the fields and words that CONTROL.md says are of it. */
+  /** For a `rulectl`: it knows the fields and words that CONTROL.md assigns to this. */
   requests: 'requests',
-  /** Of a `rulectl`: it knows the records `fleet` and `member`. */
+  /** For a `rulectl`: it knows the records `fleet` and `member`. */
   fleet: 'fleet',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
@@ -50,7 +50,7 @@ export const DEFAULT_CAPABILITIES: readonly string[] = [
   Capability.unmatched,
 ];
 
-/** What somebody has to know who is to take a rule set.  */
+/** The capabilities that a subscriber needs for a rule set. */
 export function capabilitiesFor(ruleSet: RuleSet): readonly Capability[] {
   const { lists, policies, resolutions, unmatched } = ruleSet;
   const all = [...policies.values()];

@@ -13,22 +13,22 @@ import { digestOf, leavesBy, root, sha256 } from './digest.ts';
 import { byteKeys, cutSorted, LEAF_ENTRIES } from './leaf.ts';
 import { comparePartIds, type Part, type PartId, PartKind, partCount, partsOf } from './part.ts';
 
-/** What a release says of one of its parts. */
+/** The record of one part in a release. */
 export interface PartRecord extends PartId {
   /** As `partCount` counts. */
   readonly count: number;
-  /** Of its canonical bytes. */
+  /** The length of its canonical bytes. */
   readonly bytes: number;
   /** 32 bytes. */
   readonly digest: Uint8Array;
 }
 
-/** What all parts of a release are together. */
+/** The totals of a release's parts. */
 export interface Totals {
   readonly parts: number;
   /** Entries of lists of prefixes. */
   readonly prefixes: number;
-  /** Everything else that records count: rules, names, and what happens to unmatched qubes. */
+  /** All other counts in records: rules, names, and 1 for unmatched qubes. */
   readonly others: number;
   /** Canonical bytes. */
   readonly bytes: number;
@@ -37,13 +37,13 @@ export interface Totals {
 export interface Catalogue extends Totals {
   /** By kind, then name. */
   readonly items: readonly Part[];
-  /** Of each part, in the same order. */
+  /** The records of the parts, in the same order. */
   readonly records: readonly PartRecord[];
   /** 32 bytes. */
   readonly digest: Uint8Array;
 }
 
-/** Of the rule sets they belong to, which are immutable. */
+/** Cached by rule set, which is immutable. */
 const catalogues = new WeakMap<RuleSet, Catalogue>();
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Digests of parts: the root over the hashes of its leaves. A digest is computed once for each value, and of
- * what is made from another value by the leaves in which they differ. CONTENT.md "Digests".
+ * Digests of parts: the root over the hashes of its leaves. A digest is computed once for each value; for a
+ * value made from another, only the differing leaves are hashed. CONTENT.md "Digests".
  *
  *   prefix list   RDP1 | v4 count u32 | v4 leaves u32 | v6 count u32 | v6 leaves u32 | hashes v4 | hashes v6
  *   name list     RDN2 | resolve u8 | (count u32, leaves u32) × 2 | hashes × 2        entries, then exceptions
@@ -47,17 +47,17 @@ import { type Part, PartKind, type Resolutions } from './part.ts';
 import { formBytes, writeAction, writeBase, writeRules } from './policy.ts';
 import { prefixBytes, writePrefixSet } from './prefix.ts';
 
-/** Where leaves end, ascending, and their hashes, one after the other. */
+/** The ends of leaves, ascending, and their hashes, one after the other. */
 export interface Leaves {
   readonly ends: Uint32Array;
   readonly hashes: Uint8Array;
-  /** Of names: where leaves end in their bytes. */
+  /** For names: the ends of leaves in their bytes. */
   readonly byteEnds?: Uint32Array;
 }
 
 const NO_LEAVES: Leaves = { ends: new Uint32Array(0), hashes: new Uint8Array(0) };
 
-/** What stands for an action where an object is needed. */
+/** An object for each action, as cache keys must be objects. */
 const UNMATCHED_CONTENT = { accept: { action: 'accept' }, drop: { action: 'drop' } } as const;
 
 /** Digests of the immutable values they belong to: a list, a policy, or a map of resolutions. */
@@ -144,7 +144,7 @@ function policyDigest(policy: Policy, before: Policy | undefined): Uint8Array {
   );
 }
 
-/** A root: tag, what comes before, counts of entries and of leaves, then the hashes of all leaves. */
+/** A root: tag, head, counts of entries and of leaves, then the hashes of all leaves. */
 export function root(
   tag: string,
   counts: readonly number[],
@@ -201,7 +201,7 @@ function columnLeaf(scratch: Uint8Array, column: Prefixes, start: number, end: n
 const RLP4 = Buffer.from('RLP4', 'latin1');
 const RLP6 = Buffer.from('RLP6', 'latin1');
 
-/** Leaves of a column of which another was made, to be asked for in ascending order. */
+/** The leaves of the column that this one was made from, to be looked up in ascending order. */
 class OldColumn {
   readonly #column: Prefixes;
   readonly #leaves: Leaves | undefined;
@@ -265,7 +265,7 @@ export function nameLeaves(names: Names, before?: Names, most: number = LEAF_ENT
   return leaves;
 }
 
-/** Where keys start, and where the last one ends. */
+/** The starts of keys, and the end of the last one. */
 function keyStarts({ count, bytes }: Names): Uint32Array {
   const starts = new Uint32Array(count + 1);
   for (let i = 0; i < count; i++) starts[i + 1] = keyEnd(bytes, starts[i]!); // i <= count
@@ -280,7 +280,7 @@ function nameLeaf(keys: Uint8Array, count: number): Uint8Array {
   return writer.take();
 }
 
-/** Leaves of a column of names of which another was made, to be asked for in ascending order. */
+/** The leaves of the column of names that this one was made from, to be looked up in ascending order. */
 class OldNames {
   readonly #bytes: Uint8Array;
   readonly #leaves: Leaves | undefined;
@@ -355,7 +355,7 @@ function ruleLeavesAfter(runs: Runs, before: Runs, old: Leaves, limits: RuleLeaf
   // The last leaf of all may end for want of rules.
   const kept = Math.min(old.ends.length - 1, countUpTo(old.ends, head));
   const tailFrom = ruleCount(runs) - tail;
-  let rest = old.ends.length; // the first leaf of what was before that is the same again
+  let rest = old.ends.length; // the first of the old leaves that is unchanged again
   const own = leavesFrom(runs, kept > 0 ? old.ends[kept - 1]! : 0, limits, (end) => {
     const at = countUpTo(old.ends, end - shift);
     if (end < tailFrom || at === 0 || old.ends[at - 1] !== end - shift) return false;
@@ -375,7 +375,7 @@ function ruleLeavesAfter(runs: Runs, before: Runs, old: Leaves, limits: RuleLeaf
   return { ends, hashes: Buffer.concat(hashes) };
 }
 
-/** How many of ascending numbers are at most so large. */
+/** How many of ascending numbers are at most `most`. */
 function countUpTo(numbers: Uint32Array, most: number): number {
   let [low, high] = [0, numbers.length];
   while (low < high) {
@@ -387,7 +387,7 @@ function countUpTo(numbers: Uint32Array, most: number): number {
   return low;
 }
 
-/** The leaves from a rule on, which one begins with, to the one of which `isLast` says so, or to the end. */
+/** The leaves from a rule on, at which one begins, to the first for which `isLast` holds, or to the end. */
 function leavesFrom(
   runs: Runs,
   from: number,
@@ -435,7 +435,7 @@ function leavesFrom(
   return built();
 }
 
-/** FNV-1a of what the bytes of a run of one rule of a form begin with; of all of them without a prefix. */
+/** FNV-1a of the first bytes of a one-rule run of a form; of all its bytes if it has no prefix. */
 function ruleState(head: Uint8Array, { remote }: RuleForm): number {
   const state = fnvBytes(FNV_START, head);
   return remote.kind === 'prefixes' ? fnvWord(state, 1) : state;

@@ -1,7 +1,7 @@
 /**
- * Leaves: how a part is cut before it is hashed, so that one change touches a leaf or two whatever else there
- * is. What is sorted is cut by the bits of its keys, rules by what they say; both depend on nothing but the
- * content. CONTENT.md "Leaves".
+ * Leaves: how a part is cut before it is hashed, so that one change affects a leaf or two, whatever the size.
+ * Sorted entries are cut by the bits of their keys, rules by their hashes; both depend on the content alone.
+ * CONTENT.md "Leaves".
  *
  *   sorted     [ 10.0.0.1 … 10.0.0.9 | 10.0.128.0 … 10.0.200.7 ]   cut at the first bit in which the ends differ
  *   rules      rule rule … rule ◀─ whose hash says so, or the 1,024th
@@ -88,7 +88,7 @@ export function byteKeys(count: number, keyAt: (i: number) => Uint8Array): Sorte
   };
 }
 
-/** Where leaves of rules end, rule after rule. */
+/** Finds the ends of leaves of rules, rule by rule. */
 export class RuleCutter {
   readonly #limits: RuleLeafLimits;
   #held = 0;
@@ -129,7 +129,7 @@ export function fnvWord(hash: number, word: number): number {
   return fnvByte(state, word >>> 24);
 }
 
-/** The low bits of FNV-1a are of the low bits of what was hashed only. */
+/** Mixes the bits, as the low bits of FNV-1a depend only on the low bits of its input. */
 function mixed(hash: number): number {
   const folded = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   return folded ^ (folded >>> 13);

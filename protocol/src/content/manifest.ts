@@ -1,7 +1,7 @@
 /**
- * The manifest: what a release is, in one signed byte string of one size. It is the root over the catalogue
- * of the release's parts, with their totals, so that whoever holds it can tell whether a rule set is the
- * release, and what that may cost. CONTENT.md "Manifest".
+ * The manifest: the identity of a release, in one signed byte string of fixed size. It is the root over the
+ * catalogue of the release's parts, with their totals, so that its holder can check whether a rule set is the
+ * release, and limit the cost of that. CONTENT.md "Manifest".
  *
  *   RCM2 | lineage 16 | epoch u64 | version u64 | previous version u64 | created u64 ms
  *        | parts u32 | prefixes u32 | others u32 | bytes u64 | catalogue 32                    all little-endian
@@ -19,7 +19,7 @@ import { isNameless, type PartId, partText } from './part.ts';
 const TAG = 'RCM2';
 const COUNT_MAX = 0xffff_ffff;
 
-/** What identifies a release, besides its content. */
+/** The identity of a release, besides its content. */
 export interface ReleaseIdentity {
   /** 16 bytes. */
   readonly lineage: Uint8Array;
@@ -79,7 +79,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   return manifest;
 }
 
-/** What no manifest may say, whoever wrote it. */
+/** A fault that no manifest may have, whoever wrote it. */
 function manifestFault(manifest: Manifest): string | undefined {
   const { lineage, epoch, version, previousVersion, createdAtMs, parts, prefixes, others, bytes, catalogue } =
     manifest;

@@ -1,6 +1,6 @@
 /**
- * Parts: the lists, the policies, the resolutions of a rule set, and what it says of unmatched qubes, each
- * with the kind and name that manifest and delta know it by. CONTENT.md "Canonical bytes".
+ * Parts: the lists, the policies, the resolutions of a rule set, and its action for unmatched qubes, each
+ * with the kind and name used in manifest and delta. CONTENT.md "Canonical bytes".
  */
 
 import {
@@ -18,7 +18,7 @@ import {
 export const PartKind = { prefixList: 1, nameList: 2, policy: 3, resolutions: 4, unmatched: 5 } as const;
 export type PartKind = (typeof PartKind)[keyof typeof PartKind];
 
-/** What names stand for, as one part; a rule set without resolutions has no such part. */
+/** The addresses of names, as one part; a rule set without resolutions has no such part. */
 export type Resolutions = ReadonlyMap<string, PrefixSet>;
 
 export type Part =
@@ -29,10 +29,10 @@ export type Part =
     }
   | { readonly kind: typeof PartKind.policy; readonly name: string; readonly policy: Policy }
   | { readonly kind: typeof PartKind.resolutions; readonly name: ''; readonly resolutions: Resolutions }
-  /** What happens to qubes that no policy names; a rule set that does not say it has no such part. */
+  /** The action for qubes outside all policies; a rule set without one has no such part. */
   | { readonly kind: typeof PartKind.unmatched; readonly name: ''; readonly unmatched: Action };
 
-/** What identifies a part within a release. */
+/** The identity of a part within a release. */
 export interface PartId {
   readonly kind: PartKind;
   /** Empty for the resolutions and for unmatched qubes. */
@@ -53,7 +53,8 @@ export function partWord(kind: PartKind): string {
 }
 
 /**
- * How errors and people name a part: `list NAME`, `names NAME`, `policy NAME`, `resolutions`, `unmatched`.
+ * The name of a part for errors and people: `list NAME`, `names NAME`, `policy NAME`, `resolutions`,
+ * `unmatched`.
  */
 export function partText(part: PartId): string {
   return isNameless(part.kind) ? KIND_WORDS[part.kind] : `${KIND_WORDS[part.kind]} ${part.name}`;
@@ -94,8 +95,8 @@ export function partsOf(ruleSet: RuleSet): readonly Part[] {
 }
 
 /**
- * What a manifest counts: entries of a list with its exceptions, all rules of a policy, names of the
- * resolutions, 1 for unmatched qubes.
+ * The count of a part in a manifest: entries of a list with its exceptions, all rules of a policy, names of
+ * the resolutions, 1 for unmatched qubes.
  */
 export function partCount(part: Part): number {
   switch (part.kind) {

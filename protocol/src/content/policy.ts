@@ -1,5 +1,5 @@
 /**
- * Policies and their runs as bytes: the body of `RCQ1`, what `RCQ2` has besides, and the runs that a policy
+ * Policies and their runs as bytes: the body of `RCQ1`, the additions of `RCQ2`, and the runs that a policy
  * patch inserts. Decoding is strict, so that one meaning has one form. CONTENT.md "Canonical bytes".
  */
 
@@ -60,7 +60,7 @@ const DNS_PORT = 53;
 /** Printable ASCII without a space at either end. */
 const COMMENT = /^[!-~](?:[ -~]*[!-~])?$/;
 
-/** How many more rules may be read, of all runs of a policy together. */
+/** The number of rules that may still be read, in all runs of a policy together. */
 export class RuleBounds {
   #left: number;
   readonly #code: ErrorCode | undefined;
@@ -80,7 +80,7 @@ export class RuleBounds {
   }
 }
 
-/** Appends what a policy says but for its exceptions; its name is not part of it. */
+/** Appends a policy without its exceptions; its name is not included. */
 export function writePolicy(writer: ByteWriter, policy: Policy, columns: ColumnForm): void {
   writeBase(writer, policy);
   writePrefixSet(writer, policy.prefixes);
@@ -99,7 +99,7 @@ export function readPolicy(
   return { name, prefixes, ...base, exceptions: NO_RUNS, ...readDirectedRuns(reader, columns, bounds) };
 }
 
-/** What a policy says in a byte: its default action, and how names are answered. */
+/** The first byte of a policy: its default action, and how names are answered. */
 export type PolicyBase = Pick<Policy, 'defaultAction' | 'blocked' | 'unlisted'>;
 
 /** By code; 0: it does not say. */
@@ -187,7 +187,9 @@ export function writeRules(
   });
 }
 
-/** What a run of a form begins with, to the kind of its remote side; all of it where that has no prefixes. */
+/**
+ * The first bytes of a run of a form, up to the kind of its remote side; all of them if that has no prefixes.
+ */
 export function formBytes({ match, remote }: RuleForm): Uint8Array {
   const writer = new ByteWriter(32);
   writeMatch(writer, match);
@@ -210,7 +212,7 @@ export function formBytes({ match, remote }: RuleForm): Uint8Array {
   return writer.take();
 }
 
-/** How many bytes `writeRuns` appends. */
+/** The number of bytes that `writeRuns` appends. */
 export function runsLength(runs: Runs): number {
   const own = runs.forms.map(({ match, remote }) => {
     return {
@@ -373,7 +375,7 @@ function readPorts(reader: ByteReader): PortRange {
   return { first, last: reader.u16() };
 }
 
-/** What no rule line can say; the same as the rule grammar refuses. */
+/** A fault that no rule line can have; the same that the rule grammar refuses. */
 function matchFault(match: RuleMatch, direction: Direction): string | undefined {
   const { proto, dns, ports, icmpType, expire, comment } = match;
   if (ports !== undefined && ports.first > ports.last) return 'ports that end before they begin';

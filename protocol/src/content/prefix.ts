@@ -1,6 +1,6 @@
 /**
- * Prefixes as plain columns: how canonical bytes hold lists, the prefixes of a policy and the addresses of a
- * name. CONTENT.md "Canonical bytes".
+ * Prefixes as plain columns: the form of lists, the prefixes of a policy and the addresses of a name in
+ * canonical bytes. CONTENT.md "Canonical bytes".
  */
 
 import {
@@ -41,10 +41,7 @@ function checkedColumn(reader: ByteReader, prefixes: Prefixes): Prefixes {
   return prefixes;
 }
 
-/**
- * How a column of a run is written: plain in canonical bytes, as planes where it travels. Both take the same
- * room.
- */
+/** The form of a run's column: plain in canonical bytes, as planes in transfers. Both have the same size. */
 export interface ColumnForm {
   write(writer: ByteWriter, prefixes: Prefixes): void;
   read(reader: ByteReader, family: Family, count: number): Prefixes;
@@ -130,7 +127,7 @@ export function readPrefixSet(reader: ByteReader): PrefixSet {
   return { v4, v6 };
 }
 
-/** How many bytes `writePrefixSet` appends. */
+/** The number of bytes that `writePrefixSet` appends. */
 export function prefixSetLength({ v4, v6 }: PrefixSet): number {
   return 8 + v4.lengths.length * prefixBytes(4) + v6.lengths.length * prefixBytes(6);
 }

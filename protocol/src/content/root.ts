@@ -1,6 +1,6 @@
 /**
- * Roots: who may sign what for a lineage. A subscriber is told the hash of one, and follows it to the next,
- * which the keys of both have signed. WIRE.md "Roots".
+ * Roots: the keys that may sign for a lineage, by role. A subscriber is given the hash of one, and follows it
+ * to the next, which the keys of both have signed. WIRE.md "Roots".
  *
  *   RCR1 | lineage 16 | number u64 | epoch floor u64 | epoch ceiling u64
  *        | key count u8 | key 32 ...                          ascending
@@ -25,7 +25,7 @@ import type { Signed } from './signature-block.ts';
 import { keyIdOf, signersAmong } from './signatures.ts';
 
 const TAG = 'RCR1';
-/** Of a root with a date by which it has to be renewed. */
+/** The tag of a root with a date by which it must be renewed. */
 const DATED_TAG = 'RCR2';
 
 /**
@@ -50,12 +50,12 @@ export interface Root {
   readonly epochFloor: number;
   /** … to here. */
   readonly epochCeiling: number;
-  /** The next root has to be there by then: seconds since 1970, 1 to EXPIRE_MAX_SECONDS; absent: no date. */
+  /** The next root must exist by then: seconds since 1970, 1 to EXPIRE_MAX_SECONDS; absent: no date. */
   readonly refreshBy?: number | undefined;
   readonly roles: Readonly<Record<RoleName, Role>>;
 }
 
-/** A root as it travels, and what it says. */
+/** A signed root, with its decoded content. */
 export interface SignedRoot extends Signed {
   readonly root: Root;
   /** SHA-256 of its bytes, which names it. */
@@ -165,8 +165,8 @@ export function withRoot(roots: Roots, next: SignedRoot): Roots {
 }
 
 /**
- * The roots that somebody lacks who knows that one; undefined where it is none of these. Whoever says no
- * number has not seen it.
+ * The roots that a peer lacks which has that one; undefined if it is unknown. A peer without the number has
+ * not seen the root itself.
  */
 export function rootsAfter(
   roots: Roots,
@@ -204,7 +204,7 @@ function rootFault(root: Root): string | undefined {
   return ids.size === keys.length ? undefined : 'two keys of one id';
 }
 
-/** One that can be shown to people: a calendar has it. */
+/** Whether it is a date that a calendar has, so that it can be shown to people. */
 function isDate(seconds: number): boolean {
   return Number.isInteger(seconds) && seconds >= 1 && seconds <= EXPIRE_MAX_SECONDS;
 }

@@ -1,5 +1,5 @@
 /**
- * The block of signatures that travels before what is signed, and is kept so. WIRE.md "Signatures".
+ * The block of signatures that precedes the signed bytes, in transfers and on disk. WIRE.md "Signatures".
  *
  *   count u8 | (key id 8, signature 64) ...        ids ascend strictly, so that nobody counts twice
  */
@@ -9,7 +9,7 @@ import { KEY_ID_BYTES, SIGNATURE_BYTES, SIGNATURES_MAX } from '../limits.ts';
 
 const ONE_BYTES = KEY_ID_BYTES + SIGNATURE_BYTES;
 
-/** Bytes, and the block of those who signed them. */
+/** Signed bytes, with the block of their signatures. */
 export interface Signed {
   /** Well formed; whose they are, and whether they verify, is another question. */
   readonly signatures: Uint8Array;

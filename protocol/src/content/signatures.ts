@@ -1,13 +1,13 @@
 /**
- * Signatures: who signed some bytes. WIRE.md "Signatures". Who only passes them on reads
- * signature-block.ts, and needs no cryptography.
+ * Makes and verifies signatures. WIRE.md "Signatures". Code that only passes them on uses signature-block.ts,
+ * and needs no cryptography.
  */
 
 import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import { KEY_ID_BYTES, PUBLIC_KEY_BYTES } from '../limits.ts';
 import { blockOf, type Signed, signaturesIn } from './signature-block.ts';
 
-/** What each key has shown: to ask OpenSSL takes as long as half a signature. */
+/** Public keys by private key, as asking OpenSSL takes half as long as a signature. */
 const shown = new WeakMap<KeyObject, Uint8Array>();
 
 /** The public half of an ed25519 key, 32 bytes. Throws TypeError for any other key. */
@@ -22,14 +22,12 @@ export function publicBytes(key: KeyObject): Uint8Array {
   return bytes;
 }
 
-/** What a key is called where it signs: the first 8 bytes of its SHA-256. */
+/** The id of a key in signatures: the first 8 bytes of its SHA-256. */
 export function keyIdOf(publicKey: Uint8Array): Uint8Array {
   return new Uint8Array(createHash('sha256').update(publicKey).digest().subarray(0, KEY_ID_BYTES));
 }
 
-/**
- * The block of some private keys over bytes, whose own tag keeps the signature from meaning anything else.
- */
+/** Signs bytes with some private keys. The bytes' own tag keeps the signature from meaning anything else. */
 export function signBytes(bytes: Uint8Array, ...keys: readonly KeyObject[]): Uint8Array {
   return blockOf(
     keys.map((key) => ({

@@ -1,6 +1,6 @@
 /**
- * Statements of freshness: which release is the newest, said to whoever asked with a nonce. Its own tag keeps
- * a signature of one from meaning a release or a root. WIRE.md "Freshness".
+ * Statements of freshness: which release is the newest, signed for the asker's nonce. Its own tag keeps a
+ * signature of one from meaning a release or a root. WIRE.md "Freshness".
  *
  *   RCF1 | nonce 16 | lineage 16 | root hash 32 | epoch u64 | version u64 | manifest hash 32
  */
@@ -13,12 +13,12 @@ import { HASH_BYTES, LINEAGE_BYTES, NONCE_BYTES, STATEMENT_BYTES } from '../limi
 const TAG = 'RCF1';
 
 export interface Statement {
-  /** What was asked with, and by nobody before. */
+  /** The asker's nonce, never used before. */
   readonly nonce: Uint8Array;
   readonly lineage: Uint8Array;
-  /** Of the root in force, its hash. */
+  /** The hash of the root in force. */
   readonly root: Uint8Array;
-  /** Of the newest release; 0, as the version, and a hash of zeros where there is none. */
+  /** The epoch of the newest release; 0, like the version, and a hash of zeros, if there is none. */
   readonly epoch: number;
   readonly version: number;
   readonly hash: Uint8Array;
@@ -33,7 +33,7 @@ export function encodeStatement({ nonce, lineage, root, epoch, version, hash }: 
   return writer.take();
 }
 
-/** What bytes say, whoever signed them; undefined where they are no statement. */
+/** Decodes a statement, whoever signed it; undefined if the bytes are none. */
 export function readStatement(bytes: Uint8Array): Statement | undefined {
   if (bytes.length !== STATEMENT_BYTES) return undefined;
   const reader = new ByteReader(bytes, ErrorCode.badMessage);

@@ -1,6 +1,6 @@
 /**
- * The work that a stream may ask for. It is counted in units that take 25 ns at most here, each charged
- * before it is done where it is known, or as it is done. CONTENT.md "Budget".
+ * The work that a stream may ask for. It is counted in units of at most 25 ns here; each is charged before
+ * the work, if it is known, or as it is done. CONTENT.md "Budget".
  */
 
 import { ErrorCode, ProtocolError } from '../error.ts';
@@ -25,7 +25,7 @@ export const Work = {
   keyByte: 1 / 4,
   /** A name or exception of a patched list of names that is looked up in it. */
   lookup: 256,
-  /** An entry or exception of such a list, where all of it is gone through after so much was looked up. */
+  /** An entry or exception of such a list, when all of it is walked because too many were looked up. */
   walked: 10,
   run: 16,
   splice: 16,
@@ -36,10 +36,10 @@ export const Work = {
 /** Progress is reported each time that so much work is done, some 10 ms. Our choice. */
 const TOLD_WORK = 2 ** 19;
 
-/** What decoding has left. */
+/** The work that decoding may still do. */
 export class Meter {
   #left: number;
-  /** Of the piece that is being done. */
+  /** The work in the present piece. */
   #inPiece = 0;
   readonly #pieceMost: number;
   /** Since `onWork` was called. */
@@ -74,7 +74,7 @@ export class Meter {
       throw new ProtocolError(ErrorCode.overBudget, 'the stream takes more work than what it is to make');
   }
 
-  /** What comes is another piece. */
+  /** A new piece begins. */
   rest(): void {
     this.#inPiece = 0;
   }

@@ -19,7 +19,7 @@ const HEAD_BYTES = 204;
 
 export interface DepotHead {
   readonly lineage: Uint8Array;
-  /** Of the root in force. */
+  /** Number of the root in force. */
   readonly rootNumber: number;
   readonly rootHash: Uint8Array;
   /** The chain of roots, as a file. */
@@ -53,10 +53,7 @@ export function encodeDepotHead(head: DepotHead): Uint8Array {
   return writer.take();
 }
 
-/**
- * A head as it lies in a depot, and what it says; whether it may be believed is another question. Throws
- * ProtocolError `bad-depot`.
- */
+/** Decodes the head of a depot; verifying it is the caller's task. Throws ProtocolError `bad-depot`. */
 export function readDepotHead(bytes: Uint8Array): Signed & { readonly head: DepotHead } {
   if (bytes.length > DEPOT_HEAD_MAX_BYTES)
     throw new ProtocolError(ErrorCode.badDepot, `a head of ${bytes.length} bytes`);

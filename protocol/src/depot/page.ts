@@ -1,6 +1,6 @@
 /**
- * The page of a release: its manifest with signatures, what it needs, and the objects by which it is reached.
- * Nobody signs a page: a wrong one leads to streams that do not verify. DEPOT.md "Page".
+ * The page of a release: its manifest with signatures, its required capabilities, and the objects to read it
+ * from. A page is not signed: a wrong one leads to streams that do not verify. DEPOT.md "Page".
  *
  *   RCI1 | manifest with signatures: length u16, bytes
  *        | capability count u8 | capability text8 ...
@@ -27,7 +27,7 @@ const TAG = 'RCI1';
 export interface DepotPage {
   /** The manifest as it was signed. */
   readonly signed: Signed;
-  /** What a firewall has to be able to do to take the release. */
+  /** The capabilities that a firewall needs for the release. */
   readonly capabilities: readonly string[];
   /** Streams that are one stream together: an older snapshot, and chains of deltas up to the release. */
   readonly snapshot: readonly ObjectReference[];

@@ -21,7 +21,7 @@ import { isCode } from '../wire/field.ts';
 
 const REPORT_TAG = 'RCA1';
 const ANSWER_TAG = 'RCB1';
-/** Of a firewall, and of a relay, which vouches for others as well. */
+/** The tags for tokens: of a firewall, and of a relay, which vouches for others as well. */
 const TOKEN_TAG = 'RCT1';
 const RELAY_TOKEN_TAG = 'RCT2';
 const MAC_BYTES = 32;
@@ -33,7 +33,7 @@ export interface HeldReport {
   readonly epoch: number;
   readonly version: number;
   readonly hash: Uint8Array;
-  /** How long it took from the head that named it, in milliseconds. */
+  /** The time from the head that named it until it was applied, in milliseconds. */
   readonly applyMs: number;
   /** Whether it outlives a restart of the firewall. */
   readonly isPersisted: boolean;
@@ -46,13 +46,13 @@ export interface Report {
   readonly via: string | undefined;
   /** Grows with each report of a name, so that no old one counts again. */
   readonly sequence: number;
-  /** What the answer states the newest release to. */
+  /** The nonce for the answer's statement of freshness. */
   readonly nonce: Uint8Array;
-  /** What is in force. */
+  /** The release in force. */
   readonly held: HeldReport | undefined;
   /** The release that it will not take, and why. */
   readonly refused: { readonly hash: Uint8Array; readonly code: string } | undefined;
-  /** The manifest of what is in force, where the publisher asked for it. */
+  /** The manifest of the release in force, if the publisher asked for it. */
   readonly proof: Signed | undefined;
 }
 
@@ -63,13 +63,13 @@ export interface ReportAnswer {
   readonly isReplayed: boolean;
   /** The highest sequence of this name. */
   readonly sequence: number;
-  /** What the newest release is, to the nonce of the report; none while the publisher is behind. */
+  /** The newest release, for the report's nonce; none while the publisher is behind. */
   readonly statement: Signed | undefined;
 }
 
 /**
- * The token of a name: whoever has the fleet's secret makes it, and nobody stores it. That of a relay is
- * another one than that of a firewall of its name, so that no firewall vouches for another.
+ * The token of a name, computed from the fleet's secret and stored nowhere. A relay's differs from that of a
+ * firewall with its name, so that no firewall can vouch for another.
  */
 export function tokenOf(secret: Uint8Array, lineage: Uint8Array, name: string, isRelay = false): Uint8Array {
   const tag = isRelay ? RELAY_TOKEN_TAG : TOKEN_TAG;
@@ -121,7 +121,7 @@ export function readReport(bytes: Uint8Array, tokenFor: TokenFor): Report {
   return decodeReport(bytes, (mac, content, name, isRelay) => isMac(mac, content, tokenFor(name, isRelay)));
 }
 
-/** One that `readReport` gave, and that was kept. Throws ProtocolError `bad-report`. */
+/** Decodes a stored report that `readReport` had accepted. Throws ProtocolError `bad-report`. */
 export function readKeptReport(bytes: Uint8Array): Report {
   return decodeReport(bytes, () => true);
 }
@@ -174,7 +174,7 @@ export function encodeReportAnswer(answer: ReportAnswer, token: Uint8Array): Uin
   return withMac(writer.take(), token);
 }
 
-/** Throws ProtocolError `bad-report` for what nobody with this token wrote. */
+/** Throws ProtocolError `bad-report` for an answer that was not made with this token. */
 export function readReportAnswer(bytes: Uint8Array, token: Uint8Array): ReportAnswer {
   if (bytes.length > REPORT_MAX_BYTES)
     throw new ProtocolError(ErrorCode.badReport, `an answer of ${bytes.length} bytes`);
@@ -204,7 +204,7 @@ export function joinReports(all: readonly Uint8Array[]): Uint8Array {
   return writer.take();
 }
 
-/** Nothing of a report or answer is looked at. Throws ProtocolError `bad-report`. */
+/** Splits a body without reading the reports or answers. Throws ProtocolError `bad-report`. */
 export function splitReports(body: Uint8Array): readonly Uint8Array[] {
   const reader = new ByteReader(body, ErrorCode.badReport);
   const all: Uint8Array[] = [];

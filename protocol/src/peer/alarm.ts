@@ -1,7 +1,7 @@
 /**
  * The one timer of a machine: after each step it is set to the deadline that the state has, and rings when
- * that has come. It may ring early, so that a deadline which moves away with each message costs no new timer;
- * whoever is rung looks at the clock.
+ * that has come. It may ring early, so that a deadline that moves on with each message costs no new timer;
+ * the callee checks the clock.
  */
 
 import type { SteadyClock } from './clock.ts';

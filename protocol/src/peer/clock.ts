@@ -1,6 +1,6 @@
 /**
- * Time as a peer has it: a count that nobody sets, and timers that go by it. Both are handed in; those of the
- * process are here, and nowhere else below `protocol/`.
+ * The time of a peer: a count that cannot be set, and timers by it. Both are arguments everywhere; the
+ * process's own are here, and nowhere else below `protocol/`.
  */
 
 import { setImmediate as immediate } from 'node:timers/promises';
@@ -14,7 +14,7 @@ export interface SteadyClock {
   readonly after: After;
 }
 
-/** Lets the event loop do what waits, timers and sockets, before whatever takes long goes on. */
+/** Lets the event loop run waiting timers and sockets, before long work goes on. */
 export type Turn = () => Promise<void>;
 
 /** The longest delay that Node's timers take; a longer one would end at once. */

@@ -1,8 +1,7 @@
 /**
- * Connections: messages in and out over any bounded byte stream, WIRE.md "Connections". Reading and
- * writing know nothing of each other, so a peer that stops reading does not keep us from hearing it; what it
- * leaves unread is bounded, and so is the time that a frame may take. How long to wait for a message is the
- * caller's business.
+ * Connections: messages in and out over any bounded byte stream, WIRE.md "Connections". Reading and writing
+ * are independent, so a peer that stops reading does not keep us from reading its messages. Unread bytes are
+ * bounded, and so is the time that a frame may take. The caller decides how long to wait for a message.
  *
  * ```
  *   send ─▶ encode ─▶ queue, of so many bytes ─▶ header, body ─▶ write … waitWritable …         (one message at a time)
@@ -25,7 +24,7 @@ import { FrameDecoder, FrameEncoder } from '../wire/frame.ts';
 import { decodeMessage, encodeMessage, isSkippable, type Message } from '../wire/message.ts';
 import { type After, systemAfter } from './clock.ts';
 
-/** What a connection needs of a channel; the channels of @rulecast/vchan fit. */
+/** The part of a channel that a connection uses; the channels of @rulecast/vchan fit. */
 export interface ByteStream {
   readonly state: 'waiting' | 'connected' | 'disconnected';
   /** Why it is disconnected, in words for a log, where that is known. */
@@ -44,7 +43,7 @@ export interface ByteStream {
   waitReadable(): Promise<void>;
   /** Resolves when something can be written or the stream is disconnected. */
   waitWritable(): Promise<void>;
-  /** What was written before still reaches the peer. */
+  /** Bytes written before still reach the peer. */
   close(): void;
 }
 
@@ -54,7 +53,7 @@ export interface Received {
   readonly transaction: number;
 }
 
-/** What `sendBytes` sent. */
+/** The result of `sendBytes`. */
 export interface SentBytes {
   readonly bytes: number;
   /** SHA-256 of them, as END wants it. */
@@ -109,7 +108,7 @@ export class Connection {
     return this.#received;
   }
 
-  /** Messages and fields that came and that nobody here knows, marked as such that may be passed over. */
+  /** The number of received messages and fields that are unknown here, but marked as skippable. */
   get skipped(): number {
     return this.#skipped;
   }
@@ -160,8 +159,8 @@ export class Connection {
   }
 
   /**
-   * Sends pieces of bytes in the same way, joined, and says what was sent. Rejects as `send` does, and with
-   * what `pieces` throws.
+   * Sends pieces of bytes in the same way, joined, and returns their length and digest. Rejects as `send`
+   * does, and with the errors of `pieces`.
    */
   async sendBytes(
     pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
@@ -199,7 +198,7 @@ export class Connection {
     }
   }
 
-  /** Says BYE if that takes no waiting (a stuck peer holds up nobody), then closes. */
+  /** Sends BYE if that needs no waiting (a stuck peer holds up nothing), then closes. */
   bye(code: string, text: string, retryAfterMs?: number): void {
     if (!this.#closed && this.#queued === 0 && this.#stream.state === 'connected') {
       const { type, body } = encodeMessage({ kind: 'bye', code, text: boundText(text), retryAfterMs });
@@ -208,7 +207,7 @@ export class Connection {
     this.close();
   }
 
-  /** Closes at once: what was accepted still reaches the peer, what is queued is rejected, a receive ends. */
+  /** Closes at once: accepted bytes still reach the peer, queued ones are rejected, a receive ends. */
   close(): void {
     this.#closed = true;
     this.#stream.close();
@@ -307,7 +306,7 @@ function disconnected(cause?: unknown): ProtocolError {
   return new ProtocolError(ErrorCode.disconnected, 'the connection is closed', { cause });
 }
 
-/** Cuts pieces into chunks of `chunkBytes`, the last one shorter; copies only what has to be joined. */
+/** Cuts pieces into chunks of `chunkBytes`, the last one shorter; copies only those that must be joined. */
 async function* chunksOf(
   pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   chunkBytes: number,

@@ -1,7 +1,7 @@
 /**
- * What both peers hold each other to over time, as values of a machine's state: signs of life, the least that
- * a transfer has to move, the most questions of a second. Times are milliseconds of one steady clock, which
- * the caller has. WIRE.md "Time".
+ * Limits over time that both peers enforce, as values of a machine's state: heartbeats, the least speed of a
+ * transfer, the rate of questions. Times are milliseconds of one steady clock, which the caller has. WIRE.md
+ * "Time".
  */
 
 import { QUERIES_PER_SECOND_MAX, TRANSFER_WINDOW_MIN_BYTES, TRANSFER_WINDOW_MS } from '../limits.ts';

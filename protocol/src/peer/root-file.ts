@@ -1,6 +1,6 @@
 /**
- * Roots as text, one a line: how a publisher and a subscriber keep a chain, and how a root goes from hand to
- * hand to be signed.
+ * Roots as text, one a line: the form in which a publisher and a subscriber store a chain, and in which a
+ * root is passed on to be signed.
  */
 
 import { joinSigned, type Signed, splitSigned } from '../content/signature-block.ts';

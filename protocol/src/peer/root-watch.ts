@@ -1,6 +1,6 @@
 /**
- * Looks once a minute whether the root in force has to be renewed. A publisher warns its owner of it; a
- * subscriber may also close by it. No timer runs for a root without a date.
+ * Checks once a minute whether the root in force must be renewed. A publisher warns its owner; a subscriber
+ * may also shut its firewall. No timer runs for a root without a date.
  */
 
 import { type ClockReadings, type Renewal, renewalOf, renewalText } from '../content/renewal.ts';

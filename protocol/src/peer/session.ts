@@ -95,7 +95,7 @@ export type PublisherAction =
   | 'transfer' // send BEGIN, CHUNKs and END for the release offered last
   | 'abort' // send no more CHUNKs, send ABORT; note the NACK if one was received
   | 'record' // note APPLIED or NACK; then raise headChanged if so, or later for `later`
-  | 'answer' // hand ANSWER to who asked; one that nobody waits for is dropped
+  | 'answer' // pass ANSWER to its caller; one without a caller is dropped
   | 'pong' // send PONG
   | 'bye' // send BYE with the code, and close
   | 'close' // close
@@ -117,7 +117,7 @@ export const SUBSCRIBER_EVENTS = [
   'welcome',
   /** An OFFER that verifies, is newer, and was not refused. */
   'offer',
-  /** An OFFER of what is active. */
+  /** An OFFER of the active release. */
   'offerActive',
   /** An OFFER that does not verify, is not newer, was refused with `never`, or is beyond a limit. */
   'offerRefused',
@@ -129,7 +129,7 @@ export const SUBSCRIBER_EVENTS = [
   'unsupported',
   /** The root that follows the newest one here, signed as it must be, and stored. */
   'root',
-  /** What is said to be the newest, if it answers something. */
+  /** A statement of freshness that answers a nonce. */
   'fresh',
   'query',
   'prove',
@@ -161,7 +161,7 @@ export type SubscriberAction =
   | 'apply' // check length and hash, verify, compile, flip; then raise applied or refused
   | 'answer' // send ANSWER
   | 'tell' // tell its people what the head needs
-  | 'trust' // from here on believe what this root says
+  | 'trust' // from here on trust the keys of this root
   | 'learn' // take what is newest, if it answers a nonce and is signed
   | 'proof' // send PROOF, or NACK for the claimed release if its manifest is not at hand
   | 'pong' // send PONG
@@ -199,7 +199,7 @@ function to<State extends string, Action extends string>(
 /** Every way of ending, the same in every open state. */
 const ENDINGS = { bye: CLOSE, other: REFUSE, timeout: TIMEOUT, disconnected: CLOSE, stop: STOP } as const;
 
-/** What a publisher does in every open state after WELCOME, unless the state says otherwise. */
+/** The transitions of a publisher in every open state after WELCOME, unless the state has its own. */
 function publisherOpen(
   state: Exclude<PublisherState, 'closed'>,
 ): Record<PublisherEvent, Transition<PublisherState, PublisherAction>> {
@@ -271,7 +271,7 @@ export const PUBLISHER_TABLE: PublisherTable = {
   closed: closedRow(PUBLISHER_EVENTS),
 };
 
-/** What a subscriber does in every open state after WELCOME, unless the state says otherwise. */
+/** The transitions of a subscriber in every open state after WELCOME, unless the state has its own. */
 function subscriberOpen(
   state: Exclude<SubscriberSessionState, 'closed'>,
 ): Record<SubscriberEvent, Transition<SubscriberSessionState, SubscriberAction>> {
@@ -346,7 +346,7 @@ export const SUBSCRIBER_TABLE: SubscriberTable = {
   closed: closedRow(SUBSCRIBER_EVENTS),
 };
 
-/** Nothing matters any more: what was on its way when the session closed is dropped. */
+/** The session is closed: later events are dropped. */
 function closedRow<Event extends string>(events: readonly Event[]): Readonly<Record<Event, typeof GONE>> {
   const row: Partial<Record<Event, typeof GONE>> = {};
   for (const event of events) row[event] = GONE;

@@ -1,6 +1,6 @@
 /**
- * Trust lines: what a subscriber must be told, out of band, to know its publisher: the lineage, and a root of
- * it by its hash. Any root does: the others follow from it.
+ * Trust lines, by which a subscriber recognises its publisher, given out of band: the lineage, and a root of
+ * it by its hash. Any root does, as the later ones follow from it.
  *
  *   rulecast2:<lineage, 32 hex digits>:<SHA-256 of the root, 64 hex digits>
  */
@@ -8,7 +8,7 @@
 import { hexOf } from '../bytes/words.ts';
 
 const TRUST_LINE = /^rulecast2:([0-9a-f]{32}):([0-9a-f]{64})$/;
-/** Of Rulecast 0.1, whose publishers had one key and no roots. */
+/** The trust line of Rulecast 0.1, whose publishers had one key and no roots. */
 const FORMER_LINE = /^rulecast1:/;
 
 export interface Trust {
@@ -31,7 +31,7 @@ export function parseTrust(text: string): Trust | undefined {
   return lineage === undefined || rootHash === undefined ? undefined : { lineage, rootHash };
 }
 
-/** What a text is that is no trust line, for people. */
+/** A message on a text that is not a trust line. */
 export function trustFault(text: string): string {
   return FORMER_LINE.test(text.trim())
     ? 'a trust line of Rulecast 0.1, which says nothing of the publisher of now: put what rulecast-publisher --print-trust prints in its place'

@@ -10,7 +10,7 @@ import { Packr } from 'msgpackr';
 import { ErrorCode, ProtocolError } from '../error.ts';
 import { CONTROL_BODY_MAX_BYTES } from '../limits.ts';
 
-/** What a control body may hold. */
+/** The values in a control body. */
 export type BodyValue = string | number | boolean | Uint8Array | readonly BodyValue[] | BodyMap;
 export interface BodyMap {
   readonly [key: string]: BodyValue | undefined;

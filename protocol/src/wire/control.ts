@@ -1,6 +1,6 @@
 /**
- * Control messages: what `rulectl` and the publisher say to each other, CONTROL.md "Control". A control
- * connection is one request, its answers, and the end: DONE or FAIL.
+ * Control messages between `rulectl` and the publisher, CONTROL.md "Control". A control connection is one
+ * request, its answers, and the end: DONE or FAIL.
  *
  * ```
  *   rulectl                                   publisher
@@ -76,17 +76,17 @@ import {
   VERDICT_FIELDS,
 } from './query.ts';
 
-/** What one line does: for all qubes or one; `cut` takes a qube off the network. */
+/** The actions of one-line requests: for all qubes or one; `cut` takes a qube off the network. */
 export const BLOCK_VERBS = ['block', 'allow', 'cut'] as const;
 export type BlockVerb = (typeof BLOCK_VERBS)[number];
 
-/** What is known of a name that reports; CONTROL.md "record fleet" says when it is which. */
+/** The states of a reporting name; CONTROL.md "record fleet" defines them. */
 export const FLEET_STATES = ['synced', 'behind', 'refused', 'silent', 'unknown'] as const;
 export type FleetState = (typeof FLEET_STATES)[number];
 
 const fileName = textOf(FILE_NAME_MAX_BYTES);
 const message = textOf(MESSAGE_MAX_BYTES);
-/** What makes a release, as PUSH and ROLLBACK ask for it. */
+/** The fields of PUSH and ROLLBACK about the release to make. */
 const releasing = {
   /** Refuse with `version-moved` unless the head has this version. */
   ifVersion: optional(uint),
@@ -97,17 +97,17 @@ const releasing = {
   /** When DONE comes: when the release is stored, or when every subscriber connected at the time answered. */
   wait: oneOf('released', 'applied'),
   timeoutMs: integer(0, WAIT_MAX_MS),
-  /** Who is expected to apply it; none: nobody. Absent: as the publisher knows. */
+  /** The subscribers expected to apply it; empty: none. Absent: those that the publisher expects. */
   require: optional(listOf(name, REQUIRE_MAX)),
   /** For `applied`: also until so many percent of the names that report have it. */
   share: optional(integer(1, 100)),
-  /** Why, in the words of who asks for it; HISTORY has it. */
+  /** The reason, in the caller's words; HISTORY shows it. */
   message: optional(message),
 } as const;
 
 /** Codes of refusals that are permitted. */
 const permits = optional(listOf(code, PERMITS_MAX));
-/** What guards refuse of a push or a rollback unless it is permitted. Absent: nothing. */
+/** Permitted refusals of guards for a push or a rollback. Absent: none. */
 const permitting = {
   '+permit': permits,
   /** As 0.2 permits, until 0.4; only `true` opens. */
@@ -153,37 +153,40 @@ export const CONTROL_FIELDS = {
   push: {
     action: oneOf('replace', 'merge', 'withdraw'),
     /**
-     * What pushed files of entries, or of bare rules, are about; else each file's own name, or the policy
-     * `default`.
+     * The list or policy that pushed files of entries, or of bare rules, are for; else each file's own name,
+     * or the policy `default`.
      */
     list: optional(name),
     policy: optional(name),
     /**
-     * What the pushed files are, lists all of them; without it the content of each decides. A name of the
-     * publisher's formats.
+     * The format of the pushed files, which all are lists then; without it the content of each decides. A
+     * name of the publisher's formats.
      */
     format: optional(code),
-    /** How lists of names among them are read and used; documents say it themselves. */
+    /** Options for lists of names in them; documents have their own. */
     resolve: optional(oneOf('publisher', 'firewall')),
     subdomains: optional(boolean),
     allowPublicSuffixes: optional(boolean),
     /** Also remove the lists and policies that the files do not name. */
     replaceAll: boolean,
-    /** With withdraw: what is not there is no reason to refuse. */
+    /** With withdraw: a missing part is no reason to refuse. */
     ifPresent: optional(boolean),
     ...releasing,
-    /** With `dryRun`: answer as DIFF does, of what would be released; from the head without a version. */
+    /**
+     * With `dryRun`: answer as DIFF does, about the release that would be made; from the head without a
+     * version.
+     */
     compare: optional(
       mapOf({ from: optional(uint), list: optional(name), policy: optional(name), stats: boolean }),
     ),
-    /** How many FILEs follow. */
+    /** The number of FILEs that follow. */
     files: integer(0, PUSH_FILES_MAX),
     ...permitting,
   },
   file: {
     name: fileName,
     role: oneOf('pushed', 'referenced'),
-    /** Length of what the CHUNKs up to END hold. */
+    /** Length of the bytes in the CHUNKs up to END. */
     bytes: uint,
   },
   status: {
@@ -196,19 +199,19 @@ export const CONTROL_FIELDS = {
   test: {
     packet: optional(mapOf(PACKET_FIELDS)),
     question: optional(mapOf(QUESTION_FIELDS)),
-    /** Of the packet's source, which is not said then. */
+    /** The policy of the packet's source, in place of an address. */
     policy: optional(name),
     /** Ask this subscriber only; all connected ones without it. */
     subscriber: optional(name),
   },
   which: {
-    /** What is looked for: an address, a prefix or a name. */
+    /** The subject: an address, a prefix or a name. */
     what: textOf(BLOCK_TARGET_MAX_BYTES),
-    /** Whose packets: the address of a qube, or the name of a policy. */
+    /** The sender: the address of a qube, or the name of a policy. */
     qube: optional(textOf(PEER_NAME_MAX_BYTES)),
   },
   rollback: {
-    /** Whose content comes back. */
+    /** The version whose content is restored. */
     version: uint,
     /** Only this list, or only this policy; else all of them. */
     list: optional(name),
@@ -233,7 +236,7 @@ export const CONTROL_FIELDS = {
     policy: optional(name),
     /** Counts only. */
     stats: boolean,
-    /** What was pushed alone; rows of the head as records `block`, before all. */
+    /** Only pushed parts; the head's rows come as records `block` before them. */
     pushed: optional(boolean),
   },
   lists: {
@@ -246,7 +249,7 @@ export const CONTROL_FIELDS = {
     content: boolean,
   },
   refresh: {
-    /** None: all of them. */
+    /** Empty: all of them. */
     lists: listOf(name, REFRESH_LISTS_MAX),
     '+permit': permits,
     /** As 0.2 permits, until 0.4; only `true` opens. */
@@ -267,7 +270,7 @@ export const CONTROL_FIELDS = {
   },
   top: {
     of: oneOf('lists', 'rules'),
-    /** What was dropped in the last so many milliseconds; absent: in all hours that are kept. */
+    /** Drops in the last so many milliseconds; absent: in all hours kept. */
     sinceMs: optional(duration),
   },
   block: {
@@ -276,23 +279,23 @@ export const CONTROL_FIELDS = {
     target: optional(textOf(BLOCK_TARGET_MAX_BYTES)),
     /** Its address, or the name of a policy of that address alone. */
     qube: optional(textOf(PEER_NAME_MAX_BYTES)),
-    /** How long; absent: until it is removed. */
+    /** The duration; absent: until it is removed. */
     seconds: optional(integer(1, BLOCK_MAX_SECONDS)),
     comment: optional(textOf(BLOCK_COMMENT_MAX_BYTES)),
     ...releasing,
     '+permit': permits,
   },
   unblock: {
-    /** Numbers, as BLOCKS tells them; none of them with `all`. */
+    /** Numbers of rows, as in BLOCKS; empty with `all`. */
     rows: listOf(uint, UNBLOCK_ROWS_MAX),
     all: optional(boolean),
     ...releasing,
     '+permit': permits,
   },
   blocks: {},
-  /** What monitoring wants to know. */
+  /** Metrics for monitoring. */
   metrics: {},
-  /** What a side is, before the request and before its answers. */
+  /** Versions and capabilities of a side, before the request and before its answers. */
   greet: { protocolMin: protocolVersion, protocolMax: protocolVersion, capabilities },
 
   done: { code, text },
@@ -306,7 +309,7 @@ export const CONTROL_FIELDS = {
     part: optional(partText),
     /** The head, for `version-moved`; the oldest release still kept, for `unknown-release`. */
     version: optional(uint),
-    /** Of the first refusal, for `guard-refused` by a guard of pushes. */
+    /** The first refusal, for `guard-refused` by a guard of pushes. */
     guard: optional(code),
     permit: optional(code),
     before: optional(uint),
@@ -314,7 +317,7 @@ export const CONTROL_FIELDS = {
   },
 } as const satisfies Record<string, Fields>;
 
-/** What made a release; `unknown` where the publisher's note of it is lost. */
+/** The causes of a release; `unknown` if the publisher's note of it is lost. */
 export const RELEASE_CAUSES = [
   'push',
   'rules',
@@ -327,7 +330,7 @@ export const RELEASE_CAUSES = [
   'unknown',
 ] as const;
 
-/** Where a list comes from; `push`: from nobody but those who push. */
+/** The sources of a list; `push`: only pushes. */
 export const LIST_SOURCES = [
   'push',
   'file',
@@ -344,10 +347,10 @@ export const LIST_SOURCES = [
  */
 export const LIST_STATES = ['ok', 'waiting', 'loading', 'failing', 'expired'] as const;
 
-/** How an entry holds what is looked for: all of it, a part, only names below it, or it is an exception. */
+/** How an entry contains the subject: all of it, a part, only names below it, or as an exception. */
 const HOLDING_WORDS = ['all', 'part', 'below', 'excepted'] as const;
 
-/** What of a part a line of a difference is about. */
+/** The aspects of a part in a difference. */
 export const EDIT_ASPECTS = [
   'entries',
   'exceptions',
@@ -371,16 +374,16 @@ export const SUBSCRIBER_STATES = [
   'disconnected',
 ] as const;
 
-/** What RECORD carries, by the value of its field `record`. */
+/** The fields of RECORD, by the value of its field `record`. */
 export const RECORD_FIELDS = {
-  /** How far a push has come: `done` of `total` units (bytes or files) of a stage. */
+  /** The progress of a push: `done` of `total` units (bytes or files) of a stage. */
   progress: { stage: code, done: uint, total: uint },
   /** A line that was refused. */
   reject: { file: fileName, line: uint, column: uint, code, reason: text },
-  /** What a guard says against a release. */
+  /** A guard's refusal of a release. */
   refusal: { guard: code, part: partText, permit: optional(code), before: uint, after: uint, reason: text },
   warning: { code, part: partText, reason: text },
-  /** What a push does to one part. */
+  /** The change of one part by a push. */
   change: {
     op: oneOf('add', 'change', 'remove'),
     kind: code,
@@ -429,9 +432,9 @@ export const RECORD_FIELDS = {
     entries: uint,
     rules: uint,
     startedAtMs: uint,
-    /** What does not work as it should, each a sentence. */
+    /** Troubles, each a sentence. */
     degraded: listOf(textOf(DEGRADED_TEXT_MAX_BYTES), DEGRADED_MAX),
-    /** What its rule set says of qubes that no policy names; absent if it does not say it. */
+    /** The rule set's action for qubes outside all policies; absent if it has none. */
     unmatched: optional(oneOf('accept', 'drop')),
     /** The key that signs roots lies beside those of the publisher, where it had better not be. */
     hasRootKey: optional(boolean),
@@ -442,7 +445,7 @@ export const RECORD_FIELDS = {
     state: oneOf(...SUBSCRIBER_STATES),
     /** Whether it has to apply what is released. */
     expected: boolean,
-    /** What is active there, as it said last. */
+    /** The active release there, as last reported. */
     epoch: optional(uint),
     version: optional(uint),
     hash: optional(hexHash),
@@ -461,12 +464,12 @@ export const RECORD_FIELDS = {
     /** Why it refuses the head for good. */
     refusal: optional(mapOf({ code, text, atMs: uint })),
     persisted: optional(boolean),
-    /** What proves to be this subscriber; absent: nothing, and it is whoever says its name. */
+    /** Identities bound to this subscriber; absent: none, and any client may claim its name. */
     bound: optional(listOf(textOf(BINDING_TEXT_MAX_BYTES), BINDINGS_MAX)),
   },
-  /** How many of the names that report are how. */
+  /** The number of reporting names in each state. */
   fleet: {
-    /** How often each is to report. */
+    /** The interval of each name's reports. */
     everyMs: uint,
     /** The head that they are compared with. */
     version: uint,
@@ -484,7 +487,7 @@ export const RECORD_FIELDS = {
     state: oneOf(...FLEET_STATES),
     /** The relay that vouches for the report. */
     via: optional(name),
-    /** What is active there. */
+    /** The active release there. */
     epoch: optional(uint),
     version: optional(uint),
     hash: optional(hexHash),
@@ -494,16 +497,16 @@ export const RECORD_FIELDS = {
     refusal: optional(mapOf({ hash: hexHash, code })),
     heardAtMs: optional(uint),
   },
-  /** What a subscriber counted, as it answers the question `stats`. */
+  /** The counters of a subscriber, as it answers the question `stats`. */
   counters: { subscriber: name, counters: countersOf(COUNTERS_MAX) },
-  /** Of one family of metrics; more of it may follow. */
+  /** Samples of one family of metrics; more of it may follow. */
   samples: {
     family: code,
     /** Those of each value, one after the other. */
     labels: listOf(textOf(63), SAMPLES_MAX * METRIC_LABELS_MAX),
     values: listOf(uint, SAMPLES_MAX),
   },
-  /** What came since the last one is whole: a status that is watched, or a turn of a log that is followed. */
+  /** The end of a batch: one status of a watched one, or one turn of a continuous log. */
   end: {},
   /** One release that is kept. */
   history: {
@@ -517,18 +520,18 @@ export const RECORD_FIELDS = {
     parts: uint,
     entries: uint,
     rules: uint,
-    /** What changed from the release before; of its parts the first ones by name. */
+    /** The changes from the release before; the first parts by name. */
     changedParts: listOf(partText, CHANGED_PARTS_SHOWN_MAX),
     changedCount: uint,
     added: uint,
     removed: uint,
     deltaBytes: uint,
-    /** Who asked for it; absent: nobody did. */
+    /** The caller; absent: none. */
     by: optional(text),
-    /** Why, in the words of who asked; to a side that listed `requests`. */
+    /** The reason, in the caller's words; for a side that listed `requests`. */
     message: optional(message),
   },
-  /** One row of what BLOCK asked for. */
+  /** One row made by a BLOCK. */
   block: {
     row: uint,
     verb: oneOf(...BLOCK_VERBS),
@@ -537,7 +540,7 @@ export const RECORD_FIELDS = {
     /** When it was asked for last, and when it ends; absent: when it is removed. */
     atMs: uint,
     untilMs: optional(uint),
-    /** Who asked. */
+    /** The caller. */
     by: text,
     comment: optional(textOf(BLOCK_COMMENT_MAX_BYTES)),
   },
@@ -547,21 +550,21 @@ export const RECORD_FIELDS = {
     kind: code,
     name: textOf(63),
     aspect: oneOf(...EDIT_ASPECTS),
-    /** Of rules: where the first whole line stands, from 0, in the release that has it. */
+    /** For rules: the index of the first whole line, from 0, in the release that has it. */
     index: optional(uint),
-    /** One that begins with a space continues the line before it, which may be in the record before. */
+    /** A line that begins with a space continues the one before it, which may be in the record before. */
     lines: listOf(textOf(RULE_TEXT_MAX_BYTES), EDIT_LINES_MAX),
   },
   /** A list: where it comes from, how fresh it is, what is wrong with it. */
   list: {
     name,
     source: oneOf(...LIST_SOURCES),
-    /** Where that is, for people. */
+    /** The source's place, for people. */
     origin: text,
     state: oneOf(...LIST_STATES),
     holds: optional(oneOf('prefixes', 'names')),
     count: uint,
-    /** Of a list of names, where it has some. */
+    /** For a list of names that has some. */
     exceptions: optional(uint),
     /** Whether releases carry it; else it is only an operand of others. */
     published: boolean,
@@ -575,42 +578,45 @@ export const RECORD_FIELDS = {
     error: optional(mapOf({ code, text, atMs: uint })),
     /** Formats that its bytes were found to have. */
     formats: listOf(code, LIST_FORMATS_SHOWN_MAX),
-    /** Lines that its source has and nobody can use, and the first of them. */
+    /** Unusable lines of its source, and the first of them. */
     rejects: uint,
     reject: optional(text),
-    /** What its source has and was knowingly not used, by kind. */
+    /** Skipped lines of its source, by kind. */
     leftOut: optional(listOf(mapOf({ code, count: uint }), LEFT_OUT_SHOWN_MAX)),
-    /** Entries that held addresses which must never be blocked, and some of those addresses. */
+    /** Entries that contained addresses which must never be blocked, and some of those addresses. */
     protected: uint,
     protectedPrefixes: listOf(prefixText, PROTECTED_SHOWN_MAX),
-    /** Suffix entries of which the names alone were taken, as the list says. */
+    /** Suffix entries of which only the name itself is used, as the list's settings say. */
     suffixes: optional(uint),
   },
   /** Entries of a list, in their order. */
   entries: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
-  /** What a list of names excepts, likewise. */
+  /** The exceptions of a list of names, likewise. */
   exceptions: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
   /** A list that holds what is looked for. */
   holder: {
     name,
     how: oneOf(...HOLDING_WORDS),
-    /** What holds all of it, or excepts it; or the first of those that hold a part, or are below it. */
+    /**
+     * The entries that contain all of it, or except it; or the first of those that contain a part, or are
+     * below it.
+     */
     entries: listOf(text, HOLDING_ENTRIES_MAX),
     /** Whether there are more. */
     more: boolean,
     /** Whether a rule names the list, and whether releases carry it. */
     used: boolean,
     published: boolean,
-    /** Where the list comes from, and that for people. */
+    /** The list's source, and its place for people. */
     source: oneOf(...LIST_SOURCES),
     origin: text,
   },
-  /** What the packets to it of some qubes get, or what its name does. */
+  /** The verdict on packets of some qubes to it, or on its name. */
   decision: {
     /** That judges them; absent: none does. */
     policy: optional(name),
     direction: oneOf('egress', 'ingress'),
-    /** Of what no rule decides that is about some ports or a part of it. */
+    /** The verdict on the rest, after rules that decide some ports or a part of it. */
     action: oneOf('accept', 'drop', 'none'),
     by: oneOf('rule', 'default', 'unmatched', 'unlisted', 'nobody'),
     /** Rules that hold it. */
@@ -627,7 +633,7 @@ export const RECORD_FIELDS = {
     ruleIndex: uint,
     how: oneOf(...HOLDING_WORDS),
     entry: optional(text),
-    /** What of that which no rule before it has decided. */
+    /** What this rule decides of the part that no rule before it has decided. */
     decides: oneOf('rest', 'some', 'nothing'),
   },
   verdict: {
@@ -639,14 +645,16 @@ export const RECORD_FIELDS = {
     answer: optional(oneOf('answer', 'nxdomain', 'refused', 'null')),
     /** The name that matched. */
     name: optional(textOf(HOST_NAME_MAX_BYTES)),
-    /** Of a packet that a list of names accepts. */
+    /** For a packet accepted by a list of names. */
     told: optional(mapOf(TOLD_FIELDS)),
-    /** What is active there; absent before the first release. */
+    /** The active release there; absent before the first. */
     version: optional(uint),
     hash: optional(hexHash),
     generation: uint,
   },
-  /** What a subscriber refused; a later one of the same has another count, or its verdict. */
+  /**
+   * Refused packets or names at a subscriber; a later record of the same has another count, or its verdict.
+   */
   refused: {
     subscriber: name,
     ...REFUSED_FIELDS,
@@ -655,13 +663,13 @@ export const RECORD_FIELDS = {
     /** The name or address that `allow` could open for this qube alone; absent: nothing like that could. */
     allow: optional(textOf(HOST_NAME_MAX_BYTES)),
   },
-  /** What a subscriber refused and could not keep, since its log began. */
+  /** The number of refusals that a subscriber could not keep, since its log began. */
   lost: { subscriber: name, count: uint },
-  /** What a list or a rule dropped, of all firewalls. */
+  /** Drops by a list or a rule, at all firewalls. */
   dropped: {
     packets: uint,
     list: optional(name),
-    /** Of a rule: where it stands; without `ruleIndex` all rules that are counted together. */
+    /** For a rule: its place; without `ruleIndex` all rules that are counted together. */
     policy: optional(name),
     direction: optional(oneOf('egress', 'ingress')),
     block: optional(oneOf('exceptions', 'own')),

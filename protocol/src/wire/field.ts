@@ -1,7 +1,7 @@
 /**
- * Fields of control messages: each says once what it may hold, and the check, the TypeScript type and the
- * tables of WIRE.md and CONTROL.md all come from that, so that they cannot drift apart. The checks are plain
- * functions: to load a compiler of schemas, and to compile some, was a tenth of a `rulectl status`.
+ * Fields of control messages: each declares its values once. The check, the TypeScript type and the tables of
+ * WIRE.md and CONTROL.md all come from that, so that they cannot drift apart. The checks are plain functions:
+ * loading a schema compiler, and compiling schemas, took a tenth of a `rulectl status`.
  */
 
 import {
@@ -17,13 +17,13 @@ import {
   VERSION_MAX,
 } from '../limits.ts';
 
-/** What is wrong with a value, or undefined: first where, as `/record/name`, then what. */
+/** The fault of a value, or undefined: first its place, as `/record/name`, then the fault. */
 export type Check = (value: unknown, place?: string) => string | undefined;
 
 export interface Field<T, Optional extends boolean = boolean> {
   readonly check: Check;
   readonly optional: Optional;
-  /** What the protocol documents call the type. */
+  /** The name of the type in the protocol documents. */
   readonly label: string;
   /** Never there: carries the type of the values. */
   readonly value?: T;
@@ -149,7 +149,7 @@ export function mapOf<F extends Fields>(fields: F): RequiredField<FieldValues<F>
 }
 
 export const protocolVersion: RequiredField<number> = integer(1, 255);
-/** What a side knows beyond what everybody does; capability.ts. */
+/** Capabilities of a side beyond the common ones; capability.ts. */
 export const capabilities: RequiredField<readonly string[]> = listOf(code, CAPABILITIES_MAX);
 
 /** Names of counters, with their values. */
@@ -171,7 +171,7 @@ export function optional<T>(field: RequiredField<T>): Field<T, true> {
   return { ...field, optional: true };
 }
 
-/** A check of maps of exactly these fields, and those of `others`, which somebody else checks. */
+/** A check of maps of exactly these fields, and those of `others`, which are checked elsewhere. */
 export function checkOf(fields: Fields, others: readonly string[] = []): Check {
   const known = new Set([...Object.keys(fields), ...others]);
   const isFieldMap = only('a map', isMap);

@@ -1,10 +1,9 @@
 /**
- * Frames: what every message is wrapped in, WIRE.md "Frames". A reader knows a frame's length before its
- * body, checks every field against the one value it may have, and never looks for the next frame after a bad
- * one.
+ * Frames, the envelopes of all messages, WIRE.md "Frames". A reader knows a frame's length before its body,
+ * checks every field against the one value it may have, and never looks for the next frame after a bad one.
  *
  * ```
- *  0       4         5      6       8             12         16       20         24
+ * 0       4         5      6       8             12         16       20         24
  *  | magic | version | type | flags | transaction | sequence | length | checksum | body …
  *  | u32   | u8      | u8   | u16   | u32         | u32      | u32    | u32      | length bytes
  * ```
@@ -51,7 +50,7 @@ const LENGTH_AT = 16;
 const CHECKSUM_AT = 20;
 
 const NO_BYTES = new Uint8Array(0);
-/** What a peer of any version reads. */
+/** Types that a peer of any version reads. */
 const GREETINGS: readonly number[] = [
   MessageType.hello,
   MessageType.welcome,

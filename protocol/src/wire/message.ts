@@ -1,7 +1,7 @@
 /**
- * Messages: what a frame's type and body mean, WIRE.md "Messages". Control bodies are maps checked
- * against its fields; OFFER, PROOF, ROOT, FRESH, CHUNK, HEAD, REPORTS and ANSWERS are binary. Which message
- * may come when is the business of session.ts.
+ * Messages: the meaning of a frame's type and body, WIRE.md "Messages". Control bodies are maps checked
+ * against its fields; OFFER, PROOF, ROOT, FRESH, CHUNK, HEAD, REPORTS and ANSWERS are binary. session.ts has
+ * which message may come when.
  */
 
 import { joinSigned, type Signed, splitSigned } from '../content/signature-block.ts';
@@ -100,13 +100,13 @@ export const MessageType = {
 export type MessageKind = keyof typeof MessageType;
 
 const alive = {
-  /** What is active at the sender: a subscriber's release, a publisher's head. */
+  /** The active release of the sender: a subscriber's, or a publisher's head. */
   hash: optional(hash),
   /** For how long that has been so. */
   ageMs: optional(duration),
 } as const;
 
-/** What a subscriber asks with what is newest; answered by FRESH. */
+/** A subscriber's nonce for freshness; answered by FRESH. */
 const nonce = optional(bytes(NONCE_BYTES));
 
 /** Publisher and subscriber. */
@@ -115,19 +115,19 @@ export const SESSION_FIELDS = {
     protocolMin: protocolVersion,
     protocolMax: protocolVersion,
     name,
-    /** Of its trust line. */
+    /** The lineage of its trust line. */
     lineage: bytes(LINEAGE_BYTES),
     /** The newest root it believes; without a number: that of its trust line, which it has not seen. */
     root: mapOf({ hash, number: optional(uint) }),
-    /** What is active. */
+    /** The active release. */
     holds: optional(mapOf({ hash, epoch: uint, version: uint })),
     /** The newest that ever was, where that is another. */
     floor: optional(mapOf({ hash, epoch: uint, version: uint })),
     /** Manifests it refused with `never`, the newest last. */
     refused: listOf(hash, REFUSED_MAX),
-    /** What it is able to take; a larger release is not offered. */
+    /** Its limits; a larger release is not offered. */
     limits: mapOf({ entries: uint, bytes: uint, parts: uint }),
-    /** What it knows; absent: what every side has. capability.ts. */
+    /** Its capabilities; absent: the common ones only. capability.ts. */
     capabilities: optional(capabilities),
     nonce,
   },
@@ -142,7 +142,7 @@ export const SESSION_FIELDS = {
     hash,
     /** The release it holds, to which a chain of deltas may be applied. */
     base: optional(hash),
-    /** How much of a snapshot of this release it has, of a transfer that was cut. */
+    /** The part that it has of a snapshot of this release, from a transfer that was cut. */
     has: optional(mapOf({ stream: bytes(STREAM_ID_BYTES), bytes: uint })),
   },
   begin: {
@@ -150,13 +150,13 @@ export const SESSION_FIELDS = {
     bytes: uint,
     /** True: it starts from nothing; absent: from the base of WANT. */
     snapshot: optional(boolean),
-    /** What names these bytes, where they may be resumed. */
+    /** The id of these bytes, if they may be resumed. */
     stream: optional(bytes(STREAM_ID_BYTES)),
-    /** Where the first CHUNK goes on: what WANT says that the subscriber has. Absent: at 0. */
+    /** The offset at which the first CHUNK continues, as in WANT. Absent: 0. */
     from: optional(uint),
   },
   end: {
-    /** SHA-256 of the bytes of a file; absent after a transfer, of which all is checked by what it makes. */
+    /** SHA-256 of a file's bytes; absent after a transfer, whose result is verified. */
     sha256: optional(hash),
   },
   abort: { code, text },
@@ -180,7 +180,7 @@ export const SESSION_FIELDS = {
     entry: optional(uint),
     retry: oneOf('never', 'later'),
     retryAfterMs: optional(integer(0, RETRY_AFTER_MAX_MS)),
-    /** What stays active. */
+    /** The release that stays active. */
     keeps: optional(hash),
   },
   query: {
@@ -200,9 +200,9 @@ export const SESSION_FIELDS = {
     generation: optional(uint),
     stats: optional(countersOf(COUNTERS_MAX)),
     refused: optional(listOf({ ...mapOf(REFUSED_FIELDS), label: 'Refused' }, REFUSALS_MAX)),
-    /** What was refused and could not be kept, since the log began. */
+    /** The number of refusals that could not be kept, since the log began. */
     refusedLost: optional(uint),
-    /** Where the next page begins: a first index, or an `after`; absent behind the last page. */
+    /** The start of the next page: a first index, or an `after`; absent behind the last page. */
     '+next': optional(uint),
     code: optional(code),
     text: optional(text),
@@ -243,7 +243,7 @@ type SignedMessages = { [K in SignedKind]: Signed & { readonly kind: K } };
 type BytesMessages = {
   [K in BytesKind]: {
     readonly kind: K;
-    /** 1 to 65,512 of them; those of a CHUNK, when received, are possibly a view of what the channel read. */
+    /** 1 to 65,512 bytes; those of a received CHUNK may be a view of the channel's memory. */
     readonly bytes: Uint8Array;
   };
 };
@@ -255,7 +255,7 @@ type Messages = MapMessages & SignedMessages & BytesMessages & RecordMessages;
 export type Message = Messages[MessageKind];
 export type MessageOf<K extends MessageKind> = Messages[K];
 
-/** What the frame layer carries. */
+/** A message in the form of the frame layer. */
 export interface EncodedMessage {
   readonly type: number;
   readonly body: Uint8Array;
@@ -325,12 +325,12 @@ export function decodeMessage(type: number, body: Uint8Array, onSkipped?: () => 
   return message;
 }
 
-/** Whether a message is passed over here: nobody knows its type, and whoever sent it reckoned with that. */
+/** Whether a message is skipped here: its type is unknown, and the sender has marked it as skippable. */
 export function isSkippable(type: number): boolean {
   return type >= SKIPPABLE_TYPE_MIN && !KINDS.has(type);
 }
 
-/** How the name of a field begins that may be passed over. */
+/** The first character of a field's name that may be skipped. */
 const SKIPPABLE_MARK = '+';
 
 function withoutSkippable(
@@ -350,7 +350,7 @@ function withoutSkippable(
   return kept;
 }
 
-/** What no field says alone. */
+/** A fault of several fields together. */
 function ruleFault(message: Message): string | undefined {
   switch (message.kind) {
     case 'hello':

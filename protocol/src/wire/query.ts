@@ -1,6 +1,6 @@
 /**
- * Packets, names and verdicts on the wire: what QUERY and TEST ask, and what is answered, WIRE.md "QUERY"
- * and CONTROL.md "TEST". And what was refused, CONTROL.md "Refused".
+ * Packets, names and verdicts on the wire: the questions of QUERY and TEST, and their answers, WIRE.md
+ * "QUERY" and CONTROL.md "TEST". And refusals, CONTROL.md "Refused".
  */
 
 import {
@@ -39,12 +39,12 @@ export const PACKET_FIELDS = {
 } as const;
 export type WirePacket = FieldValues<typeof PACKET_FIELDS>;
 
-/** A name in place of a packet; who asks is an address, or the policy that judges it. */
+/** A name in place of a packet; the asker is an address, or the policy that judges it. */
 export const QUESTION_FIELDS = {
   asker: optional(bytes(4, 16)),
   policy: optional(name),
   name: textOf(HOST_NAME_MAX_BYTES),
-  /** What it is known to be an alias of. */
+  /** Names that lead to it as aliases. */
   aliases: listOf(textOf(HOST_NAME_MAX_BYTES), ALIASES_ASKED_MAX),
 } as const;
 export type WireQuestion = FieldValues<typeof QUESTION_FIELDS>;
@@ -56,8 +56,8 @@ export const VERDICT_FIELDS = {
   /** The policy that judged; absent for `none`, and where none did, but `common` and then `unmatched`. */
   policy: optional(name),
   /**
-   * Where the rule stands: `common`, or `policy` again. Absent, like all that follow, where the default
-   * action or `unmatched` decided.
+   * The policy of the rule: `common`, or `policy` again. Absent, like all that follow, if the default action
+   * or `unmatched` decided.
    */
   rulePolicy: optional(name),
   block: optional(oneOf(...RULE_BLOCKS)),
@@ -84,7 +84,7 @@ export type WireRefusedQuery = FieldValues<typeof REFUSED_QUERY_FIELDS>;
 
 /** One refusal: packets, or questions, that differ in nothing but their time. */
 export const REFUSED_FIELDS = {
-  /** Grows with each change of any refusal: what is read after it is what changed since. */
+  /** Grows with each change of any refusal, so that a reader asks only for later ones. */
   id: uint,
   what: oneOf('packet', 'name'),
   /** The address behind the firewall. */
@@ -97,16 +97,16 @@ export const REFUSED_FIELDS = {
   proto: optional(integer(0, 255)),
   port: optional(integer(0, 65_535)),
   icmpType: optional(integer(0, 255)),
-  /** What was asked; of a packet, by which name our DNS told the qube its remote address. */
+  /** The name asked for; for a packet, the name for which our DNS gave the qube its remote address. */
   name: optional(textOf(HOST_NAME_MAX_BYTES)),
   reason: oneOf('rule', 'tcp-rest', 'flowless', 'closed', 'dns', 'name'),
   count: uint,
   /** Seconds since 1970 by the firewall's clock. */
   firstS: uint,
   lastS: uint,
-  /** Of the release that refused; 0: of none. */
+  /** Version of the release that refused; 0: none. */
   version: uint,
-  /** Of the release that gave `verdict`, which may be a later one. */
+  /** Version of the release that gave `verdict`, which may be a later one. */
   judgedBy: optional(uint),
   verdict: optional(mapOf(VERDICT_FIELDS)),
 } as const;

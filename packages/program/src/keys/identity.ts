@@ -1,12 +1,12 @@
 /**
  * The publisher's identity: its lineage, the secrets that sign releases, and every root, made once, in a file
- * that only its owner can read. The secret that signs roots is a file apart, `root-LINEAGE.key`, to be moved
- * away.
+ * that only its owner can read. The secret that signs roots is a separate file, `root-LINEAGE.key`, to be
+ * moved away.
  *
- * Who holds the first can sign releases, until a root takes that back; who holds the other can say who may.
- * They are apart from the store, so that a lost store does not lose the identity, and a copied store does not
- * carry it. An identity that was there before and has no store has lost it: whoever makes one makes the store
- * first.
+ * The owner of the first can sign releases, until a root revokes its keys; the owner of the other decides
+ * which keys may. They are apart from the store, so that a lost store does not lose the identity, and a
+ * copied store does not contain it. An identity that was there before and has no store has lost it: whoever
+ * makes one makes the store first.
  */
 
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';

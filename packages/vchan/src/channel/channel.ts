@@ -1,10 +1,10 @@
 /**
- * What a channel is.
+ * The interface of a channel.
  *
  * A channel is a two-way ordered byte stream with bounded buffers and non-blocking reads and writes, modelled
  * on Xen's libvchan as Qubes OS uses it: a server side that waits for one client, no half-close, and received
- * bytes that outlive the peer. Whoever writes programs against this interface runs over memory, a Unix socket
- * or a real vchan alike. Backpressure is the channel's own business: a full buffer takes nothing more.
+ * bytes that outlive the peer. Programs written for this interface run over memory, a Unix socket or a real
+ * vchan alike. The channel itself applies backpressure: a full buffer accepts no more.
  *
  * ```
  *   waiting ──peer arrives──▶ connected ──close(), peer gone, error──▶ disconnected
