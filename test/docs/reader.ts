@@ -1,5 +1,5 @@
 /**
- * What a reader of the documents has before a block: a sandbox, daemons that run, a configuration. A sandbox is
+ * What a reader of the documents has before a block: a sandbox, daemons, a configuration. A sandbox is
  * closed after its test; where that fails, all that daemons said is printed.
  */
 

@@ -307,7 +307,7 @@ export class NftSink {
     const missing = families.filter((family) => opened.includes(family));
     if (missing.length === 0) return undefined;
     const shown = missing.map((family) => `IPv${family}`).join(' and ');
-    const text = `no name opens anything over ${shown}, since neither Qubes' set of nftables nor --source says which address comes by which interface: docs/explain/names.md "Opening"`;
+    const text = `no name opens anything over ${shown}, since neither Qubes' set of nftables nor --source says which address comes by which interface: docs/reference/dns.md "Qubes and their addresses"`;
     return { text, forMs: performance.now() - sinceMs };
   }
 

@@ -143,7 +143,7 @@ function resolverWarnings(machine: Machine, { where }: Site, presets: readonly P
   const address = where === 'host' && hasNames ? resolverHere(machine) : undefined;
   if (address === undefined) return [];
   return [
-    `something on this host answers DNS at ${address}: names are not blocked for hosts that ask it. --names router of rulecast-subscriber has rulecast-dns answer there: docs/explain/names.md`,
+    `something on this host answers DNS at ${address}: names are not blocked for hosts that ask it. --names router of rulecast-subscriber has rulecast-dns answer there: docs/reference/dns.md`,
   ];
 }
 

@@ -48,11 +48,11 @@ const FLAGS: Readonly<Record<string, readonly [rank: Ranked[0], text: string]>> 
   dnsDown: ['names', ': upstream # of rulecast-dns does not answer'],
   dnsCrowded: [
     'names',
-    ': some answers of DNS go without addresses, or are SERVFAIL: no room for more (docs/explain/names.md)',
+    ': some answers of DNS go without addresses, or are SERVFAIL: no room for more (docs/reference/dns.md)',
   ],
   dnsBeyond: [
     'names',
-    ': some questions of DNS are not answered: a qube asks too many at once (docs/explain/names.md)',
+    ': some questions of DNS are not answered: a qube asks too many at once (docs/reference/dns.md)',
   ],
   logOff: [
     'names',
