@@ -12,7 +12,7 @@ import { ROOT } from './docs/blocks.ts';
 const FOLDERS = ['packages', 'protocol', 'test', 'docs', 'examples', 'packaging'];
 const FILES = FOLDERS.flatMap(filesBelow);
 const BASENAMES = new Set(FILES.map((path) => path.slice(path.lastIndexOf('/') + 1)));
-const DOCUMENTS = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', ...FILES].filter(
+const DOCUMENTS = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md', ...FILES].filter(
   (path) => path.endsWith('.md') && !path.includes('/fixtures/') && existsSync(join(ROOT, path)),
 );
 
