@@ -1,5 +1,5 @@
 /**
- * What docs/explain/enforcement.md says of failures is what system suites try: each line of its table has its
+ * What docs/explain/failures.md says is what system suites try: each line of its table has its
  * tests, and each of them is there.
  */
 
@@ -92,9 +92,9 @@ const FAILURES: readonly (readonly [line: string, ...tests: (readonly [suite: st
     ],
   ];
 
-const PAGE = read('docs/explain/enforcement.md');
+const PAGE = read('docs/explain/failures.md');
 
-describe('the failures that docs/explain/enforcement.md lists', () => {
+describe('the failures that docs/explain/failures.md lists', () => {
   it('are those that are tried', () => {
     const [, section = ''] = PAGE.split('## When something goes wrong\n');
     const [page = ''] = section.split('\n## ');
