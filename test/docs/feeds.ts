@@ -44,6 +44,8 @@ const ANNOUNCED = [
   ['2001:4860::', '2001:4860:ffff:ffff:ffff:ffff:ffff:ffff', '15169', 'US', 'GOOGLE'],
 ];
 
+/** As many as a list of Tor's nodes has at least. */
+const TOR_NODES = Array.from({ length: 1_500 }, (_, index) => `185.220.${index >> 8}.${index & 255}`);
 /** As many as a list of ads has at least. */
 const SERVERS_OF_ADS = Array.from({ length: 10_000 }, (_, index) => `a${index}.ads-example.test`);
 
@@ -63,6 +65,7 @@ const PAGES: Pages = {
 `,
       )
       .join(''),
+  'check.torproject.org/torlist/?full': () => `${TOR_NODES.join('\n')}\n`,
   'check.torproject.org/torbulkexitlist': () => lists('tor-exit-nodes.lst'),
   'raw.githubusercontent.com/stamparm/ipsum/master/levels/3.txt': () => lists('ipsum-level3.txt'),
 };
