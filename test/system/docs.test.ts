@@ -20,6 +20,16 @@ import { shippedPolicy } from '../qrexec/policy.ts';
 const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'README.md#Try it': '.ci/debian', // on a Debian as README describes it
   'README.md#Install it': '.ci/debian', // as root, on a machine of its own
+  'docs/tutorial/plain-linux.md#Install': '.ci/debian',
+  'docs/tutorial/plain-linux.md#Choose what to block': '.ci/debian',
+  'docs/tutorial/plain-linux.md#Start it': '.ci/debian',
+  'docs/tutorial/plain-linux.md#Start it/2': '.ci/debian',
+  'docs/tutorial/plain-linux.md#Ads are gone': '.ci/debian',
+  'docs/tutorial/plain-linux.md#Ads are gone/2': '.ci/debian',
+  'docs/tutorial/plain-linux.md#Refuse an address': '.ci/debian',
+  'docs/tutorial/plain-linux.md#Refuse an address/2': '.ci/debian',
+  'docs/tutorial/plain-linux.md#Refuse an address/3': '.ci/debian',
+  'docs/tutorial/plain-linux.md#Take it away': '.ci/debian',
   'docs/explain/enforcement.md#What is needed': 'test/system/systemd.test.ts', // as root, on a machine of its own
   'docs/explain/enforcement.md#Removing it': 'test/system/enforce-trouble.test.ts', // as root
   'docs/how-to/log.md#See it': 'test/system/log.test.ts', // as root
@@ -430,6 +440,14 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     const box = await fresh();
     box.write('publisher.yaml', text);
     await box.run('rulectl check publisher.yaml');
+  },
+
+  'docs/tutorial/plain-linux.md#Refuse an address/4': async (text) => {
+    const box = await fresh();
+    box.write('rules.yaml', text);
+    box.write('ads.yaml', 'lists: { ads: { names: [ads.example], resolve: firewall } }\n');
+    const judged = await box.run("rulectl check ads.yaml rules.yaml --test '10.137.0.5 > 1.1.1.1 icmp/8'");
+    expect(judged).toMatch(/icmp\/8: drop$/m);
   },
 
   'docs/tutorial/qubes.md#Your own rules': async (text) => {
