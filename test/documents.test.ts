@@ -203,6 +203,28 @@ describe('docs/explain/how-others-failed.md', () => {
   });
 });
 
+describe('README.md', () => {
+  const text = textOf('README.md');
+  const rows = [...text.replace(/^.*?^## Figures$/ms, '').matchAll(/^\| [^|]+\| ([^|]+)\| ([^|]+)\|$/gm)];
+  const figures = rows.flatMap(
+    ([, ours = '', peer = '']) => `${ours}${peer}`.match(/\d+(?:[.,]\d+)*/g) ?? [],
+  );
+
+  it('has at most 900 words outside code', () => {
+    const words = text.replace(/^```[\s\S]*?^```$/gm, '').match(/\S+/g);
+    expect(words?.length).toBeLessThanOrEqual(900);
+  });
+
+  it.each(figures)('gives %s as docs/explain/performance.md does', (figure) => {
+    const given = textOf('docs/explain/performance.md').match(/\d+(?:[.,]\d+)*/g);
+    expect(given).toContain(figure);
+  });
+
+  it('gives figures beside peers', () => {
+    expect(rows.length).toBeGreaterThanOrEqual(4);
+  });
+});
+
 describe('docs/index.md', () => {
   const linked = [...textOf('docs/index.md').matchAll(/\]\(([^)#\s]+)\)/g)].map(([, path = '']) =>
     join('docs', path),
