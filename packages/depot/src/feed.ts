@@ -66,11 +66,11 @@ export interface DepotStream {
 /** The page and the objects by which a release is read. */
 interface Way {
   page: DepotPage;
-  /** By the first object of each. */
+  /** Streams being read, by their first object. */
   readonly streams: Map<ObjectReference, Promise<Uint8Array>>;
 }
 
-/** `asked`: a mirror has answered, or failed. */
+/** `asked`: a mirror has answered or failed. */
 export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] }> {
   readonly #options: FeedOptions;
   #roots: Roots = [];
@@ -79,10 +79,10 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   #isStill = false;
   #release: SessionRelease | undefined;
   readonly #ways = new WeakMap<SessionRelease, Way>();
-  /** Why a mirror gives nothing. */
+  /** The fault of each mirror that cannot be read. */
   readonly #faults = new Map<DepotSource, string>();
   readonly #wakes = new Map<DepotSource, () => void>();
-  /** Each takes back the end of a stream that is kept. */
+  /** Timers that end cached streams. */
   readonly #timers = new Set<() => void>();
   #following: Promise<unknown> = Promise.resolve();
   #isClosed = false;
@@ -113,7 +113,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     this.#following = Promise.all(this.#options.sources.map((source) => this.#follow(source)));
   }
 
-  /** Resolves when there is a release. Rejects with SourceError where every mirror has failed. */
+  /** Resolves when there is a release. Rejects with SourceError if every mirror has failed. */
   async ready(): Promise<void> {
     while (this.#release === undefined) {
       if (this.#isClosed || this.#faults.size === this.#options.sources.length)
@@ -126,7 +126,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     this.#isClosed = true;
     for (const source of this.#options.sources) source.close();
     for (const end of [...this.#wakes.values(), ...this.#timers]) end();
-    this.emit('asked'); // for who waits until it is ready
+    this.emit('asked'); // for callers of `ready`
     await this.#following;
   }
 
@@ -157,7 +157,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
         polls = Math.min(polls * 2, POLLS_MAX);
         if (before === undefined) {
           logger.warn({ mirror: source.name }, faultOf(error, source));
-          for (const wake of this.#wakes.values()) wake(); // another one may be well
+          for (const wake of this.#wakes.values()) wake(); // another mirror may work
         }
       }
       this.#lookForMotion();
@@ -194,7 +194,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     logger.warn(fields, text);
   }
 
-  /** Takes what a mirror shows if it is newer. Throws SourceError and ProtocolError. */
+  /** Follows a mirror's head if it is newer. Throws SourceError and ProtocolError. */
   async #look(bytes: Uint8Array, source: DepotSource): Promise<void> {
     const { head, ...signed } = readDepotHead(bytes);
     if (Buffer.compare(head.lineage, this.#options.trust.lineage) !== 0)
@@ -208,7 +208,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     await this.#take(head, source);
   }
 
-  /** Puts roots behind those that are known. */
+  /** Appends later roots to the known ones. */
   async #followRoots(reference: ObjectReference, source: DepotSource): Promise<void> {
     const { rootHash, lineage } = this.#options.trust;
     if (reference.length > ROOTS_MAX_BYTES) throw new SourceError(`${source.name}: more roots than can be`);
@@ -252,7 +252,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     return page;
   }
 
-  /** Whether it is another release. */
+  /** Whether the head names another release. */
   #turnTo({ hash }: DepotHead, page: DepotPage): boolean {
     const before = this.#release;
     const way = before && this.#ways.get(before);

@@ -25,7 +25,7 @@ const ANSWER_MS = 10_000;
 /** A firewall waits five seconds for what answers its nonce. */
 const REPORT_MS = 4_000;
 const REDIRECTS_MAX = 2;
-/** A server is left alone for so long at most: on the way to `http:` anybody could ask for it. */
+/** The longest wait that a server may ask for: on the way to `http:` anybody could ask for it. */
 const LEFT_ALONE_MAX_S = 900;
 
 export interface HttpOptions {
@@ -138,7 +138,7 @@ export class HttpSource implements DepotSource {
     this.#agent.destroy();
   }
 
-  /** Adds what comes to `into`, also where it throws SourceError. */
+  /** Appends the received bytes to `into`, even if it throws SourceError. */
   async #get(path: string, ask: Ask, into: Buffer[]): Promise<IncomingMessage> {
     const waitMs = this.#leftAloneUntilMs - this.#clock.monotonicMs();
     if (waitMs > 0) throw this.#fault(`it wants to be left alone for ${Math.ceil(waitMs / 1000)} s more`);

@@ -80,7 +80,10 @@ export class Reporter {
     });
   }
 
-  /** All report anew: under another root one may have no floor, and take nothing before an answer. */
+  /**
+   * All firewalls report again: under another root one may have no floor, and accept nothing before an
+   * answer.
+   */
   restart(): void {
     this.#told = new WeakMap();
   }
@@ -123,7 +126,7 @@ export class Reporter {
   /** After a failure the next mirror gets the next reports. */
   async #post(batch: readonly (readonly [SubscriberEntry, Waiting])[]): Promise<readonly Attested[]> {
     const { sources, logger, random, clock } = this.#options;
-    const source = sources[this.#failures % sources.length] as DepotSource; // there is one
+    const source = sources[this.#failures % sources.length] as DepotSource; // there is at least one
     const states = batch.map(([entry]) => this.#stateOf(entry));
     try {
       const answers = await source.report(batch.map(([entry, { nonce }]) => this.#report(entry, nonce)));

@@ -2,7 +2,7 @@
 
 import type { ObjectReference } from '@rulecast/protocol';
 
-/** A mirror does not give what it is asked for: a sentence for people. Another one, or a later time, may. */
+/** A mirror failed to deliver: a sentence for people. Another mirror, or a later try, may succeed. */
 export class SourceError extends Error {}
 
 /** Bounds the time and the memory of each answer. Methods throw SourceError. */
@@ -17,6 +17,6 @@ export interface DepotSource {
   report(reports: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
   /** Only of a source that hears of heads at once: calls back when there may be one. */
   onHead?(listener: () => void): void;
-  /** Ends what is under way. */
+  /** Ends downloads under way. */
   close(): void;
 }

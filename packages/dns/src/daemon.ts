@@ -36,7 +36,7 @@ import { DnsServer } from './proxy/server.ts';
 /** The source of verdicts on names. */
 type Source = Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'>;
 
-/** Ten times what systems have. */
+/** Ten times the usual size of a system's certificates. */
 const CERTIFICATES_MAX_BYTES = 4_194_304;
 
 const TROUBLES: Readonly<Record<string, string>> = {
@@ -101,7 +101,7 @@ async function main(): Promise<void> {
   });
   const places = new Places(server, { listen, isInNamespace: sockets.length > 0, upstreams, file, logger });
   const socket = await releases?.serve({ path, descriptor }, mode);
-  const stop = stopSignal(); // before anybody is told that it runs, and may end it
+  const stop = stopSignal(); // before the program is announced as running, and may be stopped
   logger.info({ listen: argv.listen, upstream: asked(), [kind]: path }, 'ready');
   manager.ready();
   await Promise.race([stop, socket?.ended ?? stop]);
@@ -113,7 +113,7 @@ async function main(): Promise<void> {
   process.exit(0); // whatever is being read
 }
 
-/** The text of a file of certificates. Throws ProgramError where there are none, or something else. */
+/** The text of a file of certificates. Throws ProgramError if it has none, or anything else. */
 function certificatesOf(file: string): string {
   try {
     const text = readSmallFile(file, CERTIFICATES_MAX_BYTES).toString('latin1');

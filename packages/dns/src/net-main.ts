@@ -92,7 +92,7 @@ function ran([program, ...args]: Command, input = ''): SpawnSyncReturns<string> 
   return spawnSync(program, args, { input, encoding: 'utf8', timeout: STEP_MS, env });
 }
 
-/** Undefined where the kernel has no such thing. */
+/** Undefined if the kernel lacks the setting. */
 function setting(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8').trim();

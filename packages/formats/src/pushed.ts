@@ -64,7 +64,7 @@ export type ReadFile =
 export interface PushObserver {
   /** Takes each rule and entry; reading is slower then. */
   readonly onEntry?: DocumentEntrySink | undefined;
-  /** Takes every reject of the files, also those that are not kept. */
+  /** Receives every reject of the files, even those not kept. */
   readonly onReject?: (reject: DocumentReject) => void;
   /** With how many rejects there are in it, or for it as a whole. */
   readonly onFile?: (file: PushedFile, read: ReadFile, rejectCount: number) => void;
@@ -77,7 +77,7 @@ export interface PushedParts {
   unmatched: Action | undefined;
   /** The policies of which only the egress was given, by a file of bare rules. */
   readonly bare: Set<string>;
-  /** The first of them. */
+  /** The first rejects. */
   readonly rejects: DocumentReject[];
   rejectCount: number;
 }

@@ -17,13 +17,13 @@ export const TABLES = ['rulecast_a', 'rulecast_b'] as const;
  * Lets nothing pass from or to downstream qubes: at boot (packaging/systemd), and where ours was taken away.
  */
 export const CLOSED_TABLE = 'rulecast_closed';
-/** Our third: takes DNS of qubes to where `rulecast-dns` is asked, while a release needs that. */
+/** Our third table: redirects DNS of qubes to `rulecast-dns`, while a release needs that. */
 export const CAPTURE_TABLE = 'rulecast_dns';
-/** The link that leads there, and the byte of a packet's mark by which routing knows what goes there. */
+/** The link to `rulecast-dns`, and the byte of a packet's mark by which routing selects it. */
 export const CAPTURE_LINK = 'rulecast-dns';
 export const CAPTURE_MARK = 0x00530000;
 export const CAPTURE_MARK_BITS = 0x00ff0000;
-/** Addresses of resolvers that are taken over. */
+/** Resolver addresses whose questions are captured. */
 export const CAPTURED_MAX = 64;
 /**
  * Questions of one qube in a second, in one burst too: a fifth of the room in the socket that all share.
@@ -35,7 +35,7 @@ export const QUESTIONS_PER_S = 500;
  * addresses of others takes no more room among them than this, for as long as each is remembered.
  */
 export const SENDERS_PER_S = 500;
-/** Longer than it takes to earn a second's questions again: who is forgotten is as if it had never asked. */
+/** Longer than it takes to regain a second's questions: forgetting a sender changes nothing. */
 export const SENDER_REMEMBERED_MS = 2000;
 /** Senders of a family, and links: some 200 bytes each in the kernel, once there are as many. */
 export const SENDERS_MAX = 16_384;
@@ -64,8 +64,8 @@ export const HOOK_PRIORITY = -10;
 export const FLOW_MARK_MAX = 96;
 export const NO_FLOW_MARK = 0;
 /**
- * With fewer values left, labels of former releases are taken from all flows: as many releases may come until
- * that is done.
+ * With fewer free values, labels of former releases are cleared from all flows: so many releases may come
+ * until that is done.
  */
 export const FLOW_MARKS_FREE_MIN = 32;
 /**
@@ -74,14 +74,9 @@ export const FLOW_MARKS_FREE_MIN = 32;
  */
 export const RENDERING = 8;
 
-/**
- * Up to so many members are a set that no release changes: another one takes its place, which costs 20 ms at
- * worst.
- */
+/** Sets with up to so many members are replaced, not changed, by a release, which costs 20 ms at worst. */
 export const SMALL_MEMBERS_MAX = 2048;
-/**
- * A large set is changed in place by up to this share of its members; beyond, another one takes its place.
- */
+/** A large set is changed in place by up to this share of its members; beyond, it is replaced. */
 export const IN_PLACE_SHARE = 0.5;
 /**
  * A small column of up to so many lengths is hash sets, which load faster; one of more is an interval set,
@@ -95,7 +90,7 @@ export const FEW_LENGTHS = 2;
 export const EXPANSION_SHARE = 0.25;
 /**
  * So many networks of class maps are patched at most, which takes the kernel some 20 ms; with more, all are
- * loaded anew.
+ * loaded again.
  */
 export const PATCHED_MAX = 8192;
 /** So many extra elements may always be spent on it: ten milliseconds, once. */
@@ -110,10 +105,11 @@ export const BUCKETS_LOG2_MIN = 4;
 export const BUCKETS_LOG2_MAX = 26;
 
 /**
- * With up to so many members in all sets, a release is always another table, which takes some milliseconds.
+ * With up to so many members in all sets, a release is always loaded into a new table, which takes some
+ * milliseconds.
  */
 export const WHOLE_MEMBERS_MAX = 10_000;
-/** A rule takes as long to load as so many members. */
+/** A rule takes as long to load as so many members of sets. */
 export const MEMBERS_OF_A_RULE = 40;
 /** Elements of one transaction: others wait for it, 1.5 ms. Four times as many would load no faster. */
 export const PIECE_ELEMENTS = 2048;
@@ -173,14 +169,12 @@ export const LIVE_EVERY_MS = 10_000;
  * opened is closed. Some 50,000 names, which the applier reads in 10 ms.
  */
 export const NAMES_LEFT_MAX_BYTES = 1_048_576;
-/**
- * Openings that wait for a look at flows, since something has to give way for them; and those of one qube.
- */
+/** Openings that wait for a look at flows, as others must give way; and those of one qube. */
 export const LOOKS_MAX = 1024;
 export const LOOKS_OF_ONE_MAX = 16;
 /**
- * With less than this part of it left, what gives way is looked for before an opening has to wait, and twice
- * as much of it is made free: a look takes 0.01 to 0.3 s, which is longer than an answer waits.
+ * When less than this part of the room is free, entries that may give way are sought in advance, and twice as
+ * much is freed: a look takes 0.01 to 0.3 s, longer than an answer can wait.
  */
 export const ROOM_AHEAD = 8;
 /** A qube connects to a new address within this time, so a younger opening gives way last. */

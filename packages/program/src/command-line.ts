@@ -19,7 +19,7 @@ export const HELP_MAX_COLUMNS = 100;
 
 /** How to read the command line of a program that has options only. */
 export interface OptionsReading {
-  /** Options whose values gather; every other one is given once. */
+  /** Options that may be repeated; every other one is given once. */
   readonly repeatable: readonly string[];
   /** Environment variables for options that the command line lacks. */
   readonly environment?: EnvironmentOptions;
@@ -42,7 +42,7 @@ export function strictYargs(name: string, packageFile: URL): Argv<object> {
     .strict()
     .parserConfiguration({
       'dot-notation': false,
-      'greedy-arrays': false, // an option takes one value, and is given again for another
+      'greedy-arrays': false, // each use of an option takes one value
       'parse-positional-numbers': false,
     })
     .showHelpOnFail(false)
@@ -66,7 +66,7 @@ export function readOptions<A>(
     const { values, text } = parseWords(cli, all);
     if (text !== '') return { kind: 'text', text };
     checkSwitches(all, rules, values);
-    const [stray] = values._; // what comes after --
+    const [stray] = values._; // the words after --
     if (stray !== undefined) throw usageError(`${stray} is no option: leave it out`);
     return { kind: 'values', values };
   } catch (error) {

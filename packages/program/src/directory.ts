@@ -24,14 +24,15 @@ export class DirectoryError extends Error {
   override readonly name = 'DirectoryError';
 }
 
-/** For their owner alone. */
+/** Readable by its owner only. */
 const PRIVATE_MODE = 0o700;
 
 /** `/var/lib/rulecast` for root; for others, the state directory of the XDG Base Directory Specification. */
 export function stateHome(environment: Environment, { uid, home }: Owner): string {
   if (uid === 0) return '/var/lib/rulecast';
   const base = environment['XDG_STATE_HOME'] ?? '';
-  return join(isAbsolute(base) ? base : join(home, '.local/state'), 'rulecast'); // a relative one is to be ignored
+  // a relative path must be ignored
+  return join(isAbsolute(base) ? base : join(home, '.local/state'), 'rulecast');
 }
 
 /** Below `$XDG_RUNTIME_DIR/rulecast`, else `/run/rulecast`. */

@@ -22,7 +22,7 @@ import { join } from 'node:path';
 import koffi from 'koffi';
 import { DirectoryError, makeDirectory } from './directory.ts';
 
-/** Another process has the directory. */
+/** Another process has locked the directory. */
 export class LockedError extends Error {
   readonly code = 'locked';
 }

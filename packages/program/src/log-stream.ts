@@ -14,7 +14,7 @@ const STDERR = 2;
 
 /** Our choice: a minute of a busy daemon. */
 const QUEUE_MAX_BYTES = 256 * 1024;
-/** Our choice: between two looks whether somebody reads again. */
+/** The interval of retries while nobody reads. Our choice. */
 const AGAIN_MS = 100;
 /**
  * Our choice: a service manager waits two seconds for a daemon's end, and a log with a reader accepts all in
@@ -71,7 +71,7 @@ export class LogStream {
     this.#queuedBytes += bytes.length;
   }
 
-  /** Writes what is taken now. */
+  /** Writes as much as is accepted now. */
   #drain(): void {
     clearTimeout(this.#timer);
     try {
@@ -124,7 +124,7 @@ function isOurJournal(): boolean {
   }
 }
 
-/** A way on which everything is lost, as where standard error is closed. */
+/** An output that loses everything, for a closed standard error. */
 function closed(error: Error): NowOrNever {
   return () => {
     throw error;

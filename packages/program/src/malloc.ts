@@ -12,7 +12,7 @@ const M_ARENA_MAX = -8;
 const MAPPED_MIN_BYTES = 131_072;
 const ARENAS_MAX = 2;
 
-/** Before threads are started. Does nothing where there is no glibc. */
+/** Call it before threads are started. Does nothing without glibc. */
 export async function mapLargeBlocks(): Promise<void> {
   try {
     const { default: koffi } = await import('koffi');
@@ -20,6 +20,6 @@ export async function mapLargeBlocks(): Promise<void> {
     mallopt(M_MMAP_THRESHOLD, MAPPED_MIN_BYTES);
     mallopt(M_ARENA_MAX, ARENAS_MAX);
   } catch {
-    return; // it takes more memory then
+    return; // without it, it only uses more memory
   }
 }

@@ -20,8 +20,8 @@ const PIPE_BUF_BYTES = 4096;
 const EAGAIN = 11;
 
 /**
- * Writes from bytes[at] on; returns how many bytes were taken, 0 where there is no room now. Throws Error
- * where nothing can be written any more.
+ * Writes from bytes[at] on; returns how many bytes were accepted, 0 if there is no room now. Throws Error if
+ * nothing can be written any more.
  */
 export type NowOrNever = (bytes: Uint8Array, at: number) => number;
 

@@ -18,7 +18,7 @@ export class OutputClosedError extends Error {
   override readonly name = 'OutputClosedError';
 }
 
-/** The output cannot be written: a full disk, say. Some of it may have been. */
+/** The output cannot be written, for example on a full disk. Part of it may have been. */
 export class OutputFailedError extends Error {
   override readonly name = 'OutputFailedError';
 }

@@ -8,7 +8,7 @@
 import { usageError } from './exit.ts';
 
 export interface WordRules {
-  /** Options whose values gather; every other one is given once. */
+  /** Options that may be repeated; every other one is given once. */
   readonly repeatable: ReadonlySet<string>;
   /** Options that may have an empty value. */
   readonly mayBeEmpty?: ReadonlySet<string>;
@@ -16,7 +16,7 @@ export interface WordRules {
   readonly hasOpposites: boolean;
 }
 
-/** Environment variables that give options their values: `PREFIX_FLOW_MARKS` stands for `--flow-marks`. */
+/** Environment variables for options: `PREFIX_FLOW_MARKS` stands for `--flow-marks`. */
 export interface EnvironmentOptions {
   readonly prefix: string;
   readonly options: readonly string[];

@@ -113,10 +113,10 @@ async function main(out: Output): Promise<void> {
     const counting = countFirewalls(publisher, sessions.ask);
     open({ publisher, ask: sessions.ask, sources, ...mirror, version: programVersion });
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
-    const stop = stopSignal(); // before anybody is told that it runs, and may end it
+    const stop = stopSignal(); // before the program is announced as running, and may be stopped
     logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlTexts }, 'ready');
     manager.ready();
-    if (sources === undefined) publisher.rules.name(undefined); // its parts may be pushed
+    if (sources === undefined) publisher.rules.name(undefined); // without it, its parts may be pushed
     await sources?.start();
     await stop;
     manager.stopping();
@@ -162,7 +162,7 @@ function placesOf({ bindings }: Settings, logger: Logger): number {
   return places;
 }
 
-/** Undefined where the kernel does not tell. */
+/** Undefined if the kernel does not tell. */
 function limitsOfProcess(): string | undefined {
   try {
     return readFileSync('/proc/self/limits', 'utf8');

@@ -14,7 +14,7 @@ export interface BlockedLine {
 }
 
 export interface BlockedLogOptions {
-  /** One of so many questions is logged, drawn by chance. */
+  /** One in so many questions is logged, chosen at random. */
   readonly oneOf: number;
   /** In [0, 1). */
   readonly random: () => number;

@@ -2,7 +2,7 @@
 
 const DRAWN_BYTES = 4096;
 
-/** Gives so many bytes of it each time, and none twice. */
+/** Returns that many random bytes at each call, and none twice. */
 export function drawnAhead(draw: (byteCount: number) => Uint8Array): (byteCount: number) => Uint8Array {
   let drawn = new Uint8Array(0);
   let at = 0;

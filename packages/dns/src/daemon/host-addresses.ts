@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { formatAddress, parseAddress } from '@rulecast/rules';
 
-/** Needs the zone of its link, which is not kept. */
+/** An address that needs the zone of its link, which is not kept. */
 export const LINK_LOCAL = /^fe[89ab]/;
 
 export function hostAddresses(isMeant: (interfaceName: string) => boolean = () => true): readonly string[] {
@@ -22,6 +22,6 @@ function groupOf(name: string): number | undefined {
   try {
     return Number(readFileSync(`/sys/class/net/${name}/netdev_group`, 'latin1'));
   } catch {
-    return undefined; // it has gone
+    return undefined; // it has ended meanwhile
   }
 }

@@ -18,7 +18,7 @@ export interface FoundUpstreams {
   readonly skipped: readonly string[];
 }
 
-/** `listen`: where `rulecast-dns` is asked now. */
+/** `listen`: the present endpoints of `rulecast-dns`. */
 export function upstreamsAmong(servers: readonly Address[], listen: readonly DnsEndpoint[]): FoundUpstreams {
   const all = [...new Set(servers.map(formatAddress))];
   const isAsked = (address: string): boolean => !LINK_LOCAL.test(address) && !isOwn(address, listen);

@@ -181,7 +181,7 @@ export function upstreamFile(): string | undefined {
   return file;
 }
 
-/** Those that are options. Throws ProgramError `usage`. */
+/** The upstreams given as options. Throws ProgramError `usage`. */
 export function upstreamsOf(): readonly DnsUpstream[] {
   const texts = upstreamFile() === undefined ? argv.upstream : [];
   const upstreams = texts.map(

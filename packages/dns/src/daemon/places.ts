@@ -15,7 +15,7 @@ import { ownerOfPort } from './port-owner.ts';
 import { nextNameServers } from './resolv-conf.ts';
 
 export interface PlacesOptions {
-  /** By options: then it listens nowhere else. */
+  /** Endpoints given as options: then it listens nowhere else. */
   readonly listen: readonly DnsEndpoint[];
   /** Whether the service manager has bound sockets in the namespace. */
   readonly isInNamespace: boolean;
@@ -27,7 +27,7 @@ export interface PlacesOptions {
 
 /** The interval of looks at this host, and of retries for a port that was taken. Our choice. */
 const LOOK_MS = 2000;
-/** Addresses of each kind that counters name, and what can be a counter's name. */
+/** The most addresses of a kind with a counter of their own, and the form of a counter's name. */
 const SHOWN = 4;
 const COUNTER_NAME = /^[A-Za-z0-9._-]{1,32}$/;
 
@@ -37,7 +37,7 @@ export class Places {
   readonly #timer: NodeJS.Timeout;
   /** The name servers in the file; an absent or empty one leaves the last ones. */
   #servers: readonly Address[] = [];
-  /** Those of the servers that are asked; undefined: options name others. */
+  /** The upstreams found on this host; undefined: options name them. */
   #found: FoundUpstreams | undefined;
   /** The link group of hosts that ask this one; undefined: none do. */
   #group: number | undefined;
@@ -152,7 +152,7 @@ function endpointAt(address: string): DnsEndpoint {
   return { address, port: DNS_PORT };
 }
 
-/** The first ones by their names, and how many others there are. */
+/** The first items as counters, and the number of the others. */
 function placesOf(what: string, all: readonly string[]): Readonly<Record<string, number>> {
   const named = all
     .map((text, index) => [`${what}.${text.replaceAll(':', '-')}`, index + 1] as const)

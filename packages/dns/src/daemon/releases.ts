@@ -31,9 +31,9 @@ export interface Releases {
   /** Reports blocked names to the subscriber, if it asked for that. */
   readonly tellOfBlocked: TellOfBlocked;
   /**
-   * Is told releases from now on. A socket that the service manager bound is left once nobody is connected
-   * and no release needs this process: who connects then starts another. Throws ProgramError where the socket
-   * cannot be had.
+   * Accepts releases from now on. A socket bound by the service manager is left once nobody is connected and
+   * no release needs this process; a later connection starts another one. Throws ProgramError if the socket
+   * cannot be opened.
    */
   serve(at: SocketPlace, mode: number): Promise<ReleaseSocket>;
 }

@@ -47,7 +47,7 @@ export interface NameJudgement {
 export interface OpenedList extends Pick<Opening, 'key' | 'version'> {
   /** No rule is about the name: it is open because it is answered. */
   readonly isOfAll?: boolean;
-  /** Private addresses are opened by it, too. */
+  /** Whether it opens private addresses, too. */
   readonly isPrivate?: boolean;
 }
 

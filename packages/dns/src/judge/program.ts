@@ -36,7 +36,7 @@ export interface NameRule {
 /** Ranks of rules by subject; the lowest decides. */
 export interface NameProgram {
   readonly policy: string | undefined;
-  /** Otherwise only `first` is asked. */
+  /** Whether a policy judges the qube; otherwise only `first` does. */
   readonly isJudged: boolean;
   readonly rules: readonly NameRule[];
   /** By subject, the rank of the first accept rule about it; and of the first drop rule. */

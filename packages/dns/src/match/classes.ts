@@ -10,7 +10,9 @@
 import { KeyByte } from '@rulecast/rules';
 import { CLASSES_MAX, NO_CLASS } from './table.ts';
 
-/** Subjects are numbers, ascending; `~subject` is one by its exceptions, and comes before all others. */
+/**
+ * Subjects are numbers, ascending; `~subject` stands for a subject's exceptions, and sorts before all others.
+ */
 interface NameClass {
   readonly kind: 'class';
   readonly self: readonly number[];
@@ -35,7 +37,7 @@ export class NameClasses {
   readonly #free: number[] = [];
   #hasTurned = false;
 
-  /** Above it there is no class yet. */
+  /** The number of the first unused class. */
   get limit(): number {
     return this.#classes.length;
   }
@@ -47,7 +49,7 @@ export class NameClasses {
     return isSelf ? found.self : found.below;
   }
 
-  /** The class of a name that a subject now stands for in that way too. */
+  /** The class of a name after one more subject contains it with that scope. */
   withSubject(number: number, subject: number, scope: number): number {
     const { self, below } = this.#plain(number);
     return this.#numberOf({
@@ -70,7 +72,7 @@ export class NameClasses {
     return found.kind === 'transition' ? found : { before: number, after: number };
   }
 
-  /** From one class to another. */
+  /** The class for the change from one class to another. */
   transition(before: number, after: number): number {
     if (before === after) return before;
     const key = `${before}>${after}`;

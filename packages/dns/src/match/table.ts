@@ -32,7 +32,7 @@ interface TableExports {
   readonly look: (name: number) => number;
 }
 
-/** Why `apply` came to no end. */
+/** Why `apply` stopped before its end. */
 export const TableStop = { full: 2, flooded: 3 } as const;
 export type TableStop = (typeof TableStop)[keyof typeof TableStop];
 

@@ -75,7 +75,7 @@ export function addressOf(bytes: Uint8Array): Address {
   return { family: words.length === strideOf(4) ? 4 : 6, words };
 }
 
-/** The addresses that stand behind one another, within these bytes. */
+/** The addresses in a column of bytes, as views. */
 export function* addressesIn(column: Uint8Array, family: Family): Generator<Uint8Array> {
   const size = bytesOf(family);
   for (let at = 0; at < column.length; at += size) yield column.subarray(at, at + size);

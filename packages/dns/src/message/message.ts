@@ -176,7 +176,7 @@ export class MessageReader {
     return this.opt < 0 ? 0 : this.classes[this.opt]!; // a record that was read
   }
 
-  /** Above 0 nobody knows it yet (RFC 6891 §6.1.3). */
+  /** A version above 0 is unknown to everybody (RFC 6891 §6.1.3). */
   get ednsVersion(): number {
     return this.opt < 0 ? 0 : (this.ttls[this.opt]! >>> 16) & 0xff; // likewise
   }
@@ -194,5 +194,5 @@ function areOptions(bytes: Uint8Array, start: number, end: number): boolean {
 }
 
 function u16(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 8) | bytes[at + 1]!; // the caller has looked
+  return (bytes[at]! << 8) | bytes[at + 1]!; // checked by the caller
 }

@@ -68,5 +68,5 @@ export function framed(bytes: Uint8Array): Uint8Array {
 }
 
 function lengthAt(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 8) | bytes[at + 1]!; // the caller has looked
+  return (bytes[at]! << 8) | bytes[at + 1]!; // checked by the caller
 }

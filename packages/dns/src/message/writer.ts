@@ -32,9 +32,10 @@ export const PLAIN_BYTES = 512;
 const QUESTION_NAME = 0xc000 | HEADER_BYTES;
 /** An SOA whose two names are the root: 2 and five numbers. */
 const SOA_DATA_BYTES = 22;
-const SOA_NUMBERS_MIDDLE = [1, 1800, 900, 604_800]; // serial, refresh, retry, expire: nobody transfers it
+// serial, refresh, retry, expire: the zone is never transferred
+const SOA_NUMBERS_MIDDLE = [1, 1800, 900, 604_800];
 const EDE_BYTES = 6;
-/** So that what is asked does not show by its length: RFC 8467 §4.1. */
+/** Padding, so that the length does not reveal the question: RFC 8467 §4.1. */
 const PADDED_BYTES = 128;
 
 /** Enough for every message that is written here: the longest is a padded question. */

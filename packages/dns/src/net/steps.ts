@@ -23,7 +23,7 @@ export interface NetOptions {
   readonly hasIpv6: boolean;
 }
 
-/** Before those that VPNs make; after what is local. */
+/** Before the rules that VPNs make; after that for local addresses. */
 export const RULE_PRIORITY = 53;
 export const ROUTING_TABLE = 5353;
 /** The marks of our objects: a table within the namespace, and the address of the link to it. */

@@ -78,7 +78,7 @@ function namesIn(part: Part): NameSet | undefined {
 /** The result of a change to a portion. */
 export interface Changed {
   readonly ruleSet: RuleSet;
-  /** By list that is in both: how it differs, where that was said. */
+  /** The edit of each list in both, if the change has one. */
   readonly edits: ReadonlyMap<string, SetEdit>;
 }
 

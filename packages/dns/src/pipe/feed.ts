@@ -22,7 +22,10 @@ export interface NameFeedOptions {
    * this option a stream is open only while a release needs one, since connecting starts `rulecast-dns`.
    */
   readonly isRunning?: () => boolean;
-  /** The link group of hosts that ask this one; absent: what they ask is taken to `rulecast-dns`. */
+  /**
+   * The link group of hosts that may ask `rulecast-dns` at this host's address; absent: questions are
+   * redirected to it.
+   */
   readonly listenGroup?: number;
   /** Called with blocked names, and the number of those not reported; absent: they are not requested. */
   readonly onBlocked?: (names: readonly BlockedName[], lost: number) => void;
@@ -54,9 +57,9 @@ export class NameFeed {
   #isOpen = false;
   /** Something, since it was connected to. */
   #hasTaken = false;
-  /** It has taken a release without names, and no other since. */
+  /** It has a release without names, and none since. */
   #isRelieved = false;
-  /** Why nobody asks it, and since when. */
+  /** Why `rulecast-dns` cannot be asked, and since when. */
   #fault: { readonly text: string; readonly sinceMs: number } | undefined;
   /** The counters of DNS, as last received on the open stream. */
   #counts: Readonly<Record<string, number>> = {};
@@ -94,7 +97,7 @@ export class NameFeed {
     }
   }
 
-  /** Whether a stream is to be open. */
+  /** Whether a stream should be open. */
   get #isNeeded(): boolean {
     const { isRunning } = this.#options;
     if (isRunning === undefined) return true;
@@ -105,7 +108,7 @@ export class NameFeed {
   /** How long a commit may still wait, unless something changes. */
   #patienceMs(): number {
     if (this.#behindSinceMs !== undefined) return SILENT_MS; // a stream that is silent ends
-    if (this.#fault !== undefined) return 0; // a person has to mend it
+    if (this.#fault !== undefined) return 0; // a person must mend it
     return SILENT_MS - (this.trouble()?.forMs ?? SILENT_MS);
   }
 
@@ -190,7 +193,8 @@ export class NameFeed {
     const { clock } = this.#options;
     this.#isOpen = true;
     this.#reason = 'it ended the connection';
-    let silentLooks = 0; // not by the clock: where we were stopped ourselves, what came is read before the next
+    // not by the clock: if we were suspended ourselves, waiting bytes are read before the next look
+    let silentLooks = 0;
     const onStep = (): void => {
       silentLooks = 0;
     };
@@ -239,7 +243,7 @@ export class NameFeed {
     return this.#isIdle && this.#wanted !== this.#sent ? this.#wanted : undefined;
   }
 
-  /** Whether it has what was sent. */
+  /** Whether it has confirmed the last rule set sent. */
   get #isIdle(): boolean {
     return this.#taken === (this.#sent?.number ?? 0);
   }
@@ -254,7 +258,7 @@ export class NameFeed {
     await write(channel, frame, onStep);
   }
 
-  /** Reads what it has, to the end. */
+  /** Reads its messages, to the end of the stream. */
   async #hear(channel: ByteStream, onHeard: () => void): Promise<void> {
     const frames = new FrameReader(SAID_MAX_BYTES);
     while (channel.state !== 'disconnected') {
@@ -313,7 +317,7 @@ export class NameFeed {
   }
 }
 
-/** `onStep` is called as bytes are taken. */
+/** `onStep` is called as bytes are accepted. */
 async function write(channel: ByteStream, bytes: Uint8Array, onStep: () => void): Promise<void> {
   for (let at = 0; at < bytes.length && channel.state === 'connected'; ) {
     const taken = channel.write(bytes.subarray(at));

@@ -28,7 +28,7 @@ import {
 } from './frame.ts';
 
 export interface FollowerOptions {
-  /** A new key for names, 16 bytes that nobody knows. */
+  /** A new secret key for names, 16 random bytes. */
   readonly key: () => Uint8Array;
   /** Seconds since 1970. */
   readonly nowS: () => number;
@@ -57,7 +57,7 @@ interface Following {
   /** One at a time. */
   isChanging: boolean;
   fault: unknown;
-  /** It asked for what is blocked. */
+  /** Whether it asked for blocked names. */
   isWatching: boolean;
 }
 
@@ -208,7 +208,7 @@ export class NameFollower {
   }
 }
 
-/** A subscriber that does not read what it asked for is none. */
+/** Closes a channel whose subscriber does not read its messages. */
 function say(channel: ByteStream, message: PipeMessage): void {
   if (channel.state === 'disconnected') return;
   const frame = frameOf(message);

@@ -82,7 +82,7 @@ export type PipeMessage =
   | { readonly kind: 'listen'; readonly group: number | undefined }
   | { readonly kind: 'fault'; readonly text: string }
   | { readonly kind: 'watch' }
-  /** `lost` more could not be told. */
+  /** `lost`: the number of blocked names that were not reported. */
   | { readonly kind: 'blocked'; readonly lost: number; readonly names: readonly BlockedName[] };
 
 /** A received message; a change is bytes, which changePieces decodes. */
@@ -92,7 +92,7 @@ export type ReadMessage =
 
 export function frameOf(message: PipeMessage): Uint8Array {
   const writer = new ByteWriter();
-  writer.u32(0); // its length, once it is known
+  writer.u32(0); // a place for its length, known later
   writer.u8(Kind[message.kind]);
   if (message.kind === 'has') writer.u32(message.number);
   else if (message.kind === 'change') writeChange(writer, message.change);
@@ -187,7 +187,7 @@ export class FrameReader {
     }
   }
 
-  /** A large frame's room is only taken as the system gives pages, where bytes come. */
+  /** The system gives memory page by page as bytes arrive, so a large frame's room costs nothing before. */
   #room(): Uint8Array {
     const length = new DataView(this.#head.buffer).getUint32(0, true);
     if (length <= this.#mostBytes) return new Uint8Array(length);

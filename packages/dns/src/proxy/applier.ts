@@ -34,12 +34,12 @@ export class ApplierSocket {
   #unsent: Uint8Array[] = [];
   #unsentBytes = 0;
   #isToFlush = false;
-  /** It takes no more until there is room. */
+  /** The socket accepts no more until there is room. */
   #isFull = false;
   #again: NodeJS.Timeout | undefined;
   #lastId = 0;
 
-  /** `onOutcome` is told once for each opening, also from within `ask`. */
+  /** `onOutcome` is called once for each opening, perhaps from within `ask`. */
   constructor(path: string, watch: Watch, onOutcome: OnOutcome) {
     this.#path = path;
     this.#watch = watch;

@@ -36,7 +36,7 @@ export class Askers {
     if (asker !== undefined) asker.waiting += more;
   }
 
-  /** Whether there were any. */
+  /** Forgets idle qubes; false if there were none. */
   #forgetIdle(nowMs: number): boolean {
     const before = this.#all.size;
     for (const [key, { waiting, tokens, atMs }] of this.#all) {

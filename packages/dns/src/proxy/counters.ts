@@ -5,7 +5,7 @@ import type { Client, DnsProxy } from './machine.ts';
 /** Lists and qubes that are sent, those with most, beside the counters of packets. Our choice. */
 const SHOWN = 8;
 /**
- * Beside what is counted: 1 where the applier is reached, 0 where nothing is opened. For the subscriber
+ * A state beside the counters: 1 if the applier is connected, 0 if nothing can be opened. For the subscriber
  * alone.
  */
 export const OPENS = 'dnsOpens';

@@ -50,7 +50,7 @@ export class QuestionSocket {
   readonly #senders = new Map<string | number, Sender>();
   #isClosed = false;
 
-  /** Throws SocketError where it cannot be had. */
+  /** Throws SocketError if it cannot be opened. */
   static at(endpoint: DnsEndpoint, watch: Watch, take: TakeQuestion): QuestionSocket {
     return new QuestionSocket(bindDatagrams(endpoint), watch, take);
   }
@@ -77,7 +77,7 @@ export class QuestionSocket {
 
   #clientOf({ asker, askerKey, to }: Sender, port: number): SocketClient {
     const reply = (answer: Uint8Array): void => {
-      if (!this.#isClosed) sendTo(this.#fd, answer, withPort(to, port)); // it may be lost
+      if (!this.#isClosed) sendTo(this.#fd, answer, withPort(to, port)); // the answer may be lost
     };
     return { asker, askerKey, transport: 'udp', reply, end: () => undefined };
   }

@@ -54,7 +54,7 @@ export class Exchange {
     );
   }
 
-  /** The names that the answer says others stand for; undefined: too many to look at. */
+  /** The names in the answer's alias chain; undefined: too many. */
   aliases(): readonly Uint8Array[] | undefined {
     const { answer } = this;
     const aliases: Uint8Array[] = [];
@@ -112,7 +112,7 @@ export class Exchange {
     readdress(bytes, question);
     const room = Math.min(EDNS_BYTES, Math.max(PLAIN_BYTES, question.ednsBytes));
     if (transport === 'tcp' || (bytes.length <= room && !answer.isTruncated)) return bytes;
-    answer.read(bytes); // whose id it has now
+    answer.read(bytes); // for its new id
     return this.#written.slice(0, writeTruncated(answer, this.#written));
   }
 

@@ -7,11 +7,11 @@ export const QUESTIONS_MAX = 256;
  * (`net.core.rmem_max`), unless the service manager has set it for the socket (rulecast-dns.socket).
  */
 export const RECEIVED_BYTES = 2_097_152;
-/** Questions of all qubes that wait. */
+/** Waiting questions of all qubes. */
 export const ALL_QUESTIONS_MAX = 4096;
 /** Sockets that wait for the next question. */
 export const IDLE_SOCKETS_MAX = 256;
-/** Qubes of which something is remembered; those that ask nothing are forgotten first. */
+/** Qubes with a state in memory; idle ones are forgotten first. */
 export const ASKERS_MAX = 4096;
 /** The timeout of an upstream, and how many times one is asked for a question. */
 export const ATTEMPT_MS = 1500;

@@ -21,7 +21,7 @@ import {
 } from './limits.ts';
 
 export type LineEffect =
-  /** There is no connection now: make one. */
+  /** There is no connection: make one. */
   | { readonly kind: 'connect' }
   | { readonly kind: 'write'; readonly bytes: Uint8Array }
   /** Close the connection; it sends no more events. */
@@ -53,7 +53,7 @@ export class Line {
   #pauseMs = 0;
   /** Whether anything came by the connection that is open. */
   #isHeard = false;
-  /** Since when something waits and nothing came. */
+  /** Since when questions wait without an answer. */
   #silentSinceMs: number | undefined;
   #usedMs = 0;
 
@@ -105,7 +105,7 @@ export class Line {
     const effects: LineEffect[] = [];
     for (const message of this.#stream.feed(chunk)) {
       const asked = message.length < ID_BYTES ? undefined : this.#asked.get(idOf(message));
-      if (asked === undefined) continue; // nobody waits for it any more
+      if (asked === undefined) continue; // its question was given up
       const bytes = Uint8Array.from(message);
       bytes.set(asked.bytes.subarray(0, ID_BYTES));
       effects.push({ kind: 'answer', query: asked.query, bytes });
@@ -154,5 +154,5 @@ export class Line {
 }
 
 function idOf(message: Uint8Array): number {
-  return (message[0]! << 8) | message[1]!; // the caller has looked
+  return (message[0]! << 8) | message[1]!; // checked by the caller
 }

@@ -63,7 +63,7 @@ export type ProxyEffect<C extends Client> =
   | { readonly kind: 'reply'; readonly client: C; readonly bytes: Uint8Array }
   /** The qube asked too much: stop reading from its connection, which nothing else bounds. */
   | { readonly kind: 'end'; readonly client: C }
-  /** Send this to an upstream, and hand in what comes back under the same number. */
+  /** Send this to an upstream, and pass its answer to `answer` with the same number. */
   | {
       readonly kind: 'ask';
       readonly query: number;
@@ -71,7 +71,7 @@ export type ProxyEffect<C extends Client> =
       readonly transport: UpstreamTransport;
       readonly bytes: Uint8Array;
     }
-  /** Have these opened, and hand in what comes of each under its index: an answer waits for it. */
+  /** Have these opened, and pass each outcome to `opened` with its index: an answer waits for it. */
   | { readonly kind: 'open'; readonly wait: number; readonly openings: readonly NewOpening[] }
   /** Stop waiting for this query: close its socket. */
   | { readonly kind: 'close'; readonly query: number };
@@ -85,7 +85,7 @@ export type TellOfBlocked = (qube: string, name: Uint8Array, at: number, by: Omi
 export interface ProxyOptions {
   /** The number of upstreams, which may be 0; they are asked in order, except those that do not answer. */
   readonly upstreamCount: number;
-  /** Whether all of them are asked over TLS, each question padded. */
+  /** Whether all upstreams are asked over TLS, with padded questions. */
   readonly isOverTls?: boolean;
   /** The verdict on a name; undefined: there is no release yet, and no answer is given. */
   readonly judge: (
@@ -107,7 +107,7 @@ export interface ProxyOptions {
         aliases: readonly Uint8Array[],
       ) => readonly OpenedList[])
     | undefined;
-  /** So many bytes of chance that nobody can foresee. */
+  /** Unpredictable random bytes. */
   readonly randomBytes: (count: number) => Uint8Array;
   readonly tellOfBlocked?: TellOfBlocked | undefined;
 }
@@ -136,7 +136,7 @@ export interface ProxyCounts {
 
 interface Query<C extends Client> {
   readonly client: C;
-  /** The question as it came. */
+  /** The question as received. */
   readonly asked: Uint8Array;
   readonly id: number;
   /** The name in the case in which it is sent; only a server that saw the question can repeat it. */
@@ -184,7 +184,7 @@ const FAILURES: readonly number[] = [Rcode.failure, Rcode.notImplemented, Rcode.
 export class DnsProxy<C extends Client> {
   readonly #options: ProxyOptions;
   readonly #queries = new Map<number, Query<C>>();
-  /** Each query waits for one of these. */
+  /** The deadline of each query. */
   #upstreams: Upstreams;
   readonly #askers = new Askers();
   readonly #exchange = new Exchange();
@@ -237,7 +237,7 @@ export class DnsProxy<C extends Client> {
     return query === undefined || pending === undefined ? (query ?? pending) : Math.min(query, pending);
   }
 
-  /** Takes what a qube sent. The bytes stay the caller's. */
+  /** Handles a message from a qube. The caller keeps the bytes. */
   ask(client: C, bytes: Uint8Array, nowMs: number): readonly ProxyEffect<C>[] {
     this.counts.questions++;
     const asker = this.#askers.at(client.askerKey, nowMs);
@@ -279,7 +279,7 @@ export class DnsProxy<C extends Client> {
     return { rcode: Rcode.failure };
   }
 
-  /** Takes what came back for a query. The bytes are the machine's from then on. */
+  /** Handles an answer to a query. The machine owns the bytes from then on. */
   answer(number: number, bytes: Uint8Array, nowMs: number): readonly ProxyEffect<C>[] {
     const query = this.#queries.get(number);
     const answer = this.#answer;
@@ -311,7 +311,7 @@ export class DnsProxy<C extends Client> {
       this.counts.failed++;
       return this.#reply(client, { rcode: Rcode.failure });
     }
-    const judged = this.#judged(client, aliases); // by what is in force now
+    const judged = this.#judged(client, aliases); // by the release in force now
     if (judged !== undefined) return this.#reply(client, judged);
     if (!this.#leaveOutPrivate()) return this.#reply(client, WITHOUT_PRIVATE);
     const lists = this.#options.opens?.(client.asker, asked.bytes, HEADER_BYTES, aliases) ?? [];
@@ -328,7 +328,7 @@ export class DnsProxy<C extends Client> {
     nowMs: number,
   ): ProxyEffect<C> | undefined {
     const [answer, asked] = [this.#answer, this.#question];
-    if (answer.isTruncated && client.transport === 'udp') return undefined; // it tells none
+    if (answer.isTruncated && client.transport === 'udp') return undefined; // it has no addresses
     if (answer.rcode !== Rcode.ok) {
       if (this.#exchange.leaveOut({ address: () => false })) return undefined;
       this.counts.failed++;
@@ -380,7 +380,7 @@ export class DnsProxy<C extends Client> {
     });
   }
 
-  /** Takes what came of an opening, by its index among those of a wait. */
+  /** Handles the outcome of an opening, by its index among those of a wait. */
   opened(wait: number, index: number, outcome: OpeningOutcome): readonly ProxyEffect<C>[] {
     const pending = this.#pending.get(wait);
     if (pending === undefined || pending.openings[index] === undefined || pending.outcomes.has(index))
@@ -388,7 +388,7 @@ export class DnsProxy<C extends Client> {
     pending.outcomes.set(index, outcome);
     const { outcomes, openings } = pending;
     const isLate = outcomes.size < openings.length || [...outcomes.values()].includes(Outcome.later);
-    if (isLate) return []; // its time has not come
+    if (isLate) return []; // its deadline is later
     this.#release(wait, pending);
     return [this.#settled(pending)];
   }
@@ -462,7 +462,7 @@ export class DnsProxy<C extends Client> {
     return query === undefined ? [] : this.#giveUp(number, query, nowMs);
   }
 
-  /** Gives up what has waited too long. */
+  /** Gives up queries and waits whose time is over. */
   expire(nowMs: number): readonly ProxyEffect<C>[] {
     const effects: ProxyEffect<C>[] = [];
     for (const [number, query] of [...this.#queries]) {
@@ -523,7 +523,7 @@ export class DnsProxy<C extends Client> {
     nowMs: number,
   ): ProxyEffect<C> {
     const random = this.#options.randomBytes(2 + Math.ceil(WIRE_NAME_MAX_BYTES / 8));
-    const id = (random[0]! << 8) | random[1]!; // so many were asked for
+    const id = (random[0]! << 8) | random[1]!; // so many bytes were drawn
     const transport = this.#options.isOverTls === true ? 'tls' : plainly;
     const bytes = this.#exchange.asked(id, transport === 'tls');
     turnCase(bytes, HEADER_BYTES, this.#question.nameEnd, random.subarray(2));

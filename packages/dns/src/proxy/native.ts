@@ -47,9 +47,9 @@ const ENAMETOOLONG = 36;
 const NOBODY = new Uint8Array(SOCKET_ADDRESS_BYTES[4]);
 const FROM_SIZE = new Int32Array(1);
 
-/** A sender's address takes no more. */
+/** The most bytes of a sender's address. */
 export const FROM_BYTES = SOCKET_ADDRESS_BYTES[6];
-/** There is nothing now, or no room. */
+/** Nothing to read now, or no room to write. */
 export const AGAIN = -11;
 
 const libc = koffi.load('libc.so.6');
@@ -68,7 +68,7 @@ const c = {
 
 // ── Addresses, as the kernel has them ──────────────────────────────────────────────────────────────────────
 
-/** Throws TypeError for what is no address. */
+/** Throws TypeError for an invalid address. */
 export function socketAddressOf({ address, port }: DnsEndpoint): Uint8Array {
   const parsed = parseAddress(address);
   if (parsed === undefined) throw new TypeError(`${address} is no address`);
@@ -152,7 +152,7 @@ function opened(fd: number): number {
   return fd;
 }
 
-/** Whether it is one of datagrams. Throws SocketError for what is no socket. */
+/** Whether it is a datagram socket. Throws SocketError if it is no socket. */
 export function isOfDatagrams(fd: number): boolean {
   const [type, size] = [new Int32Array(1), Int32Array.of(4)];
   if (c.getsockopt(fd, SOL_SOCKET, SO_TYPE, type, size) !== 0)
@@ -178,24 +178,24 @@ export function disconnect(fd: number): boolean {
   return c.connect(fd, NOBODY, NOBODY.length) === 0;
 }
 
-/** Bytes that the kernel took; negative: why none, such as AGAIN. */
+/** The number of bytes accepted; negative: an error code such as AGAIN. */
 export function send(fd: number, bytes: Uint8Array): number {
   const count: number = c.send(fd, bytes, bytes.length, DONTWAIT_NOSIGNAL);
   return count < 0 ? -koffi.errno() : count;
 }
 
-/** It may be lost. */
+/** Sends a datagram, which may be lost. */
 export function sendTo(fd: number, bytes: Uint8Array, to: Uint8Array): void {
   c.sendto(fd, bytes, bytes.length, DONTWAIT_NOSIGNAL, to, to.length);
 }
 
-/** Bytes that came, which it puts into `into`; negative: why none, such as AGAIN. */
+/** The number of bytes read into `into`; negative: an error code such as AGAIN. */
 export function receive(fd: number, into: Uint8Array): number {
   const count: number = c.recv(fd, into, into.length, DONTWAIT);
   return count < 0 ? -koffi.errno() : count;
 }
 
-/** Likewise, and into `from` by whom. */
+/** Likewise, with the sender's address in `from`. */
 export function receiveFrom(fd: number, into: Uint8Array, from: Uint8Array): number {
   FROM_SIZE[0] = from.length;
   const count: number = c.recvfrom(fd, into, into.length, DONTWAIT, from, FROM_SIZE);

@@ -28,10 +28,7 @@ export interface DnsServerOptions
   extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate' | 'randomBytes' | 'tellOfBlocked'> {
   /** UDP and TCP alike. */
   readonly listen: readonly DnsEndpoint[];
-  /**
-   * Descriptors of sockets that somebody bound, of UDP or TCP, which take both families where there are
-   * both.
-   */
+  /** Descriptors of sockets that the service manager bound, UDP or TCP; one of IPv6 serves both families. */
   readonly sockets?: readonly number[];
   /** All over TLS or none; asked in this order. Without any, what is not blocked is SERVFAIL. */
   readonly upstreams: readonly DnsUpstream[];
@@ -161,7 +158,7 @@ export class DnsServer {
 
   async #listening(server: Server): Promise<void> {
     await once(server, 'listening');
-    server.on('error', () => undefined); // of one connection
+    server.on('error', () => undefined); // an error of one connection
   }
 
   #newServer(): Server {

@@ -11,7 +11,7 @@ export class Tally {
     if (count !== undefined || this.#counts.size < KEYS_MAX) this.#counts.set(key, (count ?? 0) + 1);
   }
 
-  /** Those that happened most, most first. */
+  /** The keys with most events, most first. */
   most(count: number): readonly (readonly [key: string, count: number])[] {
     return [...this.#counts].sort(([, a], [, b]) => b - a).slice(0, count);
   }

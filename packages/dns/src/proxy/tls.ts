@@ -39,7 +39,7 @@ export class TlsUpstream {
   #told: string | undefined;
   #isClosed = false;
 
-  /** Throws where `ca` is none. */
+  /** Throws if `ca` is not a certificate. */
   constructor(options: TlsUpstreamOptions) {
     this.#options = options;
     const { ca } = options;
@@ -76,7 +76,7 @@ export class TlsUpstream {
           break;
         case 'fail': {
           const { query } = effect;
-          queueMicrotask(() => this.#waiting.get(query)?.onFailure()); // not while it is asked
+          queueMicrotask(() => this.#waiting.get(query)?.onFailure()); // not within `ask`
           break;
         }
       }

@@ -44,7 +44,7 @@ export class Troubles {
     }
   }
 
-  /** 1 of each that goes on. */
+  /** 1 for each present trouble. */
   get counters(): Readonly<Record<string, number>> {
     return Object.fromEntries([...this.#untilMs.keys()].map((name) => [name, 1]));
   }

@@ -36,7 +36,7 @@ export interface DnsUpstream extends DnsEndpoint {
   readonly tlsName?: string;
 }
 
-/** A question that is under way. */
+/** A question under way. */
 export interface Asking {
   /** Stops waiting; no event follows. Called once. */
   close(): void;
@@ -68,7 +68,7 @@ export class UpstreamSockets {
       if (socket.ask(to, bytes, onAnswer, onFailure)) return { close: () => this.#release(socket, idle) };
       socket.close();
     } catch (error) {
-      if (!(error instanceof SocketError)) throw error; // there are no more sockets
+      if (!(error instanceof SocketError)) throw error; // no more sockets are available
     }
     return failing(onFailure);
   };

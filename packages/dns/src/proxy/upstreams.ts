@@ -36,7 +36,7 @@ export class Upstreams {
     return this.#states.length;
   }
 
-  /** Those that are down, by their index. */
+  /** The upstreams that are down, by index. */
   get down(): readonly number[] {
     // an existing upstream
     return [...this.#states.keys()].filter((upstream) => this.#states[upstream]!.pauseMs > 0);
@@ -47,7 +47,7 @@ export class Upstreams {
     return this.#oneOf(0, this.#states.length, nowMs);
   }
 
-  /** The one that a question is asked of after another one. */
+  /** The upstream to ask after another one failed. */
   after(upstream: number, nowMs: number): number {
     return this.#oneOf(upstream + 1, this.#states.length - 1, nowMs);
   }
@@ -74,7 +74,7 @@ export class Upstreams {
     Object.assign(state, { unanswered: 0, heardMs: nowMs, pauseMs: 0 });
   }
 
-  /** It did not answer what it was asked then. */
+  /** It did not answer a question asked at that time. */
   missed(upstream: number, askedMs: number, nowMs: number): void {
     this.unanswered[upstream]!++; // an existing upstream
     const state = this.#states[upstream]!; // likewise

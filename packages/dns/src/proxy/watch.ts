@@ -47,7 +47,7 @@ export class Watch {
     this.#handle = koffi.node.poll(this.#all, () => {
       if (this.#isDue) return;
       this.#isDue = true;
-      setImmediate(() => this.#look()); // in the same turn; what it throws, and begins, is as of any other
+      setImmediate(() => this.#look()); // in the same turn; errors are handled like those of any callback
     });
   }
 

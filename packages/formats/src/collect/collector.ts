@@ -70,11 +70,11 @@ export class Collector implements LineSink {
   readonly names: NamesBuilder;
   /** Names to take out of the list. */
   readonly #exceptions = new NamesBuilder(0);
-  /** Entries that no exception takes anything of, where it is not the nearest that decides. */
+  /** Entries that exceptions do not affect, in formats where an exception otherwise wins over every entry. */
   readonly #important = new NamesBuilder(0);
   /** The scope of a name without a mark. */
   readonly scope: KeyEnd;
-  /** `*.name` means the name as well: the file has nothing but such. */
+  /** Whether `*.name` includes the name itself: the file has only such entries. */
   isOfWildcards = false;
   /** The number of entries whose scope was widened. */
   widened = 0;
@@ -182,7 +182,7 @@ export class Collector implements LineSink {
     return this.refuseKind(EntryFaultCode.name, text, start, end);
   }
 
-  /** Likewise an entry that no exception takes anything of. */
+  /** Likewise for an entry that exceptions do not affect. */
   importantName(text: Uint8Array, start: number, end: number, scope: KeyEnd): boolean {
     return this.name(text, start, end, scope) && this.#important.addWritten(text, start, end, scope);
   }
@@ -205,7 +205,7 @@ export class Collector implements LineSink {
     return fault !== undefined && !this.refuse(text, fault);
   }
 
-  /** Likewise an entry that may say itself that it stands for names below. */
+  /** Likewise for an entry that may have a mark for names below. */
   nameEntry(text: Uint8Array, start: number, end: number): boolean {
     const markBytes = suffixMarkBytes(text, start);
     if (markBytes === 0) return this.name(text, start, end, this.scope);
@@ -235,7 +235,7 @@ export class Collector implements LineSink {
       : this.nameEntry(text, start, end);
   }
 
-  /** Counts something that is knowingly not used, in the line at hand or another one. */
+  /** Counts a skipped item, in the present line or another one. */
   skip(code: SkipCode, line = this.line): void {
     const known = this.#skips.get(code);
     if (known === undefined) this.#skips.set(code, { count: 1, line });
@@ -313,7 +313,7 @@ export class Collector implements LineSink {
     return this.#columns.columnAt(this.lineStart, text === this.bytes ? at : this.at);
   }
 
-  /** Rejects an entry of the other kind, or counts it where one was asked for; `code` says which it is. */
+  /** Rejects an entry of the other kind, or counts it if the options select a kind; `code` is its kind. */
   refuseKind(code: string, text: Uint8Array, start: number, end: number): false {
     if (this.options.take !== undefined) {
       this.skip('other-kind');

@@ -9,7 +9,7 @@ const ASN_DIVIDER = /[_,{}]/;
 export const WORD_FILTERS = ['country', 'region', 'service', 'tag', 'asn'] as const;
 export type WordFilter = (typeof WORD_FILTERS)[number];
 
-/** Compares words of a feed, in any case, with what was asked for. A filter that was not given takes all. */
+/** Compares words of a feed with the filters, in any case. A missing filter passes everything. */
 export class EntryFilter {
   readonly #words: { readonly [filter in WordFilter]: ReadonlySet<string> | undefined };
   readonly #sets: ReadonlySet<string> | undefined;
@@ -25,7 +25,7 @@ export class EntryFilter {
     this.#sets = set && new Set(set);
   }
 
-  /** Whether entries are picked by it. */
+  /** Whether this filter is set. */
   wants(filter: WordFilter): boolean {
     return this.#words[filter] !== undefined;
   }

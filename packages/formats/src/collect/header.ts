@@ -17,7 +17,7 @@ const COMMENT = /^[#!;]/;
 const FIREHOL = /^#\s*Entries\s*:\s*(?:(\d+) subnets, )?(\d+) unique IPs\s*$/;
 const COUNT =
   /^[#!;]+\s*(?:number of |total )?(?:unique )?(entries|domains|domain count|hosts|ips|rules)\s*:\s*(\d{1,3}(?:,\d{3})+|\d+)\s*$/i;
-/** Formats whose comments are looked at. */
+/** Formats whose comments may declare counts. */
 const FORMATS: ReadonlySet<ListFormatName> = new Set([
   'plain',
   'netset',

@@ -32,7 +32,7 @@ export interface ImportOptions extends NameReading {
    * entries.
    */
   readonly column?: string | number;
-  /** The character between the columns of a CSV, where the content does not tell. */
+  /** The character between the columns of a CSV, if the content does not tell. */
   readonly delimiter?: string;
   /** Which column of a CSV holds the prefix lengths of the addresses, likewise. */
   readonly lengthColumn?: string | number;
@@ -58,7 +58,7 @@ export interface ImportOptions extends NameReading {
 
   /** Takes every entry that is used; importing is slower then. */
   readonly onEntry?: EntrySink;
-  /** Takes every reject, also those that are not kept. */
+  /** Receives every reject, even those not kept. */
   readonly onReject?: (reject: Reject) => void;
   readonly limits?: Partial<FormatLimits>;
 }
@@ -93,7 +93,7 @@ export type SkipCode = keyof typeof SKIP_REASONS;
 export interface Skipped {
   readonly code: SkipCode;
   readonly count: number;
-  /** The first of them, from 1. */
+  /** The line of the first one, from 1. */
   readonly line: number;
 }
 
@@ -130,6 +130,6 @@ export const ImportFault = {
   /** Text with commas whose columns cannot be told. */
   unproven: 'unproven-table',
   rejects: 'too-many-rejects',
-  /** Something is left, and nothing may be. */
+  /** Something is left out, although the list is `strict`. */
   left: 'left-out',
 } as const;

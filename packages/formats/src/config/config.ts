@@ -46,7 +46,7 @@ import { readTable, TABLE_KEYS, type TableConfig } from './table.ts';
 import { fault, readCount, readDuration, readSize, type ValueResult } from './value.ts';
 
 export interface MustReach {
-  /** As it was written. */
+  /** Its original text. */
   readonly text: string;
   /** Without a sender: from every qube. */
   readonly packet: Packet;
@@ -292,7 +292,7 @@ const CHECKED_SCHEMA = {
 export interface ConfigDocument {
   /** Only without faults. */
   readonly config: PublisherConfig | undefined;
-  /** The first of them. */
+  /** The first rejects. */
   readonly rejects: readonly DocumentReject[];
   readonly rejectCount: number;
 }

@@ -77,7 +77,7 @@ export function fetchOf(
   return { kind: 'url', urls: url.urls, ...filled(DOWNLOAD_KEYS, values) };
 }
 
-/** The URLs that can be fetched, and how many there are with others. */
+/** The valid URLs, and the number of all. */
 function fetchableOf(
   nodes: readonly TextNode[],
   _key: string,

@@ -13,7 +13,7 @@ import type { ValueResult } from './value.ts';
 /** JSON Schema; every scalar is text in it. */
 export type Schema = { readonly [keyword: string]: unknown };
 
-/** A key whose value is a `T`, or an `A` where it is not there. */
+/** A key whose value is a `T`, or an `A` if it is absent. */
 export interface Key<T, A = undefined> {
   readonly schema: Schema;
   /** Its description, for docs/reference/publisher-yaml.md. */
@@ -25,9 +25,9 @@ export interface Key<T, A = undefined> {
   readonly sources?: readonly string[] | undefined;
   /** Whether a change takes effect at the next start of the publisher only. */
   readonly atStart?: true;
-  /** The keys of the mapping that it takes, if those are fixed. */
+  /** The keys of its mapping, if those are fixed. */
   readonly keys?: Keys | undefined;
-  /** The keys of each mapping in the mapping that it takes, whose own keys are names. */
+  /** The keys of each mapping within its mapping, whose own keys are names. */
   readonly keysOfEach?: Keys | undefined;
   /** Its value; undefined with a fault, which is told here or by the schema. */
   readonly read: (entry: MappingEntry, key: string, reader: ConfigReader) => T | undefined;
@@ -41,7 +41,7 @@ export type Values<K extends Keys> = {
   readonly [N in keyof K]?: K[N] extends Key<infer T, unknown> ? T | undefined : never;
 };
 
-/** Likewise, with what holds where a key is not there. */
+/** Likewise, with the defaults of absent keys. */
 export type Filled<K extends Keys> = {
   readonly [N in keyof K]: K[N] extends Key<infer T, infer A> ? T | A : never;
 };
@@ -53,7 +53,7 @@ export const TEXT = { type: 'string' } as const;
 export const TEXTS = { type: 'array', items: TEXT } as const;
 export const TEXT_OR_TEXTS = { type: ['string', 'array'], items: TEXT } as const;
 
-/** A text as it stands. */
+/** A text, unchanged. */
 export function text(sentence: string): Key<TextNode> {
   return { schema: TEXT, sentence, absent: undefined, read: givenText };
 }
@@ -90,7 +90,7 @@ export function scalar<T>(parse: Parse<T>, sentence: string, standard?: string):
   return { schema: TEXT, sentence, standard, absent: result?.value, read };
 }
 
-/** One of some words. */
+/** One of several words. */
 export function word<const W extends string>(choices: readonly W[], sentence: string): Key<W>;
 export function word<const W extends string>(choices: readonly W[], sentence: string, standard: W): Key<W, W>;
 export function word<const W extends string>(
@@ -127,7 +127,7 @@ export function texts<T>(
   return { schema: only === undefined ? TEXT_OR_TEXTS : TEXTS, sentence, absent: undefined, read };
 }
 
-/** Texts as they stand. */
+/** Texts, unchanged. */
 export function words(sentence: string): Key<readonly string[], readonly string[]> {
   return { ...texts((nodes) => nodes.map(({ value }) => value), sentence), absent: [] };
 }
@@ -147,7 +147,7 @@ export function prefixes(sentence: string): Key<PrefixSet, PrefixSet> {
   return { ...key, absent: EMPTY_PREFIX_SET };
 }
 
-/** A mapping with keys of its own. */
+/** A mapping with fixed keys. */
 export function mapping<K extends Keys>(keys: K, sentence: string, more: Schema = {}): Key<Values<K>> {
   return {
     schema: { ...schemaOf(keys), ...more },
@@ -173,12 +173,12 @@ export function named<T>(
   };
 }
 
-/** A key with another value where it is not there. */
+/** A key with another default. */
 export function otherwise<T, A>(absent: A, key: Key<T, unknown>): Key<T, A> {
   return { ...key, absent };
 }
 
-/** Keys of which a change takes effect at the next start only. */
+/** Keys whose changes take effect at the next start only. */
 export function atStart<K extends Keys>(keys: K): K {
   return Object.fromEntries(
     Object.entries(keys).map(([field, key]) => [field, { ...key, atStart: true }]),
@@ -252,7 +252,7 @@ export function startTexts(keys: Keys, node: MappingNode | undefined): ReadonlyM
   return texts;
 }
 
-/** One text alone is a sequence of it. */
+/** A single text counts as a sequence of it. */
 function plainOf(node: TreeNode): unknown {
   if (node.kind === 'text') return node.value;
   if (node.kind === 'sequence') {

@@ -180,7 +180,7 @@ function sourceOf(
     case 'asn':
       return cutOf(key, node, values.table, context);
     case 'company':
-      // The schema tells that one is not known.
+      // The schema reports an unknown name.
       if (values.company === undefined) return undefined;
       return companyOf(COMPANIES[values.company], node, context);
     case 'names': {

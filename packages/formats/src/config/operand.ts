@@ -12,7 +12,7 @@ export const OPERAND_KEYS = [...EXPRESSION_SOURCES, 'minus'] as const;
 /** As long as the name of a part: it is shown, and names a file. */
 const NAME_MAX_CHARS = 63;
 
-/** The lists with those that stand in expressions as lists of their own, each once. */
+/** The lists, with those written inside expressions as lists of their own, each once. */
 export function withOperandLists(lists: MappingNode, reader: ConfigReader): MappingNode {
   const operands = new Map<string, MappingEntry>();
   const nameOf = (operand: TreeNode): TreeNode => {

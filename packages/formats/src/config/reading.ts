@@ -35,7 +35,7 @@ export type CutSource = (typeof CUT_SOURCES)[number];
 /** Sources whose content is written by others. */
 export const READ_SOURCES = [...BYTES_SOURCES, ...CUT_SOURCES, 'company'] as const;
 
-/** Sources of names that somebody wrote. */
+/** Sources of names written by others. */
 const NAME_SOURCES = [...BYTES_SOURCES, 'names'] as const;
 
 const ofBytes = <K extends Key<unknown, unknown>>(key: K): K => withSources(BYTES_SOURCES, key);

@@ -237,9 +237,9 @@ function visitQuoted(
 /** Follows the library through the lines of the file, and says them to the collector. */
 class LinePlaces {
   readonly #collector: Collector;
-  #next: number; // where the line begins that comes after the one at hand
+  #next: number; // the start of the next line
 
-  /** `start` is where the line begins that comes next. */
+  /** `start` is the start of the next line. */
   constructor(collector: Collector, start: number) {
     this.#collector = collector;
     this.#next = start;

@@ -26,7 +26,7 @@ export interface SurveyOptions {
   readonly delimiter: number;
   /** Whether the first record is a header. */
   readonly hasHeader: boolean;
-  /** Addresses are not looked for. */
+  /** Whether to look for names only. */
   readonly wantsNames: boolean;
   /** The share of rows in which a column must read. */
   readonly share: number;

@@ -68,7 +68,7 @@ const ROLE_OF: ReadonlyMap<string, Role> = new Map(
   ),
 );
 
-/** Which column holds what, from 0. */
+/** The column of each role, from 0. */
 type Columns = { readonly [role in Role | 'length']?: number };
 
 /** The columns of RFC 8805. */

@@ -355,7 +355,7 @@ class DocumentReader {
   #exceptionsOf(node: MappingNode, entries: readonly string[]): readonly string[] {
     const exceptions = childOf(node, 'exceptions');
     if (exceptions?.kind !== 'sequence') return [];
-    const reading = { allowPublicSuffixes: true }; // to take all of one out opens nothing
+    const reading = { allowPublicSuffixes: true }; // removing a whole suffix opens nothing
     const { onFault } = this.#itemSinks();
     const set = nameSetOf(namesOf(entries));
     return textsOf(exceptions).flatMap((item) => {

@@ -21,7 +21,7 @@ export type FirewallXml =
   | { readonly kind: 'lines'; readonly lines: readonly string[] }
   | { readonly kind: 'reject'; readonly reject: Reject };
 
-/** Whether it is meant to be one. */
+/** Whether the bytes look like one. */
 export function isFirewallXml(bytes: Uint8Array): boolean {
   return /^\s*(?:<\?xml [^<>?]*\?>)?\s*<firewall[ >]/.test(
     Buffer.from(bytes.subarray(0, 256)).toString('latin1'),

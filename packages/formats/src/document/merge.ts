@@ -34,7 +34,7 @@ function joinMaps(base: YAMLMap, more: YAMLMap, isRoot = false, whole?: Readonly
     const key = String(isScalar(pair.key) ? pair.key.value : pair.key);
     const before: unknown = base.get(key, true);
     if (before === undefined) {
-      if (base.items.length === 0) base.flow = false; // {} is written where there is nothing yet
+      if (base.items.length === 0) base.flow = false; // an empty mapping is written as {}
       if (isRoot && isScalar(pair.key)) pair.key.spaceBefore = true;
       base.items.push(pair);
       changed = true;

@@ -37,9 +37,9 @@ const MODELS_MAX = 16;
 const MODEL_MAX_BYTES = 1024;
 
 export interface RuleLinesOptions {
-  /** Takes each rule; `canonical` makes its line. */
+  /** Receives each rule; `canonical` makes its line. */
   readonly onEntry?: EntrySink;
-  /** Takes every reject, also those that are not kept. */
+  /** Receives every reject, even those not kept. */
   readonly onReject?: (reject: Reject) => void;
   readonly limits?: Partial<FormatLimits>;
   /** For the policy `first`: an accept is refused. */
@@ -82,7 +82,7 @@ class RuleLinesReader {
   /** Models of earlier lines, the last used first. */
   readonly #models: LineModel[] = [];
   #ruleCount = 0;
-  #line = 0; // number of the line last begun
+  #line = 0; // number of the present line
   /** The rest is for people, too, so one refusal is enough. */
   #isShown = false;
 

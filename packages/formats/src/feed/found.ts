@@ -32,7 +32,7 @@ export function importFound(collector: Collector, start: number, find: Finder): 
   });
 }
 
-/** Uses each address in the lines of a file, but for those in comments. */
+/** Uses each address in the lines of a file, except in comments. */
 export function importAddresses(collector: Collector, start: number): void {
   eachLine(collector, start, (from, end) => {
     const text = latin1(collector.bytes, from, end);
@@ -55,7 +55,7 @@ export function importJsonAddresses(collector: Collector, start: number): void {
   });
 }
 
-/** Returns whether there are any; those from `limit` on are left. */
+/** Uses the addresses before `limit`; returns whether there are any. */
 function useAddresses(collector: Collector, { text, start, end }: TextPlace, limit: number): boolean {
   let hasAny = false;
   for (const address of addressesIn(latin1(text, start, end))) {

@@ -139,7 +139,7 @@ function isPunctuation(byte: number | undefined): boolean {
   }
 }
 
-/** A set whose elements are read. */
+/** The set whose elements are being read. */
 interface SetAtHand {
   readonly name: string;
   /** The number of open braces within it. */
@@ -151,7 +151,7 @@ class NftReader {
   readonly #collector: Collector;
   readonly #tokens: NftTokens;
   readonly #filter: EntryFilter;
-  #words: string[] = []; // of the statement at hand
+  #words: string[] = []; // of the present statement
   #depth = 0;
   #set: SetAtHand | undefined;
 
@@ -229,7 +229,7 @@ class NftReader {
       kind = this.#readElement(other);
     }
     if (kind === 'open') {
-      this.#depth++; // whose closing brace is passed over
+      this.#depth++; // its closing brace is skipped
       collector.reject(tokens.start, 'bad-nft', 'a brace among the elements of a set');
     } else if (kind === 'end') this.#refuseTruncated();
   }

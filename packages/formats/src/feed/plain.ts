@@ -51,7 +51,7 @@ const ZERO = 0x30;
 const LONGEST_IP4_LINE_BYTES = 20;
 /** A host name and the dot at its end. */
 const LONGEST_SKIMMED_LINE_BYTES = HOST_NAME_MAX_BYTES + 1;
-/** So many lines of a list of wildcards may be none: our choice. */
+/** So many lines in a list of wildcards may have another form. Our choice. */
 const OTHER_LINES_MAX = 64;
 const LOOPBACK = 0x7f000001;
 /** Shorter prefixes are looked at one by one. */

@@ -23,7 +23,7 @@ const RULE = new RegExp(
 const NO_ADDRESS = /^(?:any|!?\$\w+)$/;
 /** Protocols of packets, not of their content. */
 const PROTOCOL = /^(?:ip|tcp|udp|pkthdr)$/;
-/** Options that ask nothing of a packet but whether it begins a connection, and to whom it goes. */
+/** Options that do not test a packet's content, only whether it begins a connection, and its direction. */
 const OPTION =
   /^(?:(?:msg|reference|threshold|detection_filter|classtype|priority|sid|gid|rev|metadata|target|tag|flow|flags|noalert)\s*(?::|$)|(?:flow|x)bits\s*:\s*(?:set|unset|toggle)\b|$)/;
 

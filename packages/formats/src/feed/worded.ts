@@ -15,7 +15,7 @@ import { eachLine } from '../text/lines.ts';
 interface WordedFormat {
   /** The entry is the first group that took part. Its place is known: patterns have the flag `d`. */
   readonly entry: RegExp;
-  /** Lines that say something about entries. */
+  /** Lines with data about entries. */
   readonly metadata?: RegExp;
   /** The form of a line, for people. */
   readonly written: string;

@@ -77,7 +77,7 @@ export const JSON_FORMATS = {
     signs: [['roas[].prefix'], ['metadata', 'roas']],
     read: keyed({ roas: [{ prefix: 'entry', asn: 'asn' }] }),
   },
-  // Lists by AS number say subnets.
+  // Its lists by AS number use the key `subnets`.
   ipverse: {
     signs: [['prefixes.ipv4'], ['prefixes.ipv6'], ['subnets.ipv4'], ['subnets.ipv6']],
     read: keyed({ prefixes: FAMILIES, subnets: FAMILIES }),

@@ -125,7 +125,7 @@ const ARRAY_KEYS: ReadonlySet<string> = new Set(
 const ENTRY_KEYS = ['cidr', 'prefix', 'network', 'subnet', 'ip_prefix', 'ip', 'address', 'ip_address'].concat(
   ['domain', 'hostname', 'host', 'fqdn', 'name'],
 );
-/** Keys under which servers say what went wrong. */
+/** Keys of servers' error messages. */
 const MESSAGE_KEYS: ReadonlySet<string> = new Set([
   'message',
   'error',

@@ -37,7 +37,7 @@ function readCommand(source: JsonImport, command: number): void {
 function readSet(source: JsonImport, set: number): void {
   const { tape, filter } = source;
   let name = '';
-  let isAddresses = true; // so is a typeof expression, whose elements tell
+  let isAddresses = true; // the type may also be an expression; then the elements tell
   tape.members(set, (key, value) => {
     const isString = tape.kind(value) === 'string';
     if (key === 'name') name = isString ? tape.string(value) : '';

@@ -45,7 +45,7 @@ function readPath(source: JsonImport, query: JsonQuery): void {
   }
 }
 
-/** The values in objects and arrays, by their keys; keeps those of the last one of each depth. */
+/** The values in objects and arrays, by key; caches those of the last one at each depth. */
 class Children {
   readonly #tape: JsonTape;
   readonly #kept: { readonly of: number; readonly values: ReadonlyMap<string | number, number> }[] = [];

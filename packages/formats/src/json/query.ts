@@ -13,5 +13,5 @@ export function jsonQueryOf(path: string): JsonQuery | undefined {
   } catch {
     return undefined;
   }
-  return (json, visit) => exec(json as JsonValue, path, (_, way) => visit(way)); // what JSON.parse gave
+  return (json, visit) => exec(json as JsonValue, path, (_, way) => visit(way)); // the output of JSON.parse
 }

@@ -62,7 +62,7 @@ function emptyReason({ skipped, lineCount }: ImportedList): string {
 
 function rejectsReason({ rejects, rejectCount, entries, format }: ImportedList, share: number): string {
   const first: Reject | undefined = rejects[0];
-  // Rounded down, so that 100 % is said only where nothing could be read.
+  // Rounded down, so that 100 % means that nothing could be read.
   const percent = Math.floor(share * 100);
   const where = first === undefined ? '' : `, first at line ${first.line}: ${first.reason}`;
   return `${percent} % of ${entries + rejectCount} entries rejected (read as ${format}; ${rejectCount} of them)${where}`;

@@ -11,7 +11,7 @@ export type Format = 'list' | 'rules' | 'document';
 
 interface Recogniser {
   readonly format: Format;
-  /** Names that say it where the content does not. */
+  /** File names that tell if the content does not. */
   readonly name: RegExp;
   /** First meaningful lines that say it: without blanks around them, not a comment. */
   readonly line: RegExp;
@@ -51,7 +51,7 @@ export function detectFormat(fileName: string, bytes: Uint8Array): Format {
   if (isJsonList(bytes)) return 'list';
   const lines = meaningfulLines(bytes);
   const [first = '', second = ''] = lines.filter((line) => !YAML_HEAD.test(line));
-  if (SURICATA_RULE.test(first)) return 'list'; // whose files are named like ours
+  if (SURICATA_RULE.test(first)) return 'list'; // their files have the same suffix as ours
   if (ITEM.test(first) || (ITEM_HEAD.test(first) && ITEM.test(second))) return 'list';
   const said = RECOGNISERS.find(({ line }) => line.test(lines[0] ?? ''));
   const isAddress = typeof parsePrefix(first.split(/[\s,;#]/, 1)[0] ?? '') !== 'string';

@@ -18,7 +18,7 @@ const JSON_HEAD_BYTES = 2 * 1024;
 const SAMPLE_LINES = 100;
 
 /**
- * The format of a list; `plain` if nothing speaks for another. `fileName` may be empty. Looks at the first 64
+ * The format of a list; `plain` if there is no sign of another. `fileName` may be empty. Reads the first 64
  * KiB.
  */
 export function detectListFormat(fileName: string, bytes: Uint8Array): ListFormatName {
@@ -65,7 +65,7 @@ export function isJsonList(bytes: Uint8Array): boolean {
 }
 
 interface JsonPaths {
-  /** Those of JsonFormat's signs, and [] behind those of arrays of strings. */
+  /** Paths as in JsonFormat's signs, with [] after arrays of strings. */
   readonly paths: ReadonlySet<string>;
   readonly isArray: boolean;
 }
@@ -147,7 +147,7 @@ const FIRST_LINES: readonly (readonly [ListFormatName, RegExp])[] = [
   ['csv', /^"?(?:ip|ip[ _]address|address|cidr|prefix|network|subnet|domain|host|hostname|name|fqdn)"?$/i],
 ];
 const COMMENT = /^(?:#|;|\/\/|!)/;
-/** Comments in the way of the headers of FireHOL, ipverse and others. */
+/** The form of header comments by FireHOL, ipverse and others. */
 const HEADER = /^#\s*[A-Za-z][\w /()-]*:\s*\S/;
 
 function detectTextFormat(fileName: string, lines: Iterable<string>): ListFormatName {

@@ -18,7 +18,7 @@ import {
   subtractNames,
 } from '@rulecast/rules';
 
-/** The formats, with what each can hold. */
+/** The formats, with the kinds of lists each supports. */
 export const EXPORT_FORMATS = [
   { name: 'plain', title: 'one entry a line', holds: 'either' },
   { name: 'netset', title: 'one CIDR a line under a header as FireHOL writes it', holds: 'prefixes' },
@@ -138,7 +138,7 @@ const NAME_WRITERS = {
     ),
 } as const;
 
-/** A name alone is a rule of its own, as AdGuard has it. */
+/** A rule for a single name, in AdGuard's syntax. */
 function adblockRule(name: string): string {
   return isWildcardEntry(name) ? `||${name.replace(/^\./, '')}^` : name;
 }

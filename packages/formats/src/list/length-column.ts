@@ -11,7 +11,7 @@ import { sampleLines } from '../text/sample.ts';
 
 /** Our choice: of numbers that are something else, one in hundreds fits its address. */
 const LENGTHS_SHARE = 0.5;
-/** Our choice: lines that are looked at. */
+/** The number of lines examined. Our choice. */
 const LINES_MAX = 200;
 const COMMENT = /^(?:#|;|\/\/)/;
 

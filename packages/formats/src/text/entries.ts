@@ -31,7 +31,7 @@ const SLASH = 0x2f;
 export interface EntryReaderOptions {
   /** Default `reject`. */
   readonly hostBits?: HostBits | undefined;
-  /** Whether `canonical` will be asked for. */
+  /** Whether `canonical` will be called. */
   readonly keepsPieces?: boolean;
   /** The number of IPv4 prefixes to make room for. */
   readonly expected?: number;

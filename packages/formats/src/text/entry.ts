@@ -97,7 +97,7 @@ export interface ShortPrefixes {
 export function readIp4(bytes: Uint8Array, start: number, end: number, out: PrefixScratch): boolean {
   if (end - start < 7 || end - start > 18) return false;
   let word = 0;
-  let octet = -1; // -1: no digit of it yet
+  let octet = -1; // -1: no digit yet
   let dots = 0;
   let at = start;
   for (; at < end; at++) {
@@ -151,7 +151,7 @@ export function isAddressLike(bytes: Uint8Array, start: number, end: number): bo
 /** The end of the token that starts at `start`; with `atDash`, a `-` ends it too. */
 export type TokenEnd = (bytes: Uint8Array, start: number, limit: number, atDash: boolean) => number;
 
-/** Tokens of an entry that stands alone: ended by blanks only. */
+/** The end of an entry on its own: a blank. */
 export const bareTokenEnd: TokenEnd = (bytes, start, limit, atDash) => {
   let at = start;
   while (at < limit && !isBlank(bytes[at]) && !(atDash && bytes[at] === DASH)) at++;

@@ -23,18 +23,18 @@ export interface FormatLimits {
   readonly documentTokens: number;
 }
 
-/** Our choice; the protocol has narrower limits of its own for what it carries. */
+/** Our choice; the protocol has narrower limits for its transfers. */
 export const FORMAT_LIMITS: FormatLimits = {
   inputBytes: 256 * 1024 * 1024, // 16M lines of the longest IPv4 address
   lineBytes: 64 * 1024, // the longest request of QubesDB, so no line of Qubes is longer
   entries: 16 * 1024 * 1024, // 16 times the million that docs/explain/design.md counts with
-  rejectsKept: 1000, // more than anybody reads
+  rejectsKept: 1000, // more than a person reads
   rejects: 1_000_000, // each reject takes microseconds; nobody tolerates so many
   documentBytes: 16 * 1024 * 1024, // 2^18 rules written inline are 11 MB
   documentTokens: 2 * 1024 * 1024, // the same are 1.6M tokens; the YAML library takes some 250 bytes for each
 };
 
-/** The limits with some of them replaced. */
+/** The default limits with some replaced. */
 export function withLimits(limits: Partial<FormatLimits> | undefined): FormatLimits {
   return limits === undefined ? FORMAT_LIMITS : { ...FORMAT_LIMITS, ...limits };
 }

@@ -68,7 +68,7 @@ export interface TextPlace {
 /** The places of matches in a text, in order, none within another. */
 export type Finder = (text: string) => readonly (readonly [start: number, end: number])[];
 
-/** An address as it is written among others, and how. */
+/** An address in a text, and its form. */
 export interface WrittenAddress {
   readonly start: number;
   readonly end: number;
@@ -76,7 +76,7 @@ export interface WrittenAddress {
   readonly role: 'entry' | 'excepted' | 'mask';
 }
 
-/** Whether an IPv4 address is ones and then zeros, or the other way round. */
+/** Whether an IPv4 address has the form of a mask: ones and then zeros, or the reverse. */
 function isMask(word: string): boolean {
   const prefix = parsePrefix(word);
   if (typeof prefix === 'string' || prefix.family === 6) return false;
@@ -98,7 +98,7 @@ export function* addressesIn(text: string): Generator<WrittenAddress> {
   let before: WrittenAddress | undefined;
   let groupEnd = 0; // the end of a group that is excepted together
   for (const { 0: word, index } of text.matchAll(ADDRESS)) {
-    const isPage = text.startsWith('//', index - 2); // what follows is no length
+    const isPage = text.startsWith('//', index - 2); // a path follows, not a length
     const bare = isPage ? (word.split('/', 1)[0] ?? word) : word;
     const more = isPage
       ? ''

@@ -33,7 +33,7 @@ export interface ApplierOptions {
   readonly logGroup?: number | undefined;
   /** Kernel memory that all tables of ours may take. */
   readonly kernelMib: number;
-  /** In place of one that died. */
+  /** Whether it replaces an applier that died. */
   readonly again: boolean;
   /** Addresses by interface, beside those that Qubes configures. */
   readonly sources: readonly Source[];
@@ -194,7 +194,7 @@ class Applier {
     }
   }
 
-  /** By which interface each qube comes. */
+  /** Reads the interfaces of qubes again. */
   async #look(): Promise<void> {
     const [sources, kernel] = [this.#sources, this.#kernel];
     if (sources === undefined || kernel === undefined) return;
@@ -203,11 +203,12 @@ class Applier {
     if (isNews) void this.#send({ unpaired: sources.unknown });
   }
 
-  /** One look at a time: where it takes longer than until the next, that is left out. */
+  /** One look at a time; one that is due during another is skipped. */
   async #renewLive(): Promise<void> {
     if (this.#isRenewing) return;
     this.#isRenewing = true;
-    await this.#kernel?.tables.openings.renewLive().catch(throwUnexpected); // else the next time tries again
+    // after an error, the next look tries again
+    await this.#kernel?.tables.openings.renewLive().catch(throwUnexpected);
     this.#isRenewing = false;
   }
 
@@ -306,7 +307,7 @@ function hasAll(netlink: Netlink, table: string, pieces: Iterable<Piece>): boole
   return true;
 }
 
-/** Gives back what requests may fail by. */
+/** Returns the errors that a request may fail with; throws others. */
 function throwUnexpected(error: unknown): Error {
   if (error instanceof RequestError || error instanceof NativeError) return error;
   throw error;

@@ -15,9 +15,9 @@ import type { NameLabel } from '../plan/name-set.ts';
 export interface Entry {
   readonly key: Uint32Array;
   readonly label: NameLabel;
-  /** When the qube was told it. */
+  /** When DNS gave the address to the qube. */
   readonly sinceMs: number;
-  /** When it was told, or a look last saw a flow to it. The least recently used gives way first. */
+  /** When it was last used: opened, or seen with a flow. The least recently used gives way first. */
   usedMs: number;
   readonly untilMs: number;
 }
@@ -29,7 +29,7 @@ export const NAME_CROWDED_AT = NAME_ADDRESSES_OF_ONE_MAX - aheadOf(NAME_ADDRESSE
 /** The open addresses of one qube, with a count by name, as every opening asks for it. */
 export class Holding extends Map<string, Entry> {
   readonly #ofNames = new Map<NameLabel, number>();
-  /** With more, by both addresses of the qube, it is looked for what may give way. */
+  /** Above this number, over both addresses of the qube, a look is made for entries that may give way. */
   crowdedAt = CROWDED_AT;
 
   countOf(label: NameLabel): number {

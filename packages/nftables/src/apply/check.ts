@@ -31,7 +31,7 @@ import type { Request } from './message.ts';
 /** The form of a list's name: `nft` prints it between quotes, unescaped. */
 const LIST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
-/** Something about a request is not as it must be; nothing of it was done. */
+/** A request is invalid; none of it was executed. */
 export class RequestError extends Error {}
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -126,7 +126,7 @@ export class Cleaner {
     return false;
   }
 
-  /** Takes some addresses out of a name set. Whether there were none. */
+  /** Removes some addresses from a name set; true if there were none. */
   #emptiedOfNames(table: string, set: string, family: Family): boolean {
     const stride = strideOf(family) * 2;
     const { keys } = this.#kernel.netlink.elements(table, set, family, CARRIED_ELEMENTS);
@@ -168,7 +168,7 @@ export class Cleaner {
     return sumOf([now, Object.fromEntries(Object.keys(now).map((name) => [name, before[name] ?? [0, 0]]))]);
   }
 
-  /** Takes over the counts of a table that goes, where no packet comes any more. */
+  /** Adds up the counts of a former table, which gets no packets any more. */
   #carry(rubbish: Rubbish): void {
     if (rubbish.isCarried) return;
     const counts = sumOf([Object.fromEntries(this.#carried), this.#kernel.netlink.counters(rubbish.table)]);
@@ -186,7 +186,7 @@ interface Rubbish {
   readonly table: string;
   /** Sets still to be emptied; undefined: not listed yet. */
   sets: string[] | undefined;
-  /** Its counts are among those that were taken over. */
+  /** Whether its counts were added up. */
   isCarried: boolean;
   /** Pieces still to be deleted by keys; undefined: delete by the kernel's listing. */
   known: Iterator<Piece> | undefined;

@@ -29,7 +29,7 @@ export interface ApplierEvents {
   readonly onNotice: (notice: Notice) => void;
   /** No name opens anything in these families: no source says which address comes by which interface. */
   readonly onUnpaired: (families: readonly Family[]) => void;
-  /** Why what qubes ask does not come to `rulecast-dns`; empty: it does, or is not captured. */
+  /** Why questions of qubes do not reach `rulecast-dns`; empty: they do, or are not captured. */
   readonly onCaptured: (text: string) => void;
   readonly onError: (text: string) => void;
   /** Receives the applier's standard error; undefined: it goes to ours. */
@@ -89,7 +89,7 @@ export class ApplierClient {
     return this.#ask((id) => frameOf({ id, request }, body), kind);
   }
 
-  /** Sends a change, of which the JSON was made elsewhere. Rejects likewise. */
+  /** Sends a change whose JSON was made elsewhere. Rejects likewise. */
   async send(
     kind: 'apply' | 'stage',
     { json, body }: { readonly json: Uint8Array; readonly body: Uint8Array },

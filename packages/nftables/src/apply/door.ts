@@ -38,7 +38,7 @@ export class Door {
     this.#path = path;
   }
 
-  /** Listens, again and again where it cannot: what is enforced does not depend on it. */
+  /** Listens, and retries on failure: enforcement does not depend on it. */
   open(answer: Answering): void {
     const server = createServer((socket) => this.#serve(socket, answer));
     this.#server = server;
@@ -61,7 +61,7 @@ export class Door {
     });
   }
 
-  /** Once, until it is another. */
+  /** Prints a fault once, until it changes. */
   #say(error: unknown): void {
     const text = error instanceof Error ? error.message : String(error);
     if (this.#said !== text) process.stderr.write(`rulecast-applier: --openings ${this.#path}: ${text}\n`);

@@ -7,7 +7,7 @@
 import type { Source } from '../kernel/sources.ts';
 import { SOURCES_MAX } from '../limits.ts';
 
-/** By address its pair, of those that come by one interface alone. */
+/** By address, its interface and address, for addresses that come by one interface only. */
 export function pairsOf(all: readonly Source[]): ReadonlyMap<string, Source> {
   const pairs = new Map<string, Source>();
   const unsure = new Set<string>(['']);

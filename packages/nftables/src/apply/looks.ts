@@ -23,7 +23,7 @@ export type Flows = ReadonlySet<string>;
 
 /** The result of an opening that cannot be decided without a look at flows. */
 export const NEEDS_LOOK = 'needs-look';
-/** It is open; and before there is no room for the next, it had better be known which flows there are. */
+/** It is open; but room runs out, so a look at flows is due before the next. */
 export const MAKES_ROOM = 'makes-room';
 
 export type OpeningResult = OpeningOutcome | typeof NEEDS_LOOK | typeof MAKES_ROOM;
@@ -41,7 +41,7 @@ export interface FlowsKernel {
 
 export interface LooksOptions {
   readonly kernel: FlowsKernel;
-  /** Opens what waited, now that flows are known. */
+  /** Makes a waiting opening, now that the flows are known. */
   readonly open: (request: OpeningRequest, flows: Flows) => OpeningOutcome;
   /** The addresses of the qube that asks, of both families. */
   readonly qubesOf: (request: OpeningRequest) => readonly Uint8Array[];
@@ -97,7 +97,7 @@ export class Looks {
         const flows = await this.#flowsOf(pending);
         for (const each of pending) {
           each.tell(flows === undefined ? Outcome.later : this.#open(each, flows));
-          await kernel.pause(0); // others have their turn
+          await kernel.pause(0); // lets others have a turn
         }
         await kernel.pause(kernel.nowMs() - startMs);
       }
@@ -122,7 +122,7 @@ export class Looks {
     this.#fault = text;
   }
 
-  /** Those of qubes that wait; undefined: the kernel does not say. */
+  /** The flows of qubes with waiting openings; undefined: the kernel cannot tell. */
   async #flowsOf(pending: readonly PendingOpening[]): Promise<Flows | undefined> {
     const { kernel, qubesOf } = this.#options;
     const qubes = new Set(pending.flatMap(qubesOf).map((qube) => textOf(wordsOf(qube))));

@@ -77,7 +77,7 @@ export type Reply =
       /** Addresses that are open to qubes by name. */
       readonly open: number;
     }
-  /** Those of tables that are there. */
+  /** The marks of existing tables. */
   | { readonly kind: 'marks'; readonly marks: readonly number[] }
   /** The request was refused or failed; what was in force still is. */
   | { readonly kind: 'failed'; readonly text: string };
@@ -96,11 +96,9 @@ export type FromApplier =
    * Why questions of qubes do not reach `rulecast-dns`; empty: they do, or are not captured. Sent once each.
    */
   | { readonly captured: string }
-  /** Said every second, so that one that hangs is known by its silence. */
+  /** Sent every second, so that a hung applier is noticed by its silence. */
   | { readonly alive: true }
-  /**
-   * The applier behind the supervisor died: what it was asked before this is lost. Another one is started.
-   */
+  /** The applier behind the supervisor died: open requests are lost, and another one is started. */
   | { readonly died: true };
 
 /** Bytes before the header. */
@@ -156,7 +154,7 @@ export class FrameSplitter {
   #needed = PREFIX_BYTES; // bytes until the next step
   #skipped = 0; // bytes still to come of a frame that is too large
 
-  /** Takes what came in, and gives the frames that are complete. */
+  /** Adds received bytes, and yields the complete frames. */
   *push(bytes: Buffer): Generator<Buffer> {
     const from = Math.min(this.#skipped, bytes.length);
     this.#skipped -= from;

@@ -45,7 +45,7 @@ export interface NameTable {
   readonly name: string;
   /** By list and family. */
   readonly places: ReadonlyMap<string, ListSet>;
-  /** By address of a qube its other one, in hex digits, as the release says. */
+  /** By a qube's address the one of its other family, in hex digits, from the release. */
   readonly others: ReadonlyMap<string, string>;
 }
 

@@ -16,7 +16,7 @@ import { isNameLabel, type NameLabel } from '../plan/name-set.ts';
 import type { Key } from '../plan/plan.ts';
 
 export interface Opening {
-  /** Comes back with the answer. */
+  /** Repeated in the answer. */
   readonly id: number;
   /**
    * Family of the addresses. The qube's own address may be of the other family: the one it sent the question
@@ -25,7 +25,7 @@ export interface Opening {
   readonly family: Family;
   /** The time it stays open, grace included. */
   readonly seconds: number;
-  /** Which list, and which state of it: as in the name of its set. */
+  /** The list and its state, as in the name of its set. */
   readonly key: Key;
   readonly version: Key;
   /** By which it asked: 4 or 16 bytes. */
@@ -93,7 +93,8 @@ export function answerFrame(id: number, outcome: OpeningOutcome): Uint8Array {
   bytes.writeUInt32BE(id, 0);
   bytes[4] = typeof outcome === 'number' ? outcome : SOME;
   if (typeof outcome === 'number') return bytes;
-  for (const [i, isOpen] of outcome.entries()) if (isOpen) bytes[WHICH_AT + (i >> 3)]! |= 1 << (i & 7); // of an address that there is
+  // an existing address
+  for (const [i, isOpen] of outcome.entries()) if (isOpen) bytes[WHICH_AT + (i >> 3)]! |= 1 << (i & 7);
   return bytes;
 }
 
@@ -112,7 +113,7 @@ export class OpeningReader {
       yield openingIn(rest.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
       rest = rest.subarray(LENGTH_BYTES + length);
     }
-    this.#held = Buffer.from(rest); // of its own, not of all that came
+    this.#held = Buffer.from(rest); // a copy, not a view of all bytes received
   }
 }
 
@@ -120,7 +121,7 @@ export class OpeningReader {
 export class AnswerReader {
   #held: Buffer = Buffer.alloc(0);
 
-  /** Those that end in these bytes. Throws OpeningError for an outcome that there is not. */
+  /** The answers completed by these bytes. Throws OpeningError for an unknown outcome. */
   feed(bytes: Uint8Array): readonly { readonly id: number; readonly outcome: OpeningOutcome }[] {
     const all = this.#held.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#held, bytes]);
     const whole = all.length - (all.length % ANSWER_BYTES);

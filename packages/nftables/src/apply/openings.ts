@@ -68,14 +68,14 @@ export interface OpeningsKernel extends FlowsKernel {
   sources(table: string, set: string): Promise<readonly Source[]>;
 }
 
-/** One address of a qube, and where it has what it holds by a list. */
+/** One address of a qube, and the place of its openings by a list. */
 interface Side {
   readonly list: string;
   readonly place: ListSet;
   readonly own: Uint32Array;
 }
 
-/** A set of the kernel, and what goes there. */
+/** A set of the kernel, and the openings to add there. */
 interface Target {
   readonly table: string;
   readonly set: string;
@@ -337,7 +337,8 @@ export class Openings {
     const asked = this.#sideOf(key, state, label, qube);
     if (asked === undefined) return Outcome.later;
     if (!isOf(asked.place, asked.own)) return Outcome.refused;
-    if (!this.#paired.has(textOf(asked.own))) return Outcome.later; // as one that has just begun
+    // the interface of a qube that has just started may be unknown yet
+    if (!this.#paired.has(textOf(asked.own))) return Outcome.later;
     const beside = this.#sideOf(key, state, label, this.#otherOf(qube, other));
     const [side, rest] = asked.place.family === family ? [asked, beside] : [beside, asked];
     if (side === undefined || !isOf(side.place, side.own)) return Outcome.unknown;

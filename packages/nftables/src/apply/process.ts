@@ -26,15 +26,15 @@ export interface ApplierCommand {
 export interface ProcessEvents {
   /** A whole frame came; its bytes are the receiver's. */
   readonly onFrame: (frame: Buffer) => void;
-  /** It died or was killed; another one takes its place. */
+  /** It died or was killed; another one replaces it. */
   readonly onGone: (why: string) => void;
-  /** It was a supervisor, and no other takes its place. */
+  /** It was a supervisor, which nothing replaces. */
   readonly onLost?: (why: string) => void;
   /** Receives its standard error, in pieces; without it, that goes to ours. */
   readonly onText?: ((text: string) => void) | undefined;
   /** Called when it is silent and must be killed, for which this process may lack the right. */
   readonly onSilent?: () => void;
-  /** Another one runs in its place. */
+  /** Another process runs in its place. */
   readonly onRestart: () => void;
 }
 
@@ -49,7 +49,7 @@ export class ApplierProcess {
   readonly #watch: NodeJS.Timeout;
   #child: Child | undefined;
   #startedAtMs = 0;
-  /** Ticks since it said anything. */
+  /** Ticks since its last message. */
   #missed = 0;
   #waitMs = RESPAWN_MS;
   #timer: NodeJS.Timeout | undefined;
@@ -59,7 +59,7 @@ export class ApplierProcess {
     this.#command = command;
     this.#events = events;
     this.#child = this.#start(command.args);
-    // By ticks, not by the clock: where we are late ourselves, what came is read before the next tick.
+    // Counts ticks, not time: if we were suspended ourselves, waiting messages are read before the next tick.
     this.#watch = setInterval(() => {
       if (this.#child === undefined || ++this.#missed <= MISSED_MAX) return;
       this.#events.onSilent?.();
@@ -72,7 +72,7 @@ export class ApplierProcess {
     return this.#child?.stdin;
   }
 
-  /** Ends it by the end of its input, or else kills it; starts no other. */
+  /** Ends it by closing its input, or else kills it; starts no other. */
   async close(): Promise<void> {
     clearInterval(this.#watch);
     clearTimeout(this.#timer);
@@ -83,7 +83,7 @@ export class ApplierProcess {
     if (child === undefined) return;
     child.stdin.end();
     const late = setTimeout(() => this.#kill(child), CLOSE_WAITS_MS);
-    const given = setTimeout(() => this.#closing?.(), CLOSE_WAITS_MS * 1.5); // it may be another user's
+    const given = setTimeout(() => this.#closing?.(), CLOSE_WAITS_MS * 1.5); // it may run as another user
     await ended;
     clearTimeout(late);
     clearTimeout(given);
@@ -102,7 +102,7 @@ export class ApplierProcess {
     this.#startedAtMs = performance.now();
     this.#missed = 0;
     const splitter = new FrameSplitter();
-    child.stdin.on('error', () => undefined); // the process ended; `gone` says so
+    child.stdin.on('error', () => undefined); // the process ended, which `gone` reports
     child.stderr?.setEncoding('utf8').on('data', (text: string) => onText?.(text));
     child.stdout.on('data', (bytes: Buffer) => {
       this.#missed = 0;

@@ -62,8 +62,8 @@ function besides(
 }
 
 /**
- * The added addresses that fit once all that may give way has gone. Addresses that the qube has already take
- * no room and come first, those of this name before those of others.
+ * The added addresses that fit once all openings that may give way are gone. Addresses that the qube has
+ * already need no room and come first, those of this name before others.
  */
 function admitted(
   mine: Holding,

@@ -19,7 +19,7 @@ const TABLE_FAMILIES = { 4: 2, 6: 10 } as const;
 const QUBES_TABLE = 'qubes';
 const QUBES_SET = 'allowed';
 
-/** Looks again and again; until a pair was seen, there is none. */
+/** Reads the interfaces again and again; before the first success there are none. */
 export class Sources {
   readonly #configured: readonly Source[];
   #known: ReadonlySet<Family> = new Set();
@@ -38,7 +38,7 @@ export class Sources {
     return FAMILIES.filter((family) => !this.#known.has(family));
   }
 
-  /** By address; one that comes by two interfaces is of neither. Undefined: nobody could look yet. */
+  /** By address; one that comes by two interfaces belongs to neither. Undefined: not read yet. */
   get pairs(): ReadonlyMap<string, Source> | undefined {
     return this.#pairs;
   }
@@ -48,7 +48,7 @@ export class Sources {
     return this.#others.get(address);
   }
 
-  /** Something changed while it was looked, so that another look is due. */
+  /** Whether something changed during a look, so that another one is due. */
   get isOvertaken(): boolean {
     return this.#isOvertaken && !this.#isLooking;
   }

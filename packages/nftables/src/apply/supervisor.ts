@@ -25,7 +25,7 @@ export async function supervise(
       onFrame: (frame) => output.write(frame),
       onGone: () => {
         tell({ died: true });
-        input.pause(); // what is asked waits where it is
+        input.pause(); // further requests wait in the pipe
       },
       onRestart: () => input.resume(),
     },

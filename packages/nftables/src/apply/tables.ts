@@ -54,7 +54,9 @@ export interface TablesOptions {
 const ADOPT_TRIES = 200;
 const ADOPT_PAUSE_MS = 5;
 const MIB = 1_048_576;
-/** Tells whether tables can be owned: not before Linux 6.9, nor where another process owns this one. */
+/**
+ * A table to probe whether tables can be owned: not before Linux 6.9, nor if another process owns this one.
+ */
 const OWNER_PROBE_TABLE = 'rulecast_probe_owner';
 const MARK_PROBE_TABLE = 'rulecast_probe_mark';
 
@@ -295,7 +297,7 @@ export class Tables {
     for (const name of [...TABLES, CLOSED_TABLE, CAPTURE_TABLE]) this.#delete(name);
   }
 
-  /** If it is there. */
+  /** Deletes a table if it exists. */
   #delete(table: string): void {
     if (this.#kernel.find(table) !== undefined) this.#kernel.run([deleteTable(table)]);
   }
@@ -316,7 +318,7 @@ export class Tables {
     try {
       this.#close();
     } catch (error) {
-      if (!(error instanceof NativeError)) throw error; // the next look tries it again
+      if (!(error instanceof NativeError)) throw error; // the next look tries again
     }
     return 'gone';
   }

@@ -16,7 +16,7 @@ const MESSAGE_HEADER_BYTES = 20;
 /** No message of ours is larger: an attribute's length has 16 bits, and each has one large attribute. */
 const MESSAGE_MAX_BYTES = 66_560;
 
-/** Writes messages one after the other. */
+/** Writes messages one after another. */
 export class MessageWriter {
   #bytes = Buffer.alloc(8 * MESSAGE_MAX_BYTES);
   #words = this.#asWords();
@@ -136,7 +136,7 @@ export class MessageWriter {
   }
 }
 
-/** A message as it was read. */
+/** A received message. */
 export interface Message {
   readonly type: number;
   readonly flags: number;
@@ -151,7 +151,7 @@ export function* messagesIn(bytes: Buffer): Generator<Message> {
     if (length < 16) return;
     const body = bytes.subarray(at + 16, at + length);
     yield { type: bytes.readUInt16LE(at + 4), flags: bytes.readUInt16LE(at + 6), body };
-    at += Math.ceil(length / 4) * 4; // 32 bits, so that no sign comes of it
+    at += Math.ceil(length / 4) * 4; // within 32 bits, so it stays positive
   }
 }
 

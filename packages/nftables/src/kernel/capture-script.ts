@@ -119,7 +119,7 @@ export function captureCommands(
     ],
     input: [asks, [...IS_MARKED, ...refuse]],
     guard: [
-      [...COMES, ...goes('original'), ...refuse], // it answers, and asks nobody
+      [...COMES, ...goes('original'), ...refuse], // it only answers
       [...LEAVES, ...IS_MARKED, ...UNMARKING, ACCEPT],
       [...LEAVES, ...refuse],
       asks,

@@ -11,7 +11,7 @@ export interface Command {
   readonly type: number;
   readonly flags: number;
   readonly attributes: readonly Attribute[];
-  /** Takes the kernel so long that it should be the last of its transaction. */
+  /** It takes the kernel so long that it should come last in its transaction. */
   readonly isSlow?: boolean;
 }
 
@@ -54,7 +54,7 @@ const DataType = {
   interfaceName: 41,
   verdict: 0xffffff00,
 } as const;
-/** Bits of each type in that of a key of several. */
+/** Bits of each type in a concatenated key's type. */
 const TYPE_BITS = 6;
 /** The type of a part of a set's user data that is its comment. */
 const SET_COMMENT = 7;
@@ -71,7 +71,7 @@ export interface Hook {
 /** The hook of releases: forwarded packets. */
 const FORWARD: Hook = { number: FORWARD_HOOK, priority: HOOK_PRIORITY, type: HOOK_TYPE };
 
-/** Makes a table, or takes it over. */
+/** Creates a table, or becomes its owner. */
 export function addTable(table: string, isOwned: boolean): Command {
   return created(NftMessage.newTable, table, [2, isOwned ? TableFlag.owner | TableFlag.persist : 0]);
 }
@@ -177,7 +177,7 @@ export function sourceType(family: 4 | 6): number {
   return DataType.interfaceName * 2 ** TYPE_BITS + (family === 4 ? DataType.ip4 : DataType.ip6);
 }
 
-/** A set of such keys. */
+/** A set of pairs of interface and address. */
 export function addSourcesSet(table: string, name: string, family: 4 | 6): Command {
   return setOf(table, name, 0, sourceType(family), family === 4 ? 20 : 32);
 }

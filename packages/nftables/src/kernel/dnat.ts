@@ -19,7 +19,7 @@ const EQUAL = 0;
 const DESTINATION_NAT = 1;
 
 /**
- * The addresses that qubes ask and those that are asked for them, 8 or 32 hex digits. Rejects with
+ * The resolvers that qubes use and those that Qubes translates them to, 8 or 32 hex digits. Rejects with
  * NativeError.
  */
 export async function qubesResolvers(

@@ -82,7 +82,7 @@ export function ctBehind(key: number, direction: number, family: 4 | 6): Express
   return expression('ct', [1, BEHIND_REGISTER[family]], [2, key], [3, byte(direction)]);
 }
 
-/** Adds labels to what the flow has. */
+/** Adds labels to those of the flow. */
 export function addLabels(labels: Uint8Array): readonly Expression[] {
   return [
     expression('immediate', [1, REGISTER], [2, value(labels)]),
@@ -163,7 +163,7 @@ export function isNotIn(set: string): Expression {
   return expression('lookup', [1, set], [2, REGISTER], [5, INVERTED]);
 }
 
-/** Goes where the map says, if it has the register. */
+/** Follows the map's verdict, if it has the register's key. */
 export function verdictOf(map: string): Expression {
   return expression('lookup', [1, map], [2, REGISTER], [3, VERDICT_REGISTER]);
 }

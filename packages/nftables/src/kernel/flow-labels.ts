@@ -21,7 +21,7 @@ const LABELS = 22;
 const LABELS_MASK = 23;
 
 const LABEL_BYTES = CONNECTION_LABELS / 8;
-/** Before that of mark 1. */
+/** The bit before that of mark 1. */
 const OTHERS = CONNECTION_LABELS - FLOW_MARK_MAX - 1;
 
 /** The labels of marks, as the kernel has them, on a machine that is little-endian. */
@@ -36,7 +36,10 @@ export function labelsOf(marks: Iterable<number>): Uint8Array {
 
 const OURS = labelsOf(Array.from({ length: FLOW_MARK_MAX }, (_, index) => index + 1));
 
-/** Takes our labels from a flow of the table, but those to keep; undefined: it has no others. */
+/**
+ * A message that clears our labels from a flow of the table, except those to keep; undefined: it has no
+ * others.
+ */
 export function unlabelOf(flow: Buffer, kept: Uint8Array): Unlabel | undefined {
   const [tuple, zone, labels] = [ORIGINAL, ZONE, LABELS].map((type) => attribute(flow, type));
   const taken = OURS.map((ours, at) => ours & (labels?.[at] ?? 0) & ~(kept[at] ?? 0));

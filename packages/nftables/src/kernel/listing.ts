@@ -40,7 +40,7 @@ export interface KernelState {
   readonly counters: readonly string[];
   /** In all chains. */
   readonly rules: number;
-  /** Maps among those asked for that have other elements than their name says. */
+  /** Requested maps whose elements differ from the digest in their name. */
   readonly spoiledMaps: readonly string[];
   /** Hash sets and class maps that lack an element that was asked for. */
   readonly lackingSets: readonly string[];
@@ -49,7 +49,7 @@ export interface KernelState {
    * changed.
    */
   readonly fingerprint: string;
-  /** Only where asked for: words in the body, and for an interval set after them which of them are ends. */
+  /** On request: words in the body, and for an interval set the end flags after them. */
   readonly elements: readonly { readonly set: string; readonly at: number; readonly count: number }[];
 }
 

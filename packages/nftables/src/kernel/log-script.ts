@@ -42,7 +42,7 @@ export interface LogPlace {
   readonly logGroup?: number | undefined;
 }
 
-/** As a prefix says it. */
+/** Digits of the release in a prefix. */
 const RELEASE_DIGITS = 16;
 const NO_RELEASE = '-';
 const RETURN = verdict('return');
@@ -96,7 +96,7 @@ export function* logCommands(
   }
 }
 
-/** Has the rules of those chains say another release. */
+/** Rewrites the rules of those chains for another release. */
 export function* relogCommands(
   table: string,
   reasons: readonly LogReason[],
@@ -135,6 +135,7 @@ function logRules(
       isWithinRate(setName('beyond', name), LOGGED_PER_S),
       ...told,
     ];
-    return [...byAddress, byLink, [...isOfQube, RETURN]]; // beyond its rate, and not of whom it goes to
+    // beyond its rate; packets to a qube do not count here
+    return [...byAddress, byLink, [...isOfQube, RETURN]];
   });
 }

@@ -15,7 +15,7 @@ export interface NameElement {
   readonly label: NameLabel;
 }
 
-/** As it was read. */
+/** An element read from the kernel. */
 export interface ReadNameElement extends NameElement {
   /** Since when it has its time. */
   readonly agoMs: number;
@@ -50,7 +50,7 @@ export function renewNamed(table: string, set: string, elements: readonly NameEl
   ];
 }
 
-/** Takes those of some elements away that are there. */
+/** Removes those of some elements that exist. */
 export function destroyNamed(
   table: string,
   set: string,

@@ -8,7 +8,7 @@ import koffi from 'koffi';
 
 /** A failed request to the kernel. The message is one line for a person. */
 export class NativeError extends Error {
-  /** The number of the error that the kernel gave, negative; 0 where it gave none. */
+  /** The kernel's error number, negative; 0 without one. */
   readonly errno: number;
 
   constructor(text: string, errno = 0) {
@@ -57,8 +57,8 @@ const EPERM = 1;
 const ENOENT = 2;
 const EAGAIN = 11;
 /**
- * Room for one piece on its way in, and for the errors of all of its messages on their way out. Only root of
- * the first user namespace may force it; in others the socket gets what the machine allows everybody.
+ * Room for one piece to send, and for the errors of all of its messages. Only root of the initial user
+ * namespace may exceed the machine's limit.
  */
 const BUFFER_BYTES = 16_777_216;
 
@@ -85,7 +85,7 @@ export function openNetlink(family: number = NetlinkFamily.netfilter): NetlinkSo
   const hasRoom =
     (set(SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES) || set(SOL_SOCKET, SO_SNDBUF, BUFFER_BYTES)) &&
     (set(SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES) || set(SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES));
-  // Errors that find no room are left out: those of the first messages tell why.
+  // Errors without room are dropped: those of the first messages tell the reason.
   if (!hasRoom || !set(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)) throw failure('setsockopt');
   return {
     send(bytes, length) {

@@ -132,7 +132,7 @@ export class Netlink {
     return false;
   }
 
-  /** The names of all chains of tables. */
+  /** The names of all chains of some tables. */
   chains(tables: readonly string[]): string[] {
     const names: string[] = [];
     for (const { type, body } of this.#ask(this.#asking, NftMessage.getChain, [], MessageFlag.dump)) {
@@ -251,8 +251,7 @@ export class Netlink {
 
   /**
    * Gives all messages of a kind about a table, all of one state; `turn` is awaited between pieces of the
-   * answer. `take` is called again from `start` on where somebody changed the ruleset meanwhile. Rejects with
-   * NativeError.
+   * answer. If the ruleset changes meanwhile, it begins again with `start`. Rejects with NativeError.
    */
   async all(
     type: number,
@@ -274,7 +273,7 @@ export class Netlink {
     turn: () => Promise<void>,
     family: number,
   ): Promise<boolean> {
-    const socket = this.#taken(); // others ask meanwhile
+    const socket = this.#taken(); // others may ask meanwhile
     const answer = Buffer.alloc(ANSWER_BYTES);
     let isWhole = true;
     let isDone = false;
@@ -411,7 +410,10 @@ export class Netlink {
       );
   }
 
-  /** `put` writes the messages, the first of which asks for an answer, which comes after the last. */
+  /**
+   * Runs a transaction. `put` writes its messages, the first of which requests an acknowledgement, which
+   * comes after the last.
+   */
   #transact(what: string, put: (ack: number) => void): void {
     const writer = this.#writer;
     writer.clear();

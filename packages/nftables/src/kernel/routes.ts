@@ -19,7 +19,7 @@ const MARK = 16;
 const LINK_NAME = 3;
 const UNICAST = 1;
 const LOCAL = 2;
-/** The other end of the link is there. */
+/** The link has a carrier. */
 const LOWER_UP = 0x10000;
 const ANSWER_BYTES = 16_384;
 

@@ -113,7 +113,7 @@ function tagChain({ release, conditions, mark }: Tag): string {
   return `release_${release}_${conditions}_${mark}`;
 }
 
-/** Reads what `tagChain` makes. */
+/** Parses the output of `tagChain`. */
 export function parseTagChain(name: string): Tag | undefined {
   const match = /^release_([0-9a-f]{64})_([0-9a-f]{16})_(\d{1,3})$/.exec(name);
   if (match === null) return undefined;
@@ -249,7 +249,10 @@ function nextRules(options: ChangeOptions): readonly Rule[] {
   ];
 }
 
-/** An error message about a flow (`related`) is judged as the flow, and says nothing of where it goes. */
+/**
+ * Adds a flow's mark. ICMP errors about a flow (`related`) are excluded: they match the flow, whatever their
+ * destination.
+ */
 export function markingRule(mark: number): Rule {
   return [...isOfState(CtState.new | CtState.established), ...addLabels(labelsOf([mark])), ACCEPT];
 }
@@ -314,7 +317,7 @@ export function isOf(family: Family): Rule {
   return [meta(Meta.family), equals(byte(NFPROTO[family]))];
 }
 
-/** Any of them. */
+/** Matches flows in any of these states. */
 export function isOfState(states: number): Rule {
   return [ct(Ct.state), masked(machineWord(states)), differs(machineWord(0))];
 }
@@ -368,7 +371,7 @@ function stepRule(step: Step, isEgress: boolean, family: Family): Rule {
   }
 }
 
-/** `also` is asked behind what is cheap. */
+/** `also` is tested after the cheap conditions. */
 function planRule(rule: PlanRule, isEgress: boolean, family: Family, also: Rule = []): Rule {
   const out: Expression[] = [];
   const { protocols, ports, icmpType, remote } = rule;

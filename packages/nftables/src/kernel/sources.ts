@@ -28,7 +28,7 @@ export function familyOf({ address }: Source): Family {
   return address.length === 8 ? 4 : 6;
 }
 
-/** `eth1=10.0.0.5,fd00::5`, separated by spaces; undefined where it is something else. */
+/** `eth1=10.0.0.5,fd00::5`, separated by spaces; undefined if it is malformed. */
 export function parseSources(text: string): readonly Source[] | undefined {
   const sources: Source[] = [];
   for (const each of text.split(' ').filter((word) => word !== '')) {
@@ -44,7 +44,7 @@ export function parseSources(text: string): readonly Source[] | undefined {
   return sources;
 }
 
-/** Adds pairs to the sets of a table, or takes those away that are there. */
+/** Adds pairs to the sets of a table, or removes those that exist. */
 export function* changeSources(
   verb: 'add' | 'destroy',
   table: string,

@@ -35,7 +35,8 @@ const PROBE_TABLE = 'rulecast_probe_log';
  * group.
  */
 export function openDropLog(group: number, downstreamGroup: number): DropLog {
-  const socket = openNetlink(); // where it has no room, numbers are left out, which tell more than its error
+  // without room, messages are dropped and numbers are missing, which tells more than an error
+  const socket = openNetlink();
   try {
     new Netlink(() => socket).run([
       addTable(PROBE_TABLE, false),
@@ -69,7 +70,7 @@ function bind(socket: NetlinkSocket, group: number): void {
   const answer = Buffer.alloc(GATHERED_BYTES);
   for (let count = socket.receive(answer); count > 0; count = socket.receive(answer))
     for (const { type, body } of messagesIn(answer.subarray(0, count))) {
-      if (type !== NLMSG_ERROR) continue; // packets come already
+      if (type !== NLMSG_ERROR) continue; // packets may arrive already
       const errno = body.readInt32LE(0);
       if (errno === 0) return;
       throw new NativeError(`group ${group} of NFLOG`, errno);
@@ -89,7 +90,7 @@ export class DropLog {
     this.#socket = socket;
   }
 
-  /** Gives packets that wait, at most some hundred thousand bytes of them. Throws NativeError. */
+  /** Passes waiting packets to `take`, at most some hundred thousand bytes. Throws NativeError. */
   read(take: (packet: RefusedPacket) => void): void {
     for (let read = 0; read < READ_MAX_BYTES; ) {
       const count = this.#socket.receive(this.#bytes);

@@ -31,15 +31,17 @@ export interface CounterIndex {
   readonly direction: Direction;
   /** By run that is counted by itself; undefined: it is expired. */
   readonly runs: readonly (string | undefined)[];
-  /** By such a run: the number of its first rule in the block, from 1. */
+  /** By run: the number of its first rule in the block, from 1. */
   readonly numbers: readonly number[];
-  /** By such a run: its list. */
+  /** By run: its list. */
   readonly lists: readonly (string | undefined)[];
   /** By run: its action. */
   readonly actions: readonly Action[];
   /** Counters of the runs that are looked up by class, one for accepted and one for dropped packets. */
   readonly together: readonly string[];
-  /** Undefined where others come after: for exceptions, `common` and `first`. */
+  /**
+   * The counter of the default action; undefined for blocks without one: exceptions, `common` and `first`.
+   */
   readonly defaultAction: string | undefined;
   /** The action of the default, counted by its counter. */
   readonly base: Action;
@@ -52,7 +54,7 @@ export interface BlockPlan {
   readonly runs: Runs;
   /** By run, 1: it is counted together with others, in both families. */
   readonly gathered: Uint8Array;
-  /** By run; those of others, if they have not expired. */
+  /** The counter of each run that has not expired. */
   readonly counters: ReadonlyMap<number, string>;
   /** The common counters, by action. */
   readonly together: Readonly<Record<Action, string>>;
@@ -60,7 +62,7 @@ export interface BlockPlan {
   readonly isPlain: boolean;
 }
 
-/** A block, and what the one of the next plan builds on. */
+/** A block, with data that the next plan reuses. */
 export interface BlockBasis {
   readonly plan: BlockPlan;
   readonly index: CounterIndex;

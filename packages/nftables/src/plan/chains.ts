@@ -27,7 +27,7 @@ interface ClassPart {
   readonly together: BlockPlan['together'];
 }
 
-/** The classes of a place, and what those of the next plan build on. */
+/** The classes of a part, with data that the next plan reuses. */
 export interface ClassBasis {
   readonly classes: MatchClasses;
   /** Maps that were loaded whole. */
@@ -92,8 +92,8 @@ export class Chains {
   }
 
   /**
-   * The lookups that find the class of an address, and the chains of the classes. `rest`: what is asked where
-   * these decide nothing.
+   * The lookups that find the class of an address, and the chains of the classes. `rest`: the steps if these
+   * decide nothing.
    */
   #classify(
     { place, classes, together }: ClassPart,

@@ -85,7 +85,7 @@ export interface NameSet {
    * The list that it is of, for people who look at the kernel: the one text of a rule set that gets there.
    */
   readonly list: string;
-  /** The release says of the list that its names may stand for private addresses. */
+  /** Whether the release allows the list's names to resolve to private addresses. */
   readonly isPrivate: boolean;
   /** Addresses of 8 or 32 hex digits, host bits zero. */
   readonly qubes: readonly { readonly address: string; readonly length: number }[];
@@ -99,7 +99,7 @@ export interface NameSet {
 export interface LeftInBody {
   /** The state that it was in; null: whichever. */
   readonly from: Key | null;
-  /** The names are those that are gone; else all that are there. */
+  /** Whether the names are those that left; otherwise all that remain. */
   readonly isOfGone: boolean;
   readonly names: ColumnInBody;
   readonly exceptions: ColumnInBody;
@@ -212,7 +212,7 @@ export function transition(
   return { release, afterwards: [fold, cleanUp].filter(({ change }) => !isIdle(change)) };
 }
 
-/** Some elements of each hash set, for a look at whether the kernel has them. */
+/** Some elements of each hash set, to check whether the kernel has them. */
 export function probesOf(plan: Plan): {
   readonly probes: readonly Elements[];
   readonly classProbes: readonly Verdicts[];

@@ -42,7 +42,7 @@ export interface ClassMaps {
   readonly maps: readonly NamedMap[];
   /** The chain of all addresses that no map holds. */
   readonly otherwise: string;
-  /** Those that later ones can patch. */
+  /** The maps that later patches build on. */
   readonly loaded: LoadedMaps;
 }
 
@@ -60,7 +60,8 @@ export function classMapsOf(
   if (loaded !== undefined && patches !== undefined)
     return { maps: longestFirst([...patches, ...loaded.maps]), otherwise, loaded };
   const { family, words, lengths } = classes.prefixes;
-  const rest: Prefixes = { family, words: words.subarray(strideOf(family)), lengths: lengths.subarray(1) }; // but that of no bits
+  // all except the prefix of length 0
+  const rest: Prefixes = { family, words: words.subarray(strideOf(family)), lengths: lengths.subarray(1) };
   const tiers = rest.lengths.length === 0 ? [] : hashTiers(rest);
   const maps = tiers
     .map((tier, t) => mapOf(rest, classes.classOf.subarray(1), chains, tier, tiers[t - 1]?.length ?? 0))
@@ -135,7 +136,7 @@ class MapBuilder {
   readonly #stride: 1 | 4;
   readonly #words: Uint32Array;
   readonly #verdicts: Uint32Array;
-  /** By class: the place of its chain among those of this map, from 1. */
+  /** By class: the index of its chain among those of this map, from 1. */
   readonly #placeOf: Uint32Array;
   readonly #used: string[] = [];
   #count = 0;

@@ -99,7 +99,10 @@ function bucketsFor(elements: number): number {
   return log2;
 }
 
-/** Elements of each kept length after expansion; undefined if a member is longer than all of them. */
+/**
+ * The number of elements for each kept length after expansion; undefined if a member is longer than all of
+ * them.
+ */
 function tierLoads(counts: Uint32Array, kept: readonly number[]): number[] | undefined {
   const loads = kept.map(() => 0);
   let t = 0;

@@ -13,7 +13,7 @@ export interface Overlay {
 
 type PlannedChains = Pick<Plan, 'chains' | 'sets'>;
 
-/** A chain is the very one of the plan before, where it and the sets that it asks are. */
+/** Lowers the chains of a plan; one is reused from the plan before if it and its sets are unchanged. */
 export function kernelChains(plan: PlannedChains, before: Plan | undefined): Plan['kernelChains'] {
   const all = new Map<string, readonly Step[]>();
   for (const [name, steps] of plan.chains) {
@@ -44,7 +44,7 @@ function asksSet(step: Step): step is SetRule {
   return step.kind === 'rule' && step.remote.kind === 'set';
 }
 
-/** The same object where no step asks a set. */
+/** The lowered steps; the same object if no step uses a set. */
 function lowered(
   steps: readonly Step[],
   { sets }: PlannedChains,

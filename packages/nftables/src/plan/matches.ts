@@ -45,7 +45,7 @@ function protocolsOf(match: RuleMatch, family: Family): readonly number[] {
   return match.icmpType === undefined ? [] : [icmp];
 }
 
-/** Whether a rule asks for what its protocol does not have, and so matches nothing. */
+/** Whether a rule tests something that its protocol lacks, and so matches nothing. */
 function contradicts({ proto, dns, ports, icmpType }: RuleMatch): boolean {
   const asksPorts = dns || ports !== undefined;
   if (icmpType !== undefined && (asksPorts || (proto !== undefined && proto !== 'icmp'))) return true;

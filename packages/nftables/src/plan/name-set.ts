@@ -22,9 +22,9 @@ export interface NameSetName {
 /** The label of an element: the name, or a digest of one that cannot be written. */
 export type NameLabel = string;
 
-/** No key has such a byte. */
+/** A byte that no key has. */
 const BETWEEN = Uint8Array.of(0xff);
-/** Most of a name set: so many addresses of so many qubes. */
+/** The largest name set: addresses of a qube times qubes. */
 const SIZE_MAX = NAME_ADDRESSES_MAX * NAME_QUBES_MAX;
 /** The longest comment of an element that the `nft` program reads again, without the zero behind it. */
 const LABEL_MAX = 127;

@@ -162,7 +162,7 @@ export interface PlannedNameSet {
   /** Its names may stand for private addresses, which are opened then. */
   readonly isPrivate: boolean;
   readonly qubes: Prefixes;
-  /** Those of these qubes that a policy names alone, by their addresses of both families. */
+  /** By qube with a policy of its own: its addresses of both families. */
   readonly pairs: readonly PrefixSet[];
 }
 

@@ -96,7 +96,7 @@ export function planOf(source: PlanSource, known: KnownSets, basis?: Basis): Pla
   }
 }
 
-/** Stands for the name of a policy where none judges; no policy can have it. */
+/** The name used if no policy judges; no policy can have it. */
 const NO_POLICY = '';
 
 /** Rules that judge some qubes. */
@@ -285,7 +285,7 @@ class Planner {
     const base = { ...rule, counter };
     return this.#remotes.of(runs, index, counter, family).flatMap((remote) => [
       { ...base, remote, original: false },
-      // After DNAT the packet goes to the resolver; the qube asked one of the DNS addresses.
+      // After DNAT the packet goes to the resolver, but the qube sent it to one of the DNS addresses.
       ...(match.dns && direction === 'egress' ? [{ ...base, remote, original: true }] : []),
     ]);
   }

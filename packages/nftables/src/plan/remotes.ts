@@ -179,7 +179,7 @@ export class Remotes {
   }
 }
 
-/** A remote side of one prefix, in a chain of its family. */
+/** A remote side of one prefix. */
 function onlyPrefix(column: Prefixes): PlanRemote {
   const [length = 0] = column.lengths;
   return length === 0

@@ -8,7 +8,7 @@
 import { FLOW_MARK_MAX, FLOW_MARKS_FREE_MIN, NO_FLOW_MARK } from '../limits.ts';
 
 export class FlowMarks {
-  /** Values that flows may have or get; undefined: nobody looked yet. */
+  /** Values that flows may have or get; undefined: not listed yet. */
   #held: Set<number> | undefined;
   /** Values that the kernel may be giving out now: of the release in force, and of the one being loaded. */
   #given = new Set<number>();
@@ -37,12 +37,12 @@ export class FlowMarks {
     return this.#held === undefined;
   }
 
-  /** So few are free that it is time to take the others from flows. */
+  /** Whether so few values are free that others should be cleared from flows. */
   get scarce(): boolean {
     return this.#held !== undefined && FLOW_MARK_MAX - this.#held.size < FLOW_MARKS_FREE_MIN;
   }
 
-  /** Those that no flow may lose. */
+  /** Values that must not be cleared from flows. */
   get given(): readonly number[] {
     return [...this.#given];
   }

@@ -16,7 +16,7 @@ export interface Hits {
 export interface PolicyHits {
   /** Undefined: of qubes that no policy judges. */
   readonly policy: string | undefined;
-  /** `exceptions` come before `common`; a policy without any has no such entry. */
+  /** `exceptions` come before `common`; a policy without them has no such entry. */
   readonly block: RuleBlock;
   readonly direction: Direction;
   /** By run, from 0. */
@@ -123,7 +123,7 @@ export function sumsOf(
   };
 }
 
-/** Those with packets and all lists, those with most first. */
+/** Counters that are not 0, and those of lists, the highest first. */
 function withPackets(counts: ReadonlyMap<string, number>): readonly (readonly [string, number])[] {
   return [...counts]
     .filter(([name, packets]) => packets > 0 || name.startsWith('list.'))

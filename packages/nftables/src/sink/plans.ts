@@ -82,9 +82,9 @@ export interface PlannedStep {
 
 type ElementsRequest = Extract<Request, { readonly kind: 'look' }>;
 
-/** Each with what it answers. */
+/** The questions, each with its answer. */
 export interface PlanQuestions {
-  /** Plans a release. `isInForce`: the kernel holds what is desired, as far as is known. */
+  /** Plans a release. `isInForce`: the kernel has the desired state, as far as is known. */
   plan: {
     readonly asks: { readonly hash: Uint8Array; readonly isInForce: boolean; readonly mark: number };
     readonly answer: PlannedStep;
@@ -280,9 +280,9 @@ function listedSets(plan: Plan) {
 }
 
 /**
- * Whether changes of the table in force are better than another table, which is staged: only where most of
- * much does not change, and nothing large goes, for that keeps the next transaction waiting, where another
- * table is emptied in pieces.
+ * Whether to change the table in force rather than stage another one: only if most of a large table stays,
+ * and nothing large is removed. Removals delay the next transaction, while a replaced table is emptied in
+ * pieces.
  */
 function isWorthIt(plan: Plan, changes: readonly ChangeWithBody[]): boolean {
   let members = 0;

@@ -122,7 +122,7 @@ export class Reconciler {
     return this.#applier.send('stage', first);
   }
 
-  /** Forgets what was staged. Rejects with ApplierError. */
+  /** Discards the staged table. Rejects with ApplierError. */
   async unstage(): Promise<void> {
     await this.#applier.ask({ kind: 'discard' }, 'applied');
   }
@@ -219,7 +219,7 @@ export class Reconciler {
 
   // ── Checks and repairs ───────────────────────────────────────────────────────────────────────────────────
 
-  /** Unless a check as deep is to come anyway. */
+  /** Schedules a check, unless one of that depth is already. */
   checkSoon(depth: Depth): void {
     if (this.#closed || this.#checksToCome.has(depth)) return;
     this.#checksToCome.add(depth);
@@ -239,7 +239,7 @@ export class Reconciler {
     this.lost(error instanceof Error ? error.message : String(error));
     if (!this.#failing)
       this.#logger.error({ err: error }, 'the rules in the kernel could not be checked or repaired');
-    this.#failing = true; // said once
+    this.#failing = true; // reported once
     clearTimeout(this.#again);
     this.#again = setTimeout(() => this.checkSoon('structure'), AGAIN_MS);
   };
@@ -279,7 +279,7 @@ export class Reconciler {
     if (this.#capturesDns) await this.#applier.ask({ kind: 'capture', resolvers }, 'done');
   }
 
-  /** To an applier that may be another than the one that made the table. */
+  /** Sends the name sets to an applier that may not have made the table. */
   async #sayNames({ nameFamilies }: PlanHead): Promise<void> {
     if (nameFamilies.length === 0) return;
     await this.#applier.ask({ kind: 'names', nameSets: await this.#plans('names', {}) }, 'done');
@@ -339,6 +339,6 @@ export class Reconciler {
     clearTimeout(this.#again);
     await Promise.race([this.settled(), pause(CLOSE_WAITS_MS, undefined, { ref: false })]);
     await this.#applier.close();
-    await this.settled(); // what waited for it has failed
+    await this.settled(); // the work that waited for it has failed
   }
 }

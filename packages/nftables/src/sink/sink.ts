@@ -28,7 +28,7 @@ import { type AskPlans, Reconciler } from './reconciler.ts';
 export interface NftRelease {
   /** Manifest hash, 32 bytes. */
   readonly hash: Uint8Array;
-  /** It is asked for where this sink plans by itself. */
+  /** Called only if this sink plans by itself. */
   readonly ruleSet: RuleSet | (() => Promise<RuleSet>);
   readonly environment: Environment;
   /** The changes of lists by this release, if known. */
@@ -61,8 +61,8 @@ export interface NftSinkOptions {
   /** Whether the applier has a socket for openings; default false. */
   readonly opensNames?: boolean;
   /**
-   * Whether what qubes ask of their resolvers is taken to `rulecast-dns` while a release needs that; default
-   * false.
+   * Whether questions of qubes to their resolvers are redirected to `rulecast-dns` while a release needs
+   * that; default false.
    */
   readonly capturesDns?: boolean;
   /**
@@ -96,7 +96,7 @@ export interface SinkTrouble {
   readonly forMs: number;
 }
 
-/** Between looks that take in the elements of sets. */
+/** The interval of checks that include the elements of sets. */
 const CHECK_EVERY_MS = 300_000;
 /** Between two notes in the log that another program changed nftables. */
 const SAID_EVERY_MS = 60_000;
@@ -115,7 +115,7 @@ export function createNftSink(options: NftSinkOptions = {}): NftSink {
   return new NftSink(options);
 }
 
-/** The applier of this package, as this user. `options` are those of its `--help`. */
+/** The command of this package's applier, as this user. `options` are those of its `--help`. */
 export function applierCommand(options: readonly string[] = []): ApplierCommand {
   const main = new URL('../../dist/applier-main.js', import.meta.url);
   return { program: process.execPath, args: [main.pathname, ...options] };
@@ -282,11 +282,11 @@ export class NftSink {
     return { text: status.text, forMs: performance.now() - status.sinceMs };
   }
 
-  /** Names are answered from now on: looks anew whether their questions come there. Does not throw. */
+  /** `rulecast-dns` now answers names: checks again whether questions reach it. Does not throw. */
   async namesFollow(): Promise<void> {
     if (this.#uncaptured === undefined) return;
     const looking = this.#reconciler.inTurn(() => this.#reconciler.lookAtCapture());
-    await looking.catch(() => undefined); // the applier looks each second as well
+    await looking.catch(() => undefined); // the applier checks each second as well
   }
 
   #captured(text: string): void {
@@ -383,6 +383,7 @@ const NOTHING: NftRelease = {
 function planningHere(plans: Plans): AskPlans {
   return async (kind, asks, { ruleSet, environment, changes } = NOTHING) => {
     const source = { environment, changes, ruleSet: ruleSet instanceof Function ? await ruleSet() : ruleSet };
-    return plans.answer({ kind, ...asks } as PlanQuestion, source, new Set()) as never; // that of the question
+    // the answer to that question
+    return plans.answer({ kind, ...asks } as PlanQuestion, source, new Set()) as never;
   };
 }

@@ -50,7 +50,7 @@ export interface Identity extends Trust {
   readonly root: Root;
   /** As many as have to sign a release, or more. */
   readonly releaseKeys: readonly KeyObject[];
-  /** Those that say what is newest: as many as have to, or more, or too few. */
+  /** The freshness keys here: the threshold, more, or too few. */
   readonly freshnessKeys: readonly KeyObject[];
   /** Every secret of the file. */
   readonly keys: readonly KeyObject[];
@@ -91,8 +91,8 @@ export function openIdentity(path: string): Identity {
 }
 
 /**
- * The identity in a file; undefined where there is none. Throws IdentityError, also where others than its
- * owner may read the file.
+ * The identity in a file; undefined if there is none. Throws IdentityError, also if other users may read the
+ * file.
  */
 export function readIdentity(path: string): Identity | undefined {
   const text = fileText(path, readOwnFile);
@@ -163,7 +163,7 @@ export function rootKeyBeside(path: string, lineage: Uint8Array): string | undef
     });
 }
 
-/** Writes the secret that signs roots, where there is none yet. Throws IdentityError. */
+/** Writes the secret that signs roots, unless there is one. Throws IdentityError. */
 export function writeRootKey(path: string, lineage: Uint8Array, key: KeyObject): void {
   try {
     write(path, `${ROOT_KEY_HEADER}\n${headOf(lineage)}${pemOf(key)}`);
@@ -202,7 +202,7 @@ function fileText(
 function checkOwnersAlone(path: string): void {
   const [file, place] = [lstatSync(path), statSync(dirname(path))];
   const own = process.geteuid?.();
-  // Root may look at what a signer of another user has in a directory of its own.
+  // Root may read another user's files in that user's own directory.
   const isTheirs = own === 0 && file.uid === place.uid;
   const other = [file.uid, place.uid].find((uid) => uid !== own && uid !== 0);
   if (other !== undefined && !isTheirs) {
@@ -262,7 +262,7 @@ function identityIn(path: string, text: string): Omit<Identity, 'hasRootKey'> {
   return { lineage, rootHash, roots, root, releaseKeys, freshnessKeys, keys };
 }
 
-/** Those secrets that have a role. */
+/** The secrets of a role. */
 function keysWith(keys: readonly KeyObject[], { keys: allowed }: Role): readonly KeyObject[] {
   return keys.filter((key) => allowed.some((own) => Buffer.compare(own, publicBytes(key)) === 0));
 }
@@ -326,7 +326,7 @@ function createIdentity(path: string): void {
   } finally {
     rmSync(draft, { force: true });
   }
-  syncDirectoryOf(path); // also of who made it just before
+  syncDirectoryOf(path); // also a file that another process made just before
 }
 
 /** Keeps secrets that are to be of an identity, once its next root is signed. Throws IdentityError. */
@@ -339,7 +339,7 @@ export function removeSecrets(path: string): void {
   rmSync(path, { force: true });
 }
 
-/** The secrets that wait; none where there is no file. Throws IdentityError. */
+/** The secrets in a draft file; none if it does not exist. Throws IdentityError. */
 export function readSecrets(path: string): readonly KeyObject[] {
   const text = fileText(path) ?? '';
   return pemsIn(text).map((pem) => keyOf(path, pem));

@@ -112,7 +112,7 @@ export function checkRole(request: Message, { by, role }: Caller): void {
   }
 }
 
-/** Whether a role may what another may. */
+/** Whether a role includes another. */
 function allows(role: OperatorRole, least: OperatorRole): boolean {
   return OPERATOR_ROLES.indexOf(role) >= OPERATOR_ROLES.indexOf(least);
 }

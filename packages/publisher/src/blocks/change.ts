@@ -83,7 +83,7 @@ export function rowsWith({ next, rows }: Rows, request: RowRequest, { base, now,
   return { rows: { next: Math.max(next, id + 1), rows: changed }, detail, notes };
 }
 
-/** Rows without some. Throws ProtocolError `no-such-part`. */
+/** The rows without some. Throws ProtocolError `no-such-part`. */
 export function rowsWithout(rows: Rows, ids: readonly number[] | 'all'): RowsChange {
   const going = new Set(ids === 'all' ? rows.rows.map(({ id }) => id) : ids);
   for (const id of going) {

@@ -130,8 +130,8 @@ export function namesLists(rows: readonly Row[]): ReadonlyMap<string, readonly s
 }
 
 /**
- * Adds a policy of the address alone, taken out of the one that names that very address beside others; its
- * name.
+ * Adds an empty policy for the address alone, and removes the address from the policy that lists it among
+ * others, whose name is returned.
  */
 function putCut(policies: Map<string, Policy>, base: RuleSet, text = ''): string | undefined {
   const qube = parseAddress(text);
@@ -183,7 +183,7 @@ function markOf({ id, verb, comment }: Row, others: number, holder: string | und
   return `rulectl ${verb} ${id}${of}${others > 0 ? ` and ${others} more` : why}`;
 }
 
-/** A policy with other rules where rows stand; the same object if they are the same. */
+/** A policy with changed rules in the blocks of rows; the same object if they are the same. */
 function changed(policy: Policy, change: (runs: Runs, direction: Direction) => Runs): Policy {
   const isFirst = policy.name === FIRST_POLICY;
   const before = isFirst ? policy : policy.exceptions;

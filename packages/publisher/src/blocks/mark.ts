@@ -28,7 +28,7 @@ export function isRowsList(name: string): boolean {
   return LIST.test(name);
 }
 
-/** The policy of one address that is cut off and has none of its own. */
+/** Whether it is the policy made for the address of a cut that has none of its own. */
 export function isCutPolicy(name: string): boolean {
   return CUT_POLICY.test(name);
 }

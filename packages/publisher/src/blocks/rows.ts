@@ -45,7 +45,7 @@ export const NO_ROWS: Rows = { next: 1, rows: [] };
 /** The address, prefix, name or list that a row is about. */
 export type Target = Exclude<Remote, { readonly kind: 'any' }>;
 
-/** Undefined for what is none. */
+/** Undefined for an invalid target. */
 export function targetOf(text: string): Target | undefined {
   if (text.startsWith('@')) return { kind: 'list', list: text.slice(1) };
   const prefix = parsePrefix(text);
@@ -131,7 +131,7 @@ function isRow({ id, verb, target, qube, at, until, by, comment }: Row, next: nu
   );
 }
 
-/** Undefined for what is no address. */
+/** Undefined for an invalid address. */
 export function canonicalAddress(text: string): string | undefined {
   const address = parseAddress(text);
   return address && formatAddress(address);

@@ -15,7 +15,7 @@ import type { ControlExchange } from './exchange.ts';
 export interface WaitFields {
   readonly wait: 'released' | 'applied';
   readonly timeoutMs: number;
-  /** Undefined: those that the publisher expects, and those connected. */
+  /** Undefined: the expected subscribers, and the connected ones. */
   readonly require?: readonly string[] | undefined;
   /** Percent of the names that report, which must have it too. */
   readonly share?: number | undefined;
@@ -74,8 +74,8 @@ export class AppliedReport {
   }
 
   /**
-   * Tells of the head, `isNew` or in force before, one record for each. The time that the request gives
-   * subscribers begins now: making the release took none of it.
+   * Reports the outcome of the head, new or in force before, one record for each subscriber. The time that
+   * the request gives subscribers begins now: making the release took none of it.
    */
   async tell(head: Release, isNew: boolean, exchange: ControlExchange): Promise<void> {
     void exchange.untilGone().then(() => this.#outcomes.end());
@@ -89,7 +89,7 @@ export class AppliedReport {
       return exchange.record({ ...this.#recordOf(name, head, isNew), state, ...more });
     };
     if (!isNew) for (const name of this.#waiting) await this.#tellHeld(name, head, tell);
-    let untilMs = nowMs; // nobody is given up before; a thousand are not looked at after each answer
+    let untilMs = nowMs; // subscribers are not given up before; a thousand are not examined after each answer
     let lookMs = nowMs + TELL_EVERY_MS;
     let hasCome = false;
     while (!this.#outcomes.hasEnded && nowMs < this.#deadlineMs) {

@@ -21,7 +21,7 @@ export async function* counterPages(
     } = await ask(subscriber, { question: 'stats', '+from': from });
     if (stats === undefined) throw noAnswer(answer);
     yield stats;
-    if (next <= from) return; // it goes on, or it ends
+    if (next <= from) return; // the next page must be a later one
     from = next;
   }
   throw new ProtocolError(ErrorCode.overLimit, `it has more than ${PAGES_MAX} pages of counters`);

@@ -25,7 +25,7 @@ import {
   rulesIn,
 } from '@rulecast/rules';
 
-/** Lines that follow each other in one release and are not in the other. */
+/** Consecutive lines of one release that the other lacks. */
 export interface EditBlock {
   readonly op: 'added' | 'removed';
   readonly aspect: EditAspect;

@@ -85,7 +85,7 @@ export class ControlExchange {
     }
   }
 
-  /** Sends one record. Rejects with ProtocolError where the peer is gone, or takes nothing for a minute. */
+  /** Sends one record. Rejects with ProtocolError if the peer is gone, or reads nothing for a minute. */
   async record(record: ControlRecord): Promise<void> {
     if (++this.#recordCount % TURN_RECORDS === 0) await this.#turn();
     await this.#send({ kind: 'record', record });
@@ -119,7 +119,7 @@ export class ControlExchange {
   }
 
   /**
-   * Resolves when `rulectl` is gone, for then nobody waits for the answer; it may say no more after its
+   * Resolves when `rulectl` is gone, as nobody waits for the answer then; it must not send more after its
    * request.
    */
   async untilGone(): Promise<void> {

@@ -16,23 +16,23 @@ import type { WaitFields } from './applied-report.ts';
 import type { ControlExchange } from './exchange.ts';
 import type { House } from './parts.ts';
 
-/** A push waits for names heard within it: one that was taken down keeps nobody waiting. */
+/** A push waits for names heard within this time: a decommissioned one holds it up no longer. */
 const HEARD_MS = 24 * 3600 * 1000;
 /** The interval between counts, each of which covers all names. */
 const LOOK_EVERY_MS = 2000;
 
-/** Throws ProtocolError `bad-input` where no names report. */
+/** Throws ProtocolError `bad-input` without a fleet. */
 export function fleetOf(fleet: FleetView | undefined): FleetView {
   if (fleet !== undefined) return fleet;
   throw new ProtocolError(ErrorCode.badInput, 'no names report here: the configuration has no fleet:');
 }
 
-/** Whether `rulectl` knows the records. */
+/** Whether `rulectl` supports the records. */
 export function takesFleet({ capabilities }: ControlExchange): boolean {
   return capabilities.includes(Capability.fleet);
 }
 
-/** With `sinceMs` of those heard since then. */
+/** With `sinceMs`, only names heard since then count. */
 export function fleetRecord(
   fleet: FleetView,
   { head }: Publisher,

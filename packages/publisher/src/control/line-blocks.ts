@@ -10,7 +10,7 @@ export interface LinesLimit {
   readonly overheadBytes: number;
 }
 
-/** Each line alone has to fit. */
+/** Each line must fit alone. */
 export function* lineBlocks(
   lines: Iterable<string>,
   { bytes: bytesMax, overheadBytes }: LinesLimit,

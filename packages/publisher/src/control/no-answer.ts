@@ -10,7 +10,7 @@ import {
   ProtocolError,
 } from '@rulecast/protocol';
 
-/** The error of an ANSWER without what was asked for: `rate-limited` or `not-ready`. */
+/** The error of an ANSWER without the requested data: `rate-limited` or `not-ready`. */
 export function noAnswer({ code, text }: MessageOf<'answer'>): ProtocolError {
   return new ProtocolError(
     code === ErrorCode.rateLimited ? code : ErrorCode.notReady,

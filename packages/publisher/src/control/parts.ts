@@ -19,11 +19,11 @@ export interface House {
   readonly publisher: Publisher;
   /** Asks the live tables of subscribers. */
   readonly ask: AskTable;
-  /** Undefined where the publisher keeps no lists fresh itself. */
+  /** Undefined if the publisher has no sources. */
   readonly sources?: SourceLists | undefined;
-  /** Undefined where releases travel by sessions alone. */
+  /** Undefined without a depot. */
   readonly depot?: ReleaseDepot | undefined;
-  /** Undefined where no names report. */
+  /** Undefined without a fleet. */
   readonly fleet?: FleetView | undefined;
   /** The version of this program. */
   readonly version?: string | undefined;

@@ -37,8 +37,8 @@ export class PushMemory {
 }
 
 export interface Reservation {
-  /** Before there are so many bytes more. Throws ProtocolError `over-limit`. */
+  /** Call it before allocating. Throws ProtocolError `over-limit`. */
   take(byteCount: number): void;
-  /** The bytes are gone. May be called again. */
+  /** Releases the share. May be called again. */
   leave(): void;
 }

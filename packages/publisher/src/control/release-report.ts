@@ -77,7 +77,7 @@ export async function tellingStages<T>(
     if (isOver) return;
     cancel = clock.after(STAGE_EVERY_MS, () => {
       const record = { record: 'progress', stage: stage ?? 'turn', done: 0, total: 0 } as const;
-      exchange.record(record).then(tellLater, () => undefined); // it may be gone
+      exchange.record(record).then(tellLater, () => undefined); // the client may be gone
     });
   };
   tellLater();

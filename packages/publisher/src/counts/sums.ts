@@ -43,7 +43,7 @@ export interface CounterSumsOptions {
   readonly monotonicMs: () => number;
 }
 
-/** One look at what a firewall counted. */
+/** One reading of a firewall's counters. */
 export interface CounterLook {
   readonly counters: ReadonlyMap<string, number>;
   /** The released rule set: only sums of its lists and policies are kept, whatever a firewall sends. */
@@ -75,7 +75,7 @@ const DROPPED_BY_LIST = /^drop\.list\.(.+)$/;
 interface RememberedLook {
   /** Counters of rules are from the last read at which their numbers were known. */
   readonly counters: ReadonlyMap<string, number>;
-  /** Which look that was; 0: none. */
+  /** The number of the reading; 0: none. */
   readonly rulesAt: number;
 }
 
@@ -105,7 +105,7 @@ export class CounterSums {
     this.#options = options;
   }
 
-  /** Adds what a firewall counted since the look before; of the first one nothing. */
+  /** Adds the difference to the reading before; nothing for the first one. */
   take(subscriber: string, { counters, ruleSet, isInForce }: CounterLook): void {
     this.#lookCount += 1;
     this.#noteNumbers(ruleSet.policies);
@@ -132,7 +132,7 @@ export class CounterSums {
     }
   }
 
-  /** Notes which policies say something else than at the look before. */
+  /** Notes which policies changed since the last reading. */
   #noteNumbers(policies: RuleSet['policies']): void {
     if (policies === this.#policies) return;
     const at = (policy: Policy): number =>
@@ -142,7 +142,7 @@ export class CounterSums {
     this.#policies = policies;
   }
 
-  /** Whether the number in a rule's counter meant the same rule at a look. */
+  /** Whether a rule's number in a counter meant the same rule at a reading. */
   #areNumbersOf(counter: string, look: number): boolean {
     const [, policy = ''] = OF_RULE.exec(counter) ?? [];
     return (this.#numberedAt.get(policy) ?? look + 1) <= look;
@@ -182,7 +182,7 @@ export class CounterSums {
     this.#whole.delete(subscriber);
   }
 
-  /** Those that sums are kept of. */
+  /** The subscribers with sums. */
   subscribers(): readonly string[] {
     return [...this.#last.keys()];
   }
@@ -192,7 +192,7 @@ export class CounterSums {
     return { accept: this.total(`accept.${kind}.${name}`), drop: this.total(`drop.${kind}.${name}`) };
   }
 
-  /** Sums of one firewall as a whole, by the names of its counters. */
+  /** Sums of a whole firewall, by counter. */
   whole(subscriber: string): ReadonlyMap<string, number> {
     return this.#whole.get(subscriber) ?? new Map();
   }
@@ -263,7 +263,7 @@ function ruleOf(counter: string, { policies }: RuleSet) {
   return { policy, direction, block, what, runs, ruleIndex };
 }
 
-/** Likewise, as it is shown, if they drop. */
+/** Likewise, in the form of a record, if it drops. */
 function dropped(counter: string, ruleSet: RuleSet): Omit<RuleSum, 'packets'> | undefined {
   const found = ruleOf(counter, ruleSet);
   if (found === undefined) return undefined;

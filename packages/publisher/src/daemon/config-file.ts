@@ -5,7 +5,7 @@ import { readSmallFile } from '@rulecast/program';
 
 export interface ConfigRefused {
   readonly kind: 'refused';
-  /** The first of them. */
+  /** The first rejects. */
   readonly rejects: readonly DocumentReject[];
   readonly rejectCount: number;
 }

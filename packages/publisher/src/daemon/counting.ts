@@ -11,7 +11,7 @@ import type { Release } from '../store/store.ts';
 
 /** Between two looks at one firewall. Our choice. */
 const LOOK_EVERY_MS = 60_000;
-/** Between two looks, however many firewalls there are. Our choice. */
+/** The least pause between two reads, however many firewalls there are. Our choice. */
 const PAUSE_MIN_MS = 50;
 /** Counters may be this old: then rules still have the numbers of the release before. */
 const SETTLED_AFTER_MS = 2000;
@@ -25,7 +25,7 @@ export function countFirewalls(publisher: Counting, ask: AskTable): { close(): v
   let isClosed = false;
   let cancel = (): void => undefined;
 
-  /** Those that answer in pages. */
+  /** The connected subscribers that support pages. */
   const countingNames = (): readonly string[] =>
     subscribers
       .connected()

@@ -16,7 +16,7 @@ import type { FleetSettings } from './settings.ts';
 export interface Mirror {
   readonly depot: Depot | undefined;
   readonly fleet: Fleet | undefined;
-  /** Undefined where there is no depot for relays to read. */
+  /** Undefined without a depot. */
   readonly relays: RelayHost | undefined;
   close(): Promise<void>;
 }

@@ -30,7 +30,7 @@ export interface Flags {
   readonly signer: string | undefined;
   readonly name: string | undefined;
   readonly dnsServer: readonly string[] | undefined;
-  /** Zones whose names may stand for private addresses. */
+  /** Zones whose names may resolve to private addresses. */
   readonly privateZone: readonly string[];
   /** NAME=ADDRESS[,ADDRESS] each. */
   readonly resolve: readonly string[];
@@ -38,7 +38,7 @@ export interface Flags {
   readonly curveKey: string | undefined;
   /** Public keys, or files of them, of the subscribers to admit. */
   readonly curvePeer: readonly string[] | undefined;
-  /** Likewise, of who may push. */
+  /** Likewise for the keys that may push. */
   readonly curveControlPeer: readonly string[] | undefined;
 }
 
@@ -173,7 +173,7 @@ function ownSigner(identityFile: string): Endpoint {
   return { kind: 'exec', command: process.execPath, args: [fileURLToPath(SIGNER), identityFile] };
 }
 
-/** Undefined where nothing is said. */
+/** Undefined if there are none. */
 function valuesOf(said: readonly ConfigText[] = []): readonly string[] | undefined {
   return said.length === 0 ? undefined : said.map(({ value }) => value);
 }
@@ -181,7 +181,7 @@ function valuesOf(said: readonly ConfigText[] = []): readonly string[] | undefin
 function peersOf(listen: readonly Endpoint[]): PrefixSet {
   const addresses = listen.flatMap((endpoint) => {
     const address = endpoint.kind === 'zmq+tcp' ? parseAddress(endpoint.address) : undefined;
-    // The unspecified address means every one of this host, which are not known here.
+    // The unspecified address means all of this host's, which are not known here.
     return address === undefined || address.words.every((word) => word === 0) ? [] : [address];
   });
   return prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family))));
@@ -221,7 +221,7 @@ interface Places {
   readonly configFile: string;
   readonly listen: readonly Endpoint[];
   readonly control: readonly Endpoint[];
-  /** There is a key for ZeroMQ endpoints. */
+  /** Whether there is a key for ZeroMQ endpoints. */
   readonly hasSecret: boolean;
 }
 
@@ -284,7 +284,7 @@ function bindingOf(configured: BindingConfig, endpoints: 'listen' | 'control', p
   };
 }
 
-/** Throws SettingsError for what no resolver takes for a server. */
+/** Throws SettingsError for an invalid address of a server. */
 function checkedServer(server: string): string {
   try {
     dnsResolver([server]);

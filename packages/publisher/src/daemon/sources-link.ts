@@ -26,7 +26,7 @@ import { WatchedRules } from './watched-rules.ts';
 export interface SourcesLinkOptions {
   readonly publisher: Publisher;
   readonly config: PublisherConfig;
-  /** Watched, and read again when it changes; undefined where there is no file. */
+  /** Watched, and read again on changes; undefined without a file. */
   readonly configFile: string | undefined;
   readonly stateDirectory: string;
   /** The record of opened guards. */
@@ -118,7 +118,7 @@ export class SourcesLink implements ListOwner, SourceLists {
       });
   }
 
-  /** Takes rules from this file from now on, if that is another one than before. */
+  /** Follows this rules file from now on, if it is another one than before. */
   async #followRules(path: string | undefined): Promise<void> {
     const publisher = this.#publisher;
     if (path !== undefined && path === this.#rules?.path) return void this.#rules.look();
@@ -218,7 +218,7 @@ export class SourcesLink implements ListOwner, SourceLists {
     if (this.#configTrouble !== undefined) logger.warn({ file }, this.#configTrouble);
   }
 
-  /** Ends what is under way. Call it before the publisher closes. */
+  /** Ends work under way. Call it before the publisher closes. */
   async close(): Promise<void> {
     this.#publisher.off('release', this.#onRelease);
     await this.#closeWatch?.();

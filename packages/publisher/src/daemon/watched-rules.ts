@@ -67,7 +67,7 @@ export class WatchedRules {
   #watched: readonly string[] = [];
   #unwatch: (() => Promise<void>) | undefined;
   #looking: Promise<void> = Promise.resolve();
-  /** A look that has not begun. */
+  /** The next look, if it has not begun. */
   #next: Promise<void> | undefined;
   #cancelRetry: (() => void) | undefined;
   #isClosed = false;
@@ -116,7 +116,7 @@ export class WatchedRules {
     if (list !== undefined && hasList(list)) void this.look();
   }
 
-  /** Ends what is under way. Call it before the publisher closes. */
+  /** Ends work under way. Call it before the publisher closes. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelRetry?.();
@@ -193,7 +193,7 @@ export class WatchedRules {
       this.#options.publisher.rules.read(undefined);
       const { restsInMs: retryMs } = error;
       if (retryMs === undefined) return { text: `${this.#name} cannot be read: ${readText(error)}` };
-      // A status has 120 characters of it.
+      // A status shows 120 characters of it.
       const why = `${this.#name} waits to be read, as it was written to just now: rulectl status --watch`;
       return { text: why, retryMs };
     }
@@ -221,7 +221,8 @@ export class WatchedRules {
     const paths = names.map((name) => posix.resolve(folder, name));
     if (names.length > FILES_MAX)
       throw new InputError(InputErrorCode.tooMany, `it names ${names.length} files`);
-    if (await this.#watchAll([this.path, ...paths])) void this.look(); // what changed before there was a watch
+    // it may have changed before the watch began
+    if (await this.#watchAll([this.path, ...paths])) void this.look();
     let left = BYTES_MAX - bytes.length;
     for (const [i, name] of names.entries()) {
       try {
@@ -229,7 +230,8 @@ export class WatchedRules {
         left -= content.length;
         files.push({ name, role: 'referenced', bytes: content });
       } catch (error) {
-        if (!(error instanceof InputError) || error.code !== InputErrorCode.missing) throw error; // its place is told
+        // the message names the file
+        if (!(error instanceof InputError) || error.code !== InputErrorCode.missing) throw error;
       }
     }
     return files;
@@ -260,5 +262,6 @@ function permitText({ refusals }: GuardOutcome): string {
 
 function readText({ code, message }: InputError): string {
   if (code === InputErrorCode.notFile) return 'it is no file';
-  return message.replace(/: raise limits: bytes:$| \((?:quiet|unfinished):\)/, ''); // keys of lists alone
+  // keys that exist for lists only
+  return message.replace(/: raise limits: bytes:$| \((?:quiet|unfinished):\)/, '');
 }

@@ -30,9 +30,9 @@ import { DepotError, type DepotFiles } from './files.ts';
 import { deltaStreams, type StreamMakers, snapshotPieces } from './streams.ts';
 
 const HEAD_PATH = 'head';
-/** After which what failed is tried again. */
+/** The wait before a failed write is tried again. */
 const RETRY_MS = 5_000;
-/** So long a push waits to learn whether its release is there. */
+/** How long a push waits for its release to be in the depot. */
 const SHOWN_MAX_MS = 5_000;
 
 export interface DepotOptions extends StreamMakers {
@@ -92,7 +92,7 @@ export class Depot {
     return this.#head?.bytes;
   }
 
-  /** An object that a head names; undefined where it is gone. Throws DepotError. */
+  /** An object that a head names; undefined if it is gone. Throws DepotError. */
   object(reference: ObjectReference): Promise<Uint8Array | undefined> {
     const path = objectPath(reference);
     return this.#namedAt.has(path) ? this.#options.files.read(path) : Promise.resolve(undefined);
@@ -137,7 +137,7 @@ export class Depot {
     await this.#running;
   }
 
-  /** There may be another head. */
+  /** Writes a new head, if there is one. */
   published(): void {
     this.#isDue = true;
     if (this.#isRunning || this.#isClosed) return;
@@ -277,7 +277,7 @@ export class Depot {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Waits for what is being written. */
+  /** Waits for the write under way. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancel?.();

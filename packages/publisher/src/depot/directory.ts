@@ -29,8 +29,8 @@ export class DepotDirectory implements DepotFiles {
   }
 
   /**
-   * Makes the directory if need be; one that is there keeps its mode, as who may fetch can read the rules.
-   * Throws LockedError if another publisher has it, and DirectoryError.
+   * Opens the directory, and makes it if needed. An existing one keeps its mode, as every user who can fetch
+   * can read the rules. Throws LockedError if another publisher has it, and DirectoryError.
    */
   static async open(directory: string): Promise<DepotDirectory> {
     const isNew = !existsSync(directory);
@@ -77,7 +77,7 @@ export class DepotDirectory implements DepotFiles {
         await this.#date(file, place);
         await file.sync();
       } catch (error) {
-        await rm(place + UNFINISHED); // on a full disk it keeps others out
+        await rm(place + UNFINISHED); // on a full disk it would take the room of others
         throw error;
       } finally {
         await file.close();

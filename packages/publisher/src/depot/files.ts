@@ -6,7 +6,7 @@ export class DepotError extends Error {
 }
 
 export interface DepotFiles {
-  /** The bytes of a file; undefined where there is none. Throws DepotError. */
+  /** The bytes of a file; undefined if there is none. Throws DepotError. */
   read(path: string): Promise<Uint8Array | undefined>;
   /** Resolves when the file is whole and flushed: readers never see a part. Throws DepotError. */
   write(path: string, bytes: Uint8Array): Promise<void>;

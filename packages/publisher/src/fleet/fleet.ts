@@ -35,7 +35,7 @@ const NOTHING: Uint8Array = new Uint8Array();
 export interface FleetOptions extends Omit<MembersOptions, 'headHash'> {
   readonly secret: Uint8Array;
   readonly store: Pick<Store, 'storedReports' | 'storeReports'>;
-  /** The publisher, to look at, and to be asked. */
+  /** The publisher, to read from and to call. */
   readonly view: PublisherView;
   readonly publisher: Pick<Publisher, 'head' | 'attest' | 'proved'>;
   readonly logger: PacedLog;
@@ -58,7 +58,7 @@ export class Fleet implements FleetView {
     this.#members = new Members({ ...options, headHash: () => options.view.head?.hash });
   }
 
-  /** Takes up what was kept. */
+  /** Opens the fleet with its stored reports. */
   static async open(options: FleetOptions): Promise<Fleet> {
     const fleet = new Fleet(options);
     let damagedCount = 0;
@@ -158,7 +158,7 @@ export class Fleet implements FleetView {
     if (!this.#isClosed) this.#cancel ??= this.#options.clock.after(WRITE_AFTER_MS, () => void this.#write());
   }
 
-  /** One at a time: what comes meanwhile waits for the next. */
+  /** One write at a time; later changes wait for the next. */
   async #write(): Promise<void> {
     for (const listener of this.#listeners) listener();
     const changed = this.#changed;

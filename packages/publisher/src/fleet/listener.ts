@@ -18,7 +18,7 @@ const BODY_MAX_BYTES = REPORTS_MAX * (2 + REPORT_MAX_BYTES);
 
 type TakeReports = (reports: readonly Uint8Array[]) => Promise<readonly Uint8Array[]>;
 
-/** Why a request is not taken. */
+/** Why a request is refused. */
 class Unfit extends Error {
   readonly status: number;
 

@@ -8,7 +8,7 @@ import type { FleetCounts, FleetRow } from './view.ts';
 
 /** A limit of 0.3 GB, as a relay's token may report any name. Our choice. */
 const MEMBERS_MAX = 1_000_000;
-/** Rows looked at in a turn. */
+/** Rows scanned in a turn. */
 const ROWS_A_TURN = 2_000;
 /** Releases that rows share. */
 const SHARED_MAX = 256;
@@ -22,7 +22,7 @@ export interface MembersOptions {
   readonly nowMs: () => number;
   readonly turn: Turn;
   readonly headHash: () => Uint8Array | undefined;
-  /** Names that are to be heard of, and may never have been. */
+  /** Names expected to report, which may never have. */
   readonly expected: () => readonly string[];
 }
 
@@ -92,7 +92,7 @@ export class Members {
     return { kind: 'taken', ownSequence };
   }
 
-  /** Takes up a report that was kept, heard at a time since 1970. */
+  /** Restores a stored report, received at a time since 1970. */
   resume(report: Report, ownSequence: number, heardAtMs: number): void {
     this.take(report);
     const member = this.#members.get(report.name);

@@ -18,7 +18,7 @@ export interface FleetRow {
   readonly isPersisted: boolean;
   /** The release that it refuses, `hash` in hex, and why. */
   readonly refused: { readonly hash: string; readonly code: string } | undefined;
-  /** Milliseconds since 1970 of its last report; undefined: never heard. */
+  /** Milliseconds since 1970 of its last report; undefined: none yet. */
   readonly heardAtMs: number | undefined;
 }
 
@@ -28,13 +28,13 @@ export interface FleetCounts extends Readonly<Record<FleetState, number>> {
 }
 
 export interface FleetView {
-  /** A sentence, where reports are not kept, or not counted. */
+  /** A sentence, if reports cannot be stored or counted. */
   readonly trouble: string | undefined;
   /** The interval of a firewall's reports, in milliseconds. */
   readonly everyMs: number;
   /**
-   * With `sinceMs` only names heard since then (milliseconds since 1970), and `unknown` is 0. One scan of all
-   * of them: ask at most once a second.
+   * With `sinceMs` only names heard since then (milliseconds since 1970), and `unknown` is 0. It scans all
+   * names: call it at most once a second. One scan of all of them: ask at most once a second.
    */
   counts(sinceMs?: number): FleetCounts;
   /** Names that are not synced, at most so many: refused first, then unknown, silent, behind. */
@@ -42,7 +42,7 @@ export interface FleetView {
   /** Live: may be iterated over many turns, while reports come in. */
   inState(state: FleetState): AsyncIterable<FleetRow>;
   find(name: string): FleetRow | undefined;
-  /** False: nothing was known of it. */
+  /** False: the name was unknown. */
   forget(name: string): boolean;
   /**
    * Calls `listener` after reports changed `counts`, at most every 200 ms. Returns a function that stops it.

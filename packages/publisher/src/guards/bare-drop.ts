@@ -16,7 +16,7 @@ import {
 } from '@rulecast/rules';
 import type { NameResolutions } from '../names/names.ts';
 
-/** A rule set with what its names stand for now, and those that do not resolve. */
+/** A rule set with the present addresses of its names, and the names that do not resolve. */
 export type ResolvedRuleSet = RuleSet & Pick<NameResolutions, 'failed'>;
 
 export interface BareDrop {
@@ -78,7 +78,7 @@ function bareNamesOf(form: RuleForm, ruleSet: RuleSet): readonly string[] {
   return names.some((name) => prefixCount(resolutionOf(ruleSet, name)) > 0) ? [] : names;
 }
 
-/** The names whose addresses a rule is about; none where it is about addresses, or names alone. */
+/** The names whose addresses a rule needs; none for a rule about addresses, or about names alone. */
 function namesOf({ remote }: RuleForm, { lists }: RuleSet): readonly string[] {
   if (remote.kind === 'name') return [remote.name];
   const list = remote.kind === 'list' ? lists.get(remote.list) : undefined;

@@ -21,7 +21,7 @@ export const UNREACHABLE = 'unreachable';
 
 /** Verdicts between two turns of the event loop: each is linear in the rules that judge. */
 const VERDICTS_A_TURN = 16;
-/** No more are told of. */
+/** The most refusals reported. */
 const REFUSALS_MAX = 16;
 
 interface Judging {

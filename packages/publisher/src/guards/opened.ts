@@ -64,7 +64,7 @@ type Times = Readonly<Record<'before' | 'after', Readonly<Record<Action, number>
 export function* openedRefusals(push: GuardedPush): Pieces<readonly GuardRefusal[]> {
   const { after, way, role } = push;
   const isFirst = !saysAnything(push.before);
-  if (!saysAnything(after)) return []; // unmatched.ts asks, where anything was said
+  if (!saysAnything(after)) return []; // the guard in unmatched.ts applies instead
   if (isFirst && !asks('firstPolicies', way, role)) return [];
   const before = isFirst ? CLOSED_RULES : push.before;
   const reasons = new Map<string, string>();
@@ -124,7 +124,7 @@ function changed(
     // a new policy is written for its qubes on purpose
     if (isNew && !asksNew && !isForEverybody(pair.after)) return false;
     if (direction === 'ingress' && pair.after === undefined)
-      return pair.before === undefined ? isFirstOther : asksNew; // other tables judge it from now on
+      return pair.before === undefined ? isFirstOther : asksNew; // other tables judge ingress from now on
     if (isFirstOther || isCommonOther || pair.before !== pair.after || uses(pair.after)) return true;
     return pair.after === undefined && before.unmatched !== after.unmatched;
   };

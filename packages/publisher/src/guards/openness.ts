@@ -80,7 +80,7 @@ function isNowhere({ remote }: RuleForm, family: Family): boolean {
   return remote.kind === 'prefixes' && remote.family !== family;
 }
 
-/** The rule matches every packet of its family; `lengths` are those of its prefixes. */
+/** Whether the rule matches every packet of its family; `lengths` are those of its prefixes. */
 function isForAll({ match, remote }: RuleForm, lengths: Uint8Array): boolean {
   const isPlain =
     match.proto === undefined && match.ports === undefined && match.icmpType === undefined && !match.dns;

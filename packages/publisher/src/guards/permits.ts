@@ -89,7 +89,7 @@ type PermitFields = { readonly [F in OldField]?: true } & { readonly '+permit'?:
 /** The old fields of a kind of request, and the codes that each permits. */
 export function oldPermits(by: Permitting): ReadonlyMap<OldField, readonly PermitCode[]> {
   const codes = permitCodes(by);
-  const rows = Object.entries(OLD_PERMITS) as [OldField, readonly PermitCode[]][]; // as it is written
+  const rows = Object.entries(OLD_PERMITS) as [OldField, readonly PermitCode[]][]; // as declared
   const own = rows.filter(([field]) => by === 'refresh' || field !== 'force');
   return new Map(own.map(([field, opened]) => [field, opened.filter((code) => codes.includes(code))]));
 }

@@ -17,11 +17,11 @@ export interface GuardRefusal {
    */
   readonly before: number;
   readonly after: number;
-  /** For people: what would happen. */
+  /** For people: the consequence. */
   readonly reason: string;
 }
 
-/** A push, or another way to a release, as guards see it. */
+/** The input of guards: a push, or another way to a release. */
 export interface GuardedPush {
   readonly before: RuleSet;
   readonly after: RuleSet;
@@ -30,7 +30,7 @@ export interface GuardedPush {
   readonly role: OperatorRole;
   /** Whether a source owns a list, and guards it. */
   readonly isOfSource: (list: string) => boolean;
-  /** All subscribers whose capabilities are known. */
+  /** All subscribers with known capabilities. */
   readonly firewalls: readonly Firewall[];
   /** Seconds since 1970. */
   readonly now: number;

@@ -12,9 +12,9 @@ export type Asked = 'nobody' | 'push' | 'everybody';
 export const GUARDS = [
   /** Pushed lists, which no source refreshes: emptied, shrunk, grown, covering too much, of another kind. */
   'lists',
-  /** Likewise, those of sources. */
+  /** Likewise for lists of sources. */
   'sourceLists',
-  /** Lists of names that rules accept, of which entries come to stand for more. */
+  /** Lists of names that rules accept, whose entries grow wider. */
   'wider',
   /** Policies that lose most of their drop rules. */
   'drops',
@@ -24,13 +24,13 @@ export const GUARDS = [
   'opened',
   /** Likewise by a policy that is new, and for certain qubes. */
   'newPolicies',
-  /** Likewise where nothing was said of any qube. */
+  /** Likewise for the first release of policies. */
   'firstPolicies',
   /** Nothing is accepted any more. */
   'dropAll',
   /** Drop rules of names without any address. */
   'unresolved',
-  /** Firewalls that cannot take it. */
+  /** Firewalls that cannot enforce it. */
   'unsupported',
   /** Packets that must get through. */
   'mustReach',
@@ -38,7 +38,7 @@ export const GUARDS = [
 export type Guard = (typeof GUARDS)[number];
 
 const NOTHING = Object.fromEntries(GUARDS.map((guard) => [guard, 'nobody'])) as Readonly<
-  Record<Guard, 'nobody'> // each of them has an entry
+  Record<Guard, 'nobody'> // a row for each guard
 >;
 const BY_ITSELF = { ...NOTHING, unsupported: 'everybody', mustReach: 'everybody' } as const;
 /** A list of a source is not theirs to change: a push of it is refused before. */
@@ -63,11 +63,11 @@ export const GUARD_TABLE = {
   rollback: { ...BY_A_PERSON, sourceLists: 'everybody' },
   /**
    * The rules file, whose guards are those of the role `push`. The configuration names it, which takes the
-   * rights of an administrator, who is not asked either for the first policies of all. After `startOver` and
-   * `setAside` it goes by the way `push`: firewalls may have policies.
+   * rights of an administrator, so the guard of first policies does not apply either. After `startOver` and
+   * `setAside` it has the guards of the way `push`: firewalls may have policies.
    */
   rules: { ...BY_A_PERSON, firstPolicies: 'nobody' },
-  /** The content of the head once more, whatever its names stand for now. */
+  /** The head's content once more, whatever addresses its names have now. */
   epoch: BY_ITSELF,
   /** Its other guards run before delivery, and lists that wait for names are held back one by one. */
   source: BY_ITSELF,
@@ -87,7 +87,7 @@ export const GUARD_TABLE = {
 } as const satisfies Readonly<Record<string, Readonly<Record<Guard, Asked>>>>;
 export type Way = keyof typeof GUARD_TABLE;
 
-/** Whether a guard asks who has a role, on the way to a release. */
+/** Whether a guard applies to a role, on the way to a release. */
 export function asks(guard: Guard, way: Way, role: OperatorRole): boolean {
   const asked: Asked = GUARD_TABLE[way][guard];
   return asked === 'everybody' || (asked === 'push' && role !== 'admin');

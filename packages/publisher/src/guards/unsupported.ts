@@ -10,7 +10,7 @@ import type { Firewall } from '@rulecast/sessions';
 import { type Misfit, misfitOf } from '@rulecast/sessions/misfit';
 import type { GuardedPush, GuardRefusal } from './refusal.ts';
 
-/** Which firewalls cannot take a rule set. */
+/** The firewalls that cannot enforce a rule set. */
 export function misfits(ruleSet: RuleSet, firewalls: readonly Firewall[]): readonly Misfit[] {
   const needed = capabilitiesFor(ruleSet);
   return firewalls.flatMap(({ name, capabilities }) => {

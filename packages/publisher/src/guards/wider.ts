@@ -47,14 +47,15 @@ export function* widerLists(
   return wider;
 }
 
-/** For people: what becomes of a list. */
+/** For people: the change of a list. */
 export function widerText({ count, first }: WiderList): string {
   const entries = count === 1 ? '1 of its entries stands' : `${count} of its entries stand`;
   return `${entries} for more names than before, first ${first}`;
 }
 
 /**
- * Why those that rules accept wait, where a source has them, by name; what to do first, for tables cut it.
+ * Refusals for lists of sources that rules accept, by name, with advice; a list cut from a table needs other
+ * advice.
  */
 export function openingRefusals(wider: ReadonlyMap<string, WiderList>): ReadonlyMap<string, DeliveryRefusal> {
   const opening = [...wider].filter(([, { isAccepted }]) => isAccepted);

@@ -94,7 +94,7 @@ export interface NamesOptions {
 
 interface Answer {
   readonly set: PrefixSet;
-  /** When it came last. */
+  /** Time of the last answer. */
   readonly atMs: number;
 }
 
@@ -113,7 +113,7 @@ interface Entry {
   /** The union of the answers, cached on first use. */
   union: { readonly answers: readonly Answer[]; readonly set: PrefixSet } | undefined;
   readonly goodAtMs: { v4: number; v6: number };
-  /** When a release asks for it again. */
+  /** When a release resolves it again. */
   askAtMs: number;
   /** When it is asked for for its own sake; undefined: never. */
   dueAtMs: number | undefined;
@@ -213,12 +213,12 @@ export class Names {
     return nextMs === undefined ? undefined : Math.max(0, nextMs - nowMs);
   }
 
-  /** Whether no name is being asked for. */
+  /** Whether no question is under way. */
   get isIdle(): boolean {
     return this.#questions.isIdle;
   }
 
-  /** Asks for no further name, and lets nobody wait. */
+  /** Sends no further question, and ends all waits. */
   close(): void {
     this.#closing.abort();
     this.#questions.close();
@@ -336,7 +336,7 @@ export class Names {
     try {
       const answer = await this.#resolve(name, mayBePrivate);
       const entry = this.#entries.get(name);
-      if (entry === undefined) return; // nobody uses it any more
+      if (entry === undefined) return; // no rule uses it any more
       // its permission for private addresses changed while we waited
       if (this.#privateNames.has(name) !== mayBePrivate) return;
       const { failed, ttlMs } = answer;
@@ -417,7 +417,7 @@ export function failedNameText({ name, reason, sinceMs, meaning }: FailedName, n
   return `${name} does not resolve${ageText(nowMs - sinceMs)} (${reason}): ${meaning}`;
 }
 
-/** The names that stand for something else than before, sorted. */
+/** The names with other addresses than before, sorted. */
 export function changedNames(
   before: NameResolutions['resolutions'],
   after: NameResolutions['resolutions'],

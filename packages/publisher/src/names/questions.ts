@@ -10,7 +10,7 @@
  */
 
 export interface QuestionLimits {
-  /** Under way at once. */
+  /** The limit under way at once. */
   readonly most: number;
   /** The limit for refreshes together, and for one owner. */
   readonly mostOfSome: number;
@@ -34,7 +34,7 @@ interface Question extends Omit<NameRequest, 'hasFailed'> {
   readonly end: () => void;
 }
 
-/** From this rank on nobody waits. */
+/** From this rank on nobody waits for the question. */
 const BACK = 2;
 
 /** First in, first out; taking one costs the same however many there are. */
@@ -57,7 +57,7 @@ class Queue {
 
 export class Questions {
   readonly #limits: QuestionLimits;
-  /** Asks for one name; does not reject. */
+  /** Resolves one name; does not reject. */
   readonly #ask: (name: string) => Promise<void>;
   readonly #open = new Map<string, Question>();
   /** By rank and owner; a question that moved to the front, or was taken back, is passed over. */

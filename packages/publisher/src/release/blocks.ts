@@ -61,7 +61,7 @@ export class Blocks {
     return this.#active.rows;
   }
 
-  /** Those that stand in a policy. */
+  /** The rows whose rules are in a policy. */
   rowsIn(policy: string | undefined): readonly Row[] {
     return this.rows.filter((row) => policy === undefined || placeOf(row, this.#base) === policy);
   }

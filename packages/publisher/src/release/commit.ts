@@ -196,7 +196,7 @@ export class Committer {
     const fault = problems.find((problem) => problem.severity === 'fault');
     if (fault !== undefined) throw new GuardError(fault);
     await turn();
-    await checkFirewallLoad(ruleSet, this.#counted, turn); // before what takes longer
+    await checkFirewallLoad(ruleSet, this.#counted, turn); // before steps that take longer
     const delta = await inTurns(diffPieces(this.ruleSet, ruleSet), turn);
     const changed = delta.changes.length > 0;
     await turn();

@@ -10,12 +10,12 @@ import type { Committer } from './commit.ts';
 import type { PartFilter } from './part-filter.ts';
 import type { Comparison, PastContent, ReleaseWorker } from './worker.ts';
 
-/** There was no such release, or it is not kept any more. */
+/** The release never existed, or is not kept any more. */
 export class UnknownReleaseError extends Error {
-  /** The oldest version kept; undefined where nothing was ever released. */
+  /** The oldest version kept; undefined if nothing was ever released. */
   readonly oldest: number | undefined;
 
-  /** `next`: the oldest version kept that is newer than the one asked for. */
+  /** `next`: the oldest kept version that is newer than the requested one. */
   constructor(
     version: number,
     oldest: number | undefined,

@@ -5,7 +5,7 @@
 import { hexOf } from '@rulecast/protocol';
 import type { Release } from '../store/store.ts';
 
-/** In bytes; one beyond that is sent to who waits for it, and not kept. */
+/** Bytes of the cache; a larger stream is sent, but not cached. */
 const KEPT_MAX_BYTES = 16 * 2 ** 20;
 /** Keys and promise of one that is small. */
 const ENTRY_COST_BYTES = 512;

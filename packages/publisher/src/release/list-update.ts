@@ -75,7 +75,7 @@ export function* withLists(
   return { ruleSet: { ...current, lists }, refused };
 }
 
-/** Counts what a release would hold. */
+/** Counts the entries and parts of a release. */
 class Capacity {
   readonly #lists: ReadonlyMap<string, List>;
   readonly #limits: ReleaseLimits;

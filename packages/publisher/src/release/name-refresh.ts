@@ -18,7 +18,7 @@ export interface NameRefreshOptions {
   readonly logger: Logger;
   /** The rule set in force. */
   readonly ruleSet: () => RuleSet;
-  /** Whether anything may be released. */
+  /** Whether a release may be made now. */
   readonly mayRelease: () => boolean;
   /**
    * Releases a rule set with what its names stand for now; resolves to why not, or to undefined. Called in
@@ -27,7 +27,7 @@ export interface NameRefreshOptions {
   readonly release: (ruleSet: RuleSet, changed: readonly string[]) => Promise<string | undefined>;
 }
 
-/** So long a wait is told of: names are damped. */
+/** A wait this long is reported: names are damped. */
 const DAMPED_MS = 60_000;
 /**
  * Between two rounds of asking for names at least, so that one with thousands of names asks for many of them
@@ -44,11 +44,11 @@ export class NameRefresh {
   readonly #damper = new Damper();
   #areDamped = false;
   #unschedule: (() => void) | undefined;
-  /** When names that were answered for are to be released, though others are not. */
+  /** The timer for releasing answers while other names are still pending. */
   #cancelRelease: (() => void) | undefined;
   #isClosed = false;
   #failed: readonly FailedName[] = [];
-  /** Why what names stand for now is not in force. */
+  /** Why the present addresses are not in force. */
   #trouble: string | undefined;
 
   constructor(options: NameRefreshOptions) {
@@ -102,7 +102,7 @@ export class NameRefresh {
       const waitMs = this.#damper.waitMs(nowMs);
       this.#tellDamped(waitMs >= DAMPED_MS);
       if (waitMs > 0) return this.#releaseAfter(waitMs);
-      if (!names.isIdle) this.#releaseAfter(NAME_LIMITS.batchMs); // those that still come
+      if (!names.isIdle) this.#releaseAfter(NAME_LIMITS.batchMs); // the answers still to come
       const ruleSet = this.#options.ruleSet();
       const { resolutions, failed } = names.resolved(ruleSet);
       this.#failed = failed;
@@ -141,7 +141,7 @@ export class NameRefresh {
     const dueInMs = this.#isClosed ? undefined : names.dueInMs(ruleSet());
     if (dueInMs === undefined) return;
     this.#unschedule = clock.after(Math.max(dueInMs, PAUSE_MS), () => {
-      this.#releaseAfter(NAME_LIMITS.batchMs); // those that answer wait no longer for those that do not
+      this.#releaseAfter(NAME_LIMITS.batchMs); // names with an answer wait no longer for others
       this.#tellFailure(this.refresh());
     });
   }

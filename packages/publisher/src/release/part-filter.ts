@@ -8,7 +8,7 @@ import { baseOf } from '../blocks/compile.ts';
 export interface PartFilter {
   readonly list?: string | undefined;
   readonly policy?: string | undefined;
-  /** Without what rows of blocks/ made. */
+  /** Without the rules made from rows. */
   readonly pushed?: boolean | undefined;
 }
 

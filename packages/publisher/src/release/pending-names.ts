@@ -22,7 +22,7 @@ export class PendingNames {
    */
   async bring(ruleSet: RuleSet, head: RuleSet): Promise<void> {
     const problems = await inTurns(checkPieces(ruleSet), this.#turn);
-    if (problems.some(({ severity }) => severity === 'fault')) return; // its draft says why
+    if (problems.some(({ severity }) => severity === 'fault')) return; // its draft reports the fault
     this.#waiting.add(ruleSet);
     try {
       await this.#turn();

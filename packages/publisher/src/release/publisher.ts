@@ -120,7 +120,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly #begunMs: number;
   readonly #known: KnownSubscribers;
   readonly #worker: ReleaseWorker;
-  /** Makes what subscribers are to catch up by, so that no push waits for that. */
+  /** Composes deltas and snapshots for subscribers, apart from the worker of pushes. */
   readonly #composer: ReleaseWorker;
   readonly #committer: Committer;
   readonly #names: Names;
@@ -276,7 +276,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return attested(this.identity, nonce, head);
   }
 
-  /** The head was signed by keys that may not release any more: nobody takes it. */
+  /** Whether the head was signed by keys that may not release any more: subscribers refuse it. */
   get isDisowned(): boolean {
     return this.#committer.isDisowned;
   }

@@ -23,7 +23,7 @@ export interface PushOptions {
   readonly permits?: Permits;
   /** True: release it in a new epoch, above all that was ever released, also where the head says the same. */
   readonly asNewEpoch?: boolean | undefined;
-  /** Subscribers that have to apply it, beside those that are bound. */
+  /** Subscribers that must apply it, beside those with a binding. */
   readonly require?: readonly string[] | undefined;
   /** Called as each stage begins. */
   readonly onStage?: ((stage: ReleaseStage) => void) | undefined;

@@ -38,7 +38,7 @@ export class RulesFile {
   #path: string | undefined;
   #content: RulesContent | undefined;
 
-  /** Whether a source keeps this list. */
+  /** Whether this list has a source. */
   readonly isOfSource: (list: string) => boolean;
 
   constructor(store: Store, isOfSource: (list: string) => boolean) {

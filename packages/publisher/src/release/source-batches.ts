@@ -123,7 +123,7 @@ export class SourceBatches {
   }
 
   /**
-   * Lists to hold back: each alone would drop a packet of `must-reach:`, or a firewall cannot take it. The
+   * Lists to hold back: each alone would drop a packet of `must-reach:`, or a firewall cannot enforce it. The
    * others go on.
    */
   async #heldBack(batch: ListBatch): Promise<ReadonlyMap<string, DeliveryRefusal>> {

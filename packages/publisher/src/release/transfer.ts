@@ -95,15 +95,15 @@ export class Transfers {
     return this.#chain(release, Buffer.from(base, 'hex'), CHAIN_MAX_BYTES)?.stream;
   }
 
-  /** Snapshots of other releases than the head are sent to nobody any more. */
+  /** Drops snapshots of other releases than the head, which are no longer sent. */
   forgetAllBut(head: Release): void {
     for (const [isPlain, { release }] of this.#snapshots)
       if (release !== head) this.#snapshots.delete(isPlain);
   }
 
   /**
-   * A short chain, else the chain or the composed delta, whichever is smaller; the chain, where there is one
-   * and composing takes longer than COMPOSING_MS.
+   * A short chain, else the chain or the composed delta, whichever is smaller; the chain, if there is one and
+   * composing takes longer than COMPOSING_MS.
    */
   async #deltasFrom(base: Uint8Array, release: Release): Promise<Deltas | undefined> {
     const hash = hexOf(base);
@@ -163,7 +163,7 @@ export class Transfers {
   }
 }
 
-/** Whether no snapshot is worth being asked for: one delta says each part whole where that is shorter. */
+/** Whether a snapshot cannot be worth it: a composed delta contains whole parts where that is shorter. */
 function isSentUnasked({ stream, isDirect }: Deltas, has: Kept): boolean {
   return stream.length <= SNAPSHOT_UNASKED_BYTES || (isDirect && has === undefined);
 }

@@ -21,7 +21,7 @@ export class Turns {
   /** Begins when all turns that were asked for before are over. */
   take<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(work);
-    this.#last = turn.catch(() => undefined); // each caller hears of its own failure
+    this.#last = turn.catch(() => undefined); // each caller handles its own failure
     return turn;
   }
 
@@ -30,7 +30,7 @@ export class Turns {
     await this.#last;
   }
 
-  /** Likewise, and what goes before turns. */
+  /** Likewise, with the work before turns. */
   async settled(): Promise<void> {
     await Promise.allSettled([...this.#underWay]);
     await this.#last;

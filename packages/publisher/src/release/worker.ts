@@ -59,7 +59,7 @@ export type ThreadSaid =
       readonly lists: readonly (readonly [string, List])[];
       readonly policies: readonly (readonly [string, Policy])[];
     };
-/** So many parts are taken apart at once: some milliseconds. Our choice. */
+/** Parts deserialised at once: some milliseconds. Our choice. */
 export const SOME_PARTS = 256;
 
 /** The result of a comparison. */
@@ -92,14 +92,14 @@ const TURN_ENTRIES = 5000;
 const CHANGE_WEIGHT = 200;
 /** So much is digested in a turn: a millisecond. */
 const TURN_BYTES = 1 << 20;
-/** A name takes a microsecond or two, as long as so many of other entries. */
+/** A name takes a microsecond or two, as long as so many other entries. */
 const NAME_WEIGHT = 4;
 /**
  * Limits of the thread: a document of 2^18 inline rules needs 1.2 GB of heap; lists and rule files need far
  * less. The largest push is read in a minute on a slow machine, so after ten it hangs.
  */
 const LIMITS = { heapMib: 3072, deadlineMs: 600_000 } as const satisfies WorkLimits;
-/** A thread that has worked holds what it worked on; pushes come one after another, or not for hours. */
+/** An idle thread keeps its memory; pushes come in a row, or not for hours. */
 const REST_MS = 30_000;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
 const THREAD_FILE = new URL('../../dist/release/worker-thread.js', import.meta.url);
@@ -152,14 +152,14 @@ function compared(before: PastContent, after: PastContent, only: PartFilter): Co
 
 /** Does long work, one piece after the other. */
 export interface WorkHost {
-  /** `owned` may be gone afterwards. Rejects with ThreadError. */
+  /** The buffers in `owned` may be moved away. Rejects with ThreadError. */
   ask(request: WorkRequest, owned: readonly ArrayBuffer[]): Promise<WorkAnswer>;
-  /** Resolves when nothing is being done. */
+  /** Resolves when no work is running. */
   settled(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** @public For a host that has no threads to give, such as a simulation: the work is done at once. */
+/** @public For a host without threads, such as a simulation: the work is done at once. */
 export const WORK_IN_PLACE: WorkHost = {
   ask: (request) => work(request),
   settled: () => Promise.resolve(),
@@ -171,7 +171,7 @@ function workThread(): WorkHost {
   return {
     ask: (request, owned) =>
       host.run(LIMITS, async (line) => {
-        await systemTurn(); // what is copied to the thread takes milliseconds, too
+        await systemTurn(); // copying to the thread takes milliseconds, too
         line.post(request, owned);
         return wholeAnswer(line);
       }),
@@ -206,8 +206,9 @@ export class ReleaseWorker {
   }
 
   /**
-   * Reads the files of a push. Takes the files' bytes: they may be gone from the caller afterwards. Throws
-   * ProtocolError `over-limit` where the thread ran out of memory.
+   * Reads the files of a push. Their bytes may be moved away from the caller. Takes the files' bytes: they
+   * may be gone from the caller afterwards. Throws ProtocolError `over-limit` if the thread runs out of
+   * memory.
    */
   async read(input: PushInput, now: number): Promise<PushedParts> {
     let bytes = 0;

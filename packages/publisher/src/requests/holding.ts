@@ -69,7 +69,7 @@ interface Found {
 export type Judgement = Readonly<Found> & Pick<ControlRecordOf<'decision'>, 'action' | 'by'>;
 
 const STEPS_KEPT_MAX = 32;
-/** Rules that are looked at in a turn: some milliseconds, where all hold it. */
+/** Rules examined in a turn: some milliseconds, if all contain the subject. */
 const PIECE_RULES = 256;
 /** One more than are shown. */
 const ENTRIES_MAX = HOLDING_ENTRIES_MAX + 1;
@@ -179,7 +179,7 @@ export class Holder {
     for (const block of RULE_BLOCKS) yield [block === 'common' ? policies.get(COMMON_POLICY) : policy, block];
   }
 
-  /** The rules of a block that hold it, as if no other block came before. */
+  /** The rules of a block that contain the subject, as if no other block came before. */
   *#found(policy: Policy | undefined, block: RuleBlock, direction: Direction): Pieces<Found> {
     const found: Found = { count: 0, isNamed: false, steps: [] };
     if (policy === undefined) return found;

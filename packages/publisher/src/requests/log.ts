@@ -32,7 +32,7 @@ interface Cursor {
   readonly lost: number;
   /** It has more to read. */
   readonly isMore: boolean;
-  /** Why no page came. */
+  /** Why there is no page. */
   readonly error?: ProtocolError;
 }
 
@@ -102,7 +102,7 @@ class Log {
   async #read(subscriber: string, { after, lost }: Cursor = START): Promise<Cursor> {
     for (let count = 0; count < TURN_PAGES_MAX; count++) {
       const page = await this.#page(subscriber, after);
-      // The next turn goes on, or from the beginning: it may have begun anew.
+      // The next turn goes on; after another error it starts anew, as the subscriber may have restarted.
       if (page instanceof ProtocolError)
         return page.code === ErrorCode.rateLimited
           ? { after, lost, isMore: true, error: page }

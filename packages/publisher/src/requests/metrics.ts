@@ -111,7 +111,7 @@ function* ofPolicies({ sums, head }: Publisher): Generator<TallyRow> {
   yield leftOut('policies', policies.length - POLICIES_MAX);
 }
 
-/** Those that are expected first. */
+/** Samples of subscribers, the expected ones first. */
 function* ofSubscribers(publisher: Publisher): Generator<TallyRow> {
   const all = publisher.subscriberRecords();
   const shown = [...all].sort((a, b) => Number(b.expected) - Number(a.expected)).slice(0, SUBSCRIBERS_MAX);

@@ -8,9 +8,9 @@ import { isCutLine } from '../blocks/mark.ts';
 import { targetOf } from '../blocks/rows.ts';
 
 /**
- * The name, or else the address, by the release at the head. Undefined where no rule refused it, where it is
- * accepted by now, where `first` drops it or the qube is cut off, which come before, and where the policy of
- * the qube is for others, too.
+ * The name, or else the address, to allow, by the release at the head. Undefined if no rule refused it, if it
+ * is accepted by now, if `first` drops it or the qube is cut off, and if the qube's policy is shared with
+ * others.
  */
 export function proposalFor(refused: WireRefused, head: RuleSet | undefined): string | undefined {
   const { reason, direction, qube, remote, name = '', verdict } = refused;

@@ -108,7 +108,8 @@ async function tellFailure(error: unknown, exchange: ControlExchange, logger: Pa
   const text = boundText(error instanceof Error ? error.message : String(error));
   const version = error instanceof UnknownReleaseError ? error.oldest : undefined;
   const place = error instanceof GuardError ? error.place : undefined;
-  await exchange.fail({ code, text, part, version, ...place }).catch(() => undefined); // it may be gone
+  // the client may be gone
+  await exchange.fail({ code, text, part, version, ...place }).catch(() => undefined);
 }
 
 function codeOf(error: unknown): ErrorCode {

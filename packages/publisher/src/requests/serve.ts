@@ -73,7 +73,7 @@ export async function serveRequests(
     const leave = pending.add(() => sendAway(SILENT));
     const admits = (by: string, request: Message): boolean => {
       leave();
-      // A log that is followed lasts: the owner keeps places for other requests.
+      // A continuous log lasts: places are reserved for the owner's other requests.
       const isFollow = request.kind === 'log' && request.follow;
       const most = isFollow || operators.has(by) ? OPERATOR_CONNECTIONS_MAX : CONTROL_CONNECTIONS_MAX;
       const count = [...answered.values()].filter((other) => other === by).length;

@@ -117,7 +117,7 @@ async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promi
   }
   for (const record of subscribers) await tellOne(record.name, record, exchange);
   if (counts !== undefined) await exchange.record(counts);
-  await publisher.turn(); // to look at a million names takes a while
+  await publisher.turn(); // scanning a million names takes a while
   for (const row of reporting?.odd(ODD_MAX) ?? []) await exchange.record(memberRecord(row));
   return subscribers.map(({ name }) => name);
 }
@@ -166,7 +166,7 @@ export function degradedBy({
   };
 }
 
-/** Short: with what comes before it, it is one reason of a head record. */
+/** Short: with the text before it, it is one reason of a head record. */
 function lostText({ epoch, version }: ReleaseNumber, fork: Publisher['fork']): string {
   if (fork === undefined)
     return `${epoch}/${version} was proved and is not here; restore it, or push --as-new-epoch`;
@@ -175,8 +175,9 @@ function lostText({ epoch, version }: ReleaseNumber, fork: Publisher['fork']): s
 }
 
 /**
- * Asks all at once for a first page: together they take no longer than the slowest, or than the time that one
- * has. Further pages are asked for one after the other, and told as they come: nobody fills our memory.
+ * Asks all subscribers at once for a first page: together they take no longer than the slowest, or than the
+ * timeout. Further pages are requested one at a time, and sent as they come, so that they do not fill our
+ * memory.
  */
 async function tellCounters(
   subscribers: readonly string[],
@@ -190,7 +191,7 @@ async function tellCounters(
       await tellOne(subscriber, one.value, exchange);
 }
 
-/** Pages of counters of one, and why there are no more or none. */
+/** The pages of a subscriber's counters, and why there are no more or none. */
 async function* counterRecords(subscriber: string, ask: AskTable): AsyncGenerator<ControlRecord> {
   try {
     for await (const counters of counterPages(subscriber, ask))
@@ -200,17 +201,18 @@ async function* counterRecords(subscriber: string, ask: AskTable): AsyncGenerato
   }
 }
 
-/** A row that cannot be told is named in its place: the others are. */
+/** Sends a record, or a short one in place of a row that does not fit, so that others still are sent. */
 async function tellOne(subscriber: string, record: ControlRecord, exchange: ControlExchange): Promise<void> {
   try {
     await exchange.record(record);
   } catch (error) {
-    if (!(error instanceof TypeError || error instanceof RangeError)) throw error; // nothing of it was sent
+    // it failed before anything was sent
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
     await exchange.record(noAnswerRecord(subscriber, new ProtocolError(ErrorCode.internal, error.message)));
   }
 }
 
-/** Tells that something in the status changed, at most so often. */
+/** Reports changes of the status, at a limited rate. */
 class ChangeSignal {
   readonly #publisher: Publisher;
   readonly #endFleet: (() => void) | undefined;

@@ -42,7 +42,7 @@ import type { Publisher } from '../release/publisher.ts';
 
 type VerdictRecord = ControlRecordOf<'verdict'>;
 
-/** Answers a TEST. Throws ProtocolError where the one subscriber asked, or all of them, cannot answer. */
+/** Answers a TEST. Throws ProtocolError if the one subscriber asked, or all of them, cannot answer. */
 export async function answerTest(
   { packet, question, policy, subscriber: only }: MessageOf<'test'>,
   exchange: ControlExchange,
