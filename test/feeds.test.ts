@@ -19,8 +19,8 @@ const tried = (formats: readonly string[], notes: readonly string[] = []) => ({
   entries: 7,
   notes,
 });
-const done = (code: string, text = '') => ({ kind: 'done', code, text });
-const failed = { kind: 'fail', code: 'unusable', text: 'looks like HTML' };
+const done = (code: string, text = '') => ({ kind: 'end', code, text });
+const failed = { kind: 'error', code: 'unusable', message: 'looks like HTML' };
 
 describe('what a look says', () => {
   it.each([

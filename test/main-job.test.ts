@@ -46,7 +46,7 @@ async function records(
 }
 
 function record(rows: readonly Row[], name: string): Row {
-  const row = rows.find((candidate) => candidate['record'] === name);
+  const row = rows.find((candidate) => candidate['kind'] === name);
   if (row === undefined) throw new Error(`no ${name} among ${JSON.stringify(rows)}`);
   return row;
 }
@@ -118,7 +118,7 @@ describe('the main job', () => {
   it('shows on demand what the firewall counted: it looks nothing up itself, so no list matched', async () => {
     const { rows } = await records('status', '--counters');
     expect(record(rows, 'counters')).toEqual({
-      record: 'counters',
+      kind: 'counters',
       subscriber: 'sys-firewall',
       counters: {
         generation: expect.any(Number),
@@ -190,8 +190,10 @@ describe('the main job', () => {
     const one = write('all.yaml', 'policies:\n  default:\n    egress: [accept dst4=192.0.2.0/24]\n');
     const asked = await records('push', one, '--replace-all');
     expect(asked.code).toBe(2);
-    expect(asked.rows.at(-1)).toMatchObject({ kind: 'fail', code: 'declined' });
-    expect(asked.rows.at(-1)?.['text']).toContain('--dry-run');
+    expect(asked.rows.slice(-2)).toMatchObject([
+      { kind: 'error', code: 'declined', message: expect.stringContaining('--dry-run') },
+      { kind: 'end', code: 'declined' },
+    ]);
     expect(await versions()).toMatchObject({ head: 4 });
     const dry = await records('push', one, '--replace-all', '--yes', '--dry-run');
     expect(dry.rows.filter((row) => row['op'] === 'remove').map((row) => row['name'])).toEqual([

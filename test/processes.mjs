@@ -193,7 +193,11 @@ async function run(script, args, input = '') {
   child.stdin.on('error', () => undefined); // it may exit without reading
   child.stdin.end(input);
   const [code] = await once(child, 'close');
-  return { code, stdout, stderr, ms: performance.now() - startMs };
+  const ms = performance.now() - startMs;
+  // A bench checks nothing: it would measure that.
+  if (script === RULECTL && args.includes('--json') && process.env['VITEST'] !== undefined)
+    (await import('./kit/json-records.ts')).checkWhole(stdout, code, args);
+  return { code, stdout, stderr, ms };
 }
 
 /**

@@ -456,7 +456,7 @@ async function push(directory, file, bytes) {
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-  const applied = rows.find((row) => row.record === 'applied');
+  const applied = rows.find((row) => row.kind === 'applied');
   if (applied === undefined) throw new Error('nobody applied it');
   return { pushMs, applied };
 }

@@ -358,7 +358,7 @@ async function push(directory, file, lines) {
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-  const applied = rows.find((row) => row.record === 'applied');
+  const applied = rows.find((row) => row.kind === 'applied');
   if (applied?.state !== 'applied') throw new Error(`nobody applied it: ${stdout}`);
   return applied;
 }

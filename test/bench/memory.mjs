@@ -153,7 +153,7 @@ async function pushPolicy(directory, text) {
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-  return records.find(({ record }) => record === 'release').version;
+  return records.find(({ kind }) => kind === 'release').version;
 }
 
 /** The first, and `LOOKS` more. @param {number} i @param {number} of */

@@ -249,7 +249,7 @@ async function pushesOf(workload, runs) {
         .trim()
         .split('\n')
         .map((line) => JSON.parse(line));
-      const applied = rows.find(({ record }) => record === 'applied');
+      const applied = rows.find(({ kind }) => kind === 'applied');
       const line = subscriber.log.findLast(({ msg }) => msg === 'applied');
       const cpuMs = cpuMsOf(publisher.process.pid);
       const when = i === 0 ? 'first' : 'one rule changed';

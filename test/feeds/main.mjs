@@ -46,7 +46,7 @@ async function rulectl(words) {
 async function look(entry) {
   const isTable = entry.holds === 'countries' || entry.holds === 'networks';
   const tried = isTable ? [] : await rulectl(['lists', 'try', entry.key, ...NOBODY]);
-  const isUnusable = tried.some(({ kind, code }) => kind === 'fail' && OF_CONTENT.has(code));
+  const isUnusable = tried.some(({ kind, code }) => kind === 'error' && OF_CONTENT.has(code));
   // A table, and what cannot be read in its format, are read as their content tells.
   const guessed =
     !isTable && !isUnusable
@@ -57,7 +57,7 @@ async function look(entry) {
 
 const words = process.argv.slice(2);
 const all = /** @type {readonly Entry[]} */ (
-  /** @type {unknown} */ ((await rulectl(['lists', 'search'])).filter(({ kind }) => kind === 'entry'))
+  /** @type {unknown} */ ((await rulectl(['lists', 'search'])).filter(({ kind }) => kind === 'feed'))
 );
 const unknown = words.filter((word) => !all.some(({ key }) => key === word));
 if (unknown.length > 0) {

@@ -40,11 +40,11 @@ function listOf(value) {
 
 /** The code of the end. @param {readonly Printed[]} records */
 function codeOf(records) {
-  return records.find(({ kind }) => kind === 'done' || kind === 'fail')?.['code'];
+  return records.find(({ kind }) => kind === 'end')?.['code'];
 }
 
 /** @param {readonly Printed[]} records */
 function reasonOf(records) {
-  const end = records.find(({ kind }) => kind === 'done' || kind === 'fail');
-  return end === undefined ? 'it took too long' : `${end['code']}: ${end['text']}`;
+  const end = records.find(({ kind }) => kind === 'error' || kind === 'end');
+  return end === undefined ? 'it took too long' : `${end['code']}: ${end['message'] ?? end['text']}`;
 }

@@ -149,7 +149,7 @@ async function line(...words: readonly string[]): Promise<void> {
 async function blocks(): Promise<readonly unknown[]> {
   const { stdout } = await rulectl(scene.directory, ['blocks', '--json']);
   const records = stdout.trim().split('\n');
-  return records.map((text) => JSON.parse(text)).filter(({ record }) => record === 'block');
+  return records.map((text) => JSON.parse(text)).filter(({ kind }) => kind === 'block');
 }
 
 async function push(document: object): Promise<void> {

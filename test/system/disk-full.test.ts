@@ -36,7 +36,7 @@ it('leaves the head of a publisher as it was, on disk too, and takes the push on
     const { code, stdout } = await rulectl(disk, ['push', large, ...PERMITTED, '--json']);
     expect(code).toBe(3);
     expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
-      kind: 'fail',
+      kind: 'end',
       code: 'storage-failed',
     });
     expect((await control.status()).head).toMatchObject({ version: 1, hash: before.hash });

@@ -299,9 +299,13 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     await box.run(blockText('docs/how-to/keys.md#For one person'));
     const before = await box.run('rulectl keys show --identity ./publisher/identity --json');
     const shown = await box.run(text);
-    const after: unknown = JSON.parse(shown.trim().split('\n').at(-1) ?? '');
+    const after: unknown = JSON.parse(shown.trim().split('\n').at(-2) ?? '');
     expect(after).toMatchObject({ kind: 'root', number: 2, hasRootKey: false });
-    expect(JSON.parse(before)).toMatchObject({ kind: 'root', number: 1, hasRootKey: false });
+    expect(JSON.parse(before.split('\n')[0] ?? '')).toMatchObject({
+      kind: 'root',
+      number: 1,
+      hasRootKey: false,
+    });
     expect(box.errors()).toEqual([]);
   },
 

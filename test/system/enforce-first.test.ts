@@ -195,7 +195,7 @@ describe.skipIf(enforcementGap() !== undefined)('a release of the policy first',
         .trim()
         .split('\n')
         .map((line) => JSON.parse(line))
-        .filter(({ record }) => record === 'verdict');
+        .filter(({ kind }) => kind === 'verdict');
       expect(verdicts.map(({ action, policy }) => [action, policy])).toEqual([
         ['drop', FIRST_POLICY],
         ['none', undefined],

@@ -104,5 +104,5 @@ async function test(scene: Scene): Promise<readonly string[]> {
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-  return lines.filter(({ record }) => record === 'verdict').map(({ action }) => action);
+  return lines.filter(({ kind }) => kind === 'verdict').map(({ action }) => action);
 }

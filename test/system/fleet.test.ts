@@ -113,7 +113,7 @@ it('counts firewalls that report, lists those of a state, and keeps all that ove
   expect(status).toContain('Run: rulectl status --state refused');
 
   await restart();
-  const members = (await json('status', '--state', 'refused')).filter(({ record }) => record === 'member');
+  const members = (await json('status', '--state', 'refused')).filter(({ kind }) => kind === 'member');
   expect(members).toMatchObject([
     { name: 'fw-0', version: 1, refusal: { hash: second.hash, code: 'over-limit' } },
   ]);

@@ -59,7 +59,7 @@ describe('large inputs through real processes', () => {
       .trim()
       .split('\n')
       .map((line): Record<string, unknown> => JSON.parse(line));
-    return rows.find((row) => row['record'] === 'verdict')?.['action'];
+    return rows.find((row) => row['kind'] === 'verdict')?.['action'];
   }
 
   it('puts 1,000,000 random hosts in force from one file', async () => {

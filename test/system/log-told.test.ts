@@ -130,16 +130,16 @@ it('says why, how often and what could allow it, to people and to programs', asy
       .map((line) => JSON.parse(line)),
   ).toEqual([
     {
-      record: 'refused',
+      kind: 'refused',
       subscriber: 'fw',
       ...fields,
       qube: '10.137.0.5',
       remote: '192.0.2.7',
       allow: 'www.example.org',
     },
-    { record: 'lost', subscriber: 'fw', count: 2 },
-    { record: 'warning', code: 'unsupported', part: 'subscriber quiet', reason: expect.any(String) },
-    { kind: 'done', code: 'ok', text: '', exit: 0 },
+    { kind: 'lost', subscriber: 'fw', count: 2 },
+    { kind: 'warning', code: 'unsupported', part: 'subscriber quiet', reason: expect.any(String) },
+    { kind: 'end', exit: 0, code: 'ok' },
   ]);
 });
 

@@ -46,7 +46,7 @@ async function logged(house: House, ...args: readonly string[]) {
     .trimEnd()
     .split('\n')
     .map((line): Record<string, unknown> => JSON.parse(line));
-  return records.filter(({ record }) => record === 'refused');
+  return records.filter(({ kind }) => kind === 'refused');
 }
 
 describe.skipIf(enforcementGap() !== undefined)('what was refused', () => {

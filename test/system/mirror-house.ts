@@ -133,7 +133,7 @@ export class MirrorHouse {
   /** How many names that report are so. */
   async counts(): Promise<Readonly<Record<string, number>>> {
     const records = (await this.rulectl('status', '--json')).trim().split('\n');
-    const found = records.map((line) => JSON.parse(line)).find(({ record }) => record === 'fleet');
+    const found = records.map((line) => JSON.parse(line)).find(({ kind }) => kind === 'fleet');
     return found ?? expect.fail(records.join('\n'));
   }
 

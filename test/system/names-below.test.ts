@@ -113,7 +113,7 @@ describe('a list with names below others', () => {
     const hosts = await rulectl(directory, ['lists', 'show', 'own', '--export', 'hosts']);
     expect([hosts.code, hosts.stderr]).toEqual([2, expect.stringContaining('holds single names')]);
     const { stdout: status } = await rulectl(directory, ['status', '--json']);
-    const version = /"record":"head".*?"version":(\d+)/.exec(status)?.[1] ?? '';
+    const version = /"kind":"head".*?"version":(\d+)/.exec(status)?.[1] ?? '';
     writeFileSync(join(directory, 'ads.txt'), '||a.example^\n||k.example^\n');
     expect((await rulectl(directory, ['lists', 'refresh', 'file', '--permit', 'grown,shrunk'])).code).toBe(0);
     const diff = await rulectl(directory, ['lists', 'show', 'file', '--diff', version]);

@@ -73,7 +73,7 @@ it('are answered, what is beside them is blocked, and each way of saying them is
 
   // A change of exceptions alone travels, and is followed in place.
   const { stdout: status } = await rulectl(folder, ['status', '--json']);
-  const before = /"record":"head".*?"version":(\d+)/.exec(status)?.[1] ?? '';
+  const before = /"kind":"head".*?"version":(\d+)/.exec(status)?.[1] ?? '';
   writeFileSync(
     join(folder, 'ads.txt'),
     ADS.replace('static.tracker.example^\n||', 'a.tracker.example^\n||'),

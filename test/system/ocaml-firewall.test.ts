@@ -156,7 +156,7 @@ async function recordsOf(
 
 async function ownIn(directory: string): Promise<unknown> {
   const records = await recordsOf(directory, ['status', '--json']);
-  return records.find(({ record, name }) => record === 'subscriber' && name === NAME);
+  return records.find(({ kind, name }) => kind === 'subscriber' && name === NAME);
 }
 
 describe.runIf(ocaml.isThere)('a firewall in OCaml', () => {
@@ -435,7 +435,7 @@ describe.runIf(ocaml.isThere)('a firewall in OCaml', () => {
     for (const direction of ['egress', 'ingress', 'both']) {
       const asked = ['test', '--json', '--direction', direction, ...PACKETS];
       const verdicts = (await recordsOf(directory, asked))
-        .filter(({ record }) => record === 'verdict')
+        .filter(({ kind }) => kind === 'verdict')
         .map(({ generation: _, ...verdict }) => verdict);
       const of = (name: string): unknown[] =>
         verdicts.filter(({ subscriber }) => subscriber === name).map(({ subscriber: _, ...rest }) => rest);

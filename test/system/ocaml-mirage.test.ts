@@ -126,7 +126,7 @@ async function ownStatus(): Promise<unknown> {
     .trim()
     .split('\n')
     .map((line): Readonly<Record<string, unknown>> => JSON.parse(line));
-  return records.find(({ record, name }) => record === 'subscriber' && name === NAME);
+  return records.find(({ kind, name }) => kind === 'subscriber' && name === NAME);
 }
 
 describe.runIf(ocaml.isThere)('a Mirage firewall', { timeout: 60_000 }, () => {

@@ -251,6 +251,7 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
       listed
         .trim()
         .split('\n')
+        .slice(0, -1)
         .map((line) => JSON.parse(line)),
     ).toEqual(
       [

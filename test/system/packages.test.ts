@@ -306,8 +306,8 @@ print(error.data.message[-300:] if error else 'valid')`;
           .attempt(`${program} --json`)
           .stdout.trimEnd()
           .split('\n')
-          .map((line): { readonly check: string; readonly result: string } => JSON.parse(line))
-          .filter(({ result }) => result !== 'good')
+          .map((line): { readonly check: string; readonly result?: string } => JSON.parse(line))
+          .filter(({ result = 'good' }) => result !== 'good')
           .map(({ check }) => check);
       expect(troubles('rulecast-doctor')).toEqual(['root key', 'xen', 'anti-spoofing']);
       // What a person disabled stays so.
@@ -746,7 +746,7 @@ ${SUBSCRIBERS}END
       await eventually(async () => {
         const said = records(on.attempt('rulectl status --json').stdout);
         return (
-          said.some((one) => one['record'] === 'head' && one['version'] === version) &&
+          said.some((one) => kindOf(one) === 'head' && one['version'] === version) &&
           said.some(
             (one) => one['name'] === 'here' && one['state'] === 'synced' && one['version'] === version,
           )
@@ -754,10 +754,15 @@ ${SUBSCRIBERS}END
       });
     }
 
+    /** It was `record` until 0.3. */
+    function kindOf(one: Readonly<Record<string, unknown>>): unknown {
+      return one['record'] ?? one['kind'];
+    }
+
     /** What the firewall made of a push. */
     function pushed(on: Machine, file: string): object {
       const said = records(on.run(`rulectl push --list some --require here --json - < /srv/${file}`));
-      const applied = said.find((one) => one['record'] === 'applied');
+      const applied = said.find((one) => kindOf(one) === 'applied');
       return { state: applied?.['state'], version: applied?.['version'] };
     }
 

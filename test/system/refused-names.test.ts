@@ -22,7 +22,7 @@ describe.skipIf(enforcementGap() !== undefined)('what rulectl log tells of DNS',
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
-    return records.filter(({ record }) => record === 'refused');
+    return records.filter(({ kind }) => kind === 'refused');
   }
 
   it('is the name that was asked for, the rule and the list, once with its count', async () => {

@@ -87,7 +87,7 @@ describe('a relay', () => {
     await push('192.0.2.2');
     await Promise.all(firewalls.map((one) => applied(one, 2)));
     const synced = async () =>
-      (await json('status', '--state', 'synced')).filter(({ record }) => record === 'member');
+      (await json('status', '--state', 'synced')).filter(({ kind }) => kind === 'member');
     await expect
       .poll(async () => (await synced()).map(({ name, via, version }) => [name, via, version]))
       .toEqual([

@@ -48,7 +48,7 @@ async function push(name: string, text: string): Promise<void> {
 
 async function verdict(packet: string): Promise<unknown> {
   const { rows, text } = await run('test', packet, '--json');
-  const row = rows.find((each) => each['record'] === 'verdict');
+  const row = rows.find((each) => each['kind'] === 'verdict');
   expect(row, text).toBeDefined();
   return row?.['action'];
 }
@@ -67,7 +67,7 @@ describe('three pushes', () => {
       { version: 3, cause: 'push', changedParts: ['list drop'], added: 1, removed: 1, entries: 2, rules: 2 },
       { version: 2, cause: 'push', changedParts: ['policy default'], added: 2, removed: 0, rules: 2 },
       { version: 1, cause: 'push', changedParts: ['list drop'], added: 2, removed: 0, rules: 0 },
-      { kind: 'done', exit: 0 },
+      { kind: 'end', exit: 0 },
     ]);
     expect(rows[0]?.['detail']).toBe(join(directory, 'drop.txt'));
     const { text } = await run('history', '--last', '1');
@@ -136,9 +136,9 @@ describe('three pushes', () => {
     ]);
     const { rows } = await run('which', '192.0.2.1', '--qube', '10.137.0.5', '--json');
     expect(rows).toMatchObject([
-      { record: 'decision', policy: 'default', action: 'accept', by: 'rule', rules: 1 },
-      { record: 'step', ruleIndex: 1, decides: 'rest' },
-      { kind: 'done', exit: 0 },
+      { kind: 'decision', policy: 'default', action: 'accept', by: 'rule', rules: 1 },
+      { kind: 'step', ruleIndex: 1, decides: 'rest' },
+      { kind: 'end', exit: 0 },
     ]);
   });
 
@@ -148,7 +148,7 @@ describe('three pushes', () => {
     const why = 'a list that is too long';
     const dry = await run('rollback', '2', '--yes', '--dry-run', '--json');
     expect(dry.rows).toContainEqual(
-      expect.objectContaining({ record: 'change', added: 1, removed: 1, name: 'drop' }),
+      expect.objectContaining({ kind: 'change', added: 1, removed: 1, name: 'drop' }),
     );
     expect(await verdict('10.137.0.5 > 198.51.100.7 tcp/443')).toBe('drop');
     const { code, rows, text } = await run(
@@ -163,10 +163,10 @@ describe('three pushes', () => {
     );
     expect(code, text).toBe(0);
     expect(rows).toContainEqual(
-      expect.objectContaining({ record: 'release', version: 4, previousVersion: 3, changed: true }),
+      expect.objectContaining({ kind: 'release', version: 4, previousVersion: 3, changed: true }),
     );
     expect(rows).toContainEqual(
-      expect.objectContaining({ record: 'applied', state: 'applied', version: 4, persisted: true }),
+      expect.objectContaining({ kind: 'applied', state: 'applied', version: 4, persisted: true }),
     );
     expect(await verdict('10.137.0.5 > 198.51.100.7 tcp/443')).toBe('accept');
     expect(await verdict('10.137.0.5 > 192.0.2.1 tcp/443')).toBe('drop');

@@ -71,7 +71,7 @@ async function run(...args: string[]): Promise<{ code: number | null; text: stri
 
 async function head(): Promise<Row> {
   const { rows } = await run('status', '--json');
-  return rows.find(({ record }) => record === 'head') ?? {};
+  return rows.find(({ kind }) => kind === 'head') ?? {};
 }
 
 /** What the firewall does with a packet of the qube, once it has a version in force. */
@@ -79,9 +79,7 @@ async function verdict(version: number, dst: string): Promise<unknown> {
   const applied = () => firewall.log.map(({ msg, version: at }) => `${msg} ${at}`);
   await expect.poll(applied, { timeout: 30_000 }).toContain(`applied ${version}`);
   const verdicts = async (): Promise<unknown> =>
-    (await run('test', `10.137.0.5 > ${dst} tcp/443`, '--json')).rows.find(
-      ({ record }) => record === 'verdict',
-    );
+    (await run('test', `10.137.0.5 > ${dst} tcp/443`, '--json')).rows.find(({ kind }) => kind === 'verdict');
   await expect.poll(verdicts, { timeout: 30_000 }).toBeDefined(); // it may still be connecting
   return (Object(await verdicts()) as Row)['action'];
 }

@@ -94,7 +94,7 @@ async function records(...args: string[]): Promise<{ code: number | null; rows: 
 /** What `rulectl lists` says of one list. */
 async function listed(name: string): Promise<Row> {
   const { rows } = await records('lists');
-  const row = rows.find((candidate) => candidate['record'] === 'list' && candidate['name'] === name);
+  const row = rows.find((candidate) => candidate['kind'] === 'list' && candidate['name'] === name);
   if (row === undefined) throw new Error(`no ${name} among ${JSON.stringify(rows)}`);
   return row;
 }
@@ -106,7 +106,7 @@ async function contentOf(name: string): Promise<readonly string[]> {
 
 async function headVersion(): Promise<unknown> {
   const { rows } = await records('status');
-  return rows.find((row) => row['record'] === 'head')?.['version'];
+  return rows.find((row) => row['kind'] === 'head')?.['version'];
 }
 
 const ROWS = 5000;
@@ -143,7 +143,7 @@ describe('a publisher with sources', () => {
     pages['/more.txt'] = '198.51.100.200\n198.51.100.202\n';
     const { code, rows } = await records('lists', 'refresh');
     expect(code).toBe(0);
-    expect(rows.filter((row) => row['record'] === 'list')).toHaveLength(5);
+    expect(rows.filter((row) => row['kind'] === 'list')).toHaveLength(5);
     expect(await headVersion()).toBe(4);
     const history = await records('history', '--last', '1');
     expect(history.rows[0]).toMatchObject({ version: 4, cause: 'source', added: 4, removed: 0 });
@@ -189,7 +189,7 @@ describe('a publisher with sources', () => {
     place('x.txt', '192.0.2.9\n');
     const { code, rows } = await records('push', join(directory, 'x.txt'), '--list', 'feed');
     expect(code).toBe(2);
-    expect(rows[0]).toMatchObject({ record: 'reject', code: 'list-of-a-source' });
+    expect(rows[0]).toMatchObject({ kind: 'reject', code: 'list-of-a-source' });
   });
 
   it('shows what changed in one list between two versions', async () => {

@@ -37,7 +37,7 @@ async function versionOf(directory: string): Promise<unknown> {
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-  const { state, epoch, version } = records.find(({ record }) => record === 'subscriber') ?? {};
+  const { state, epoch, version } = records.find(({ kind }) => kind === 'subscriber') ?? {};
   return { state, epoch, version };
 }
 
@@ -205,7 +205,7 @@ it('and the channel with them open a firewall no longer than the date of its roo
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line || '{}'));
-    return records.find(({ record }) => record === 'verdict')?.policy;
+    return records.find(({ kind }) => kind === 'verdict')?.policy;
   };
   await subscriber.logged(({ msg }) => msg === 'applied');
   await expect.poll(() => policyAt(directory), { timeout: 20_000 }).toBe('default');

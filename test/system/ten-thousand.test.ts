@@ -59,8 +59,8 @@ it(
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
-    expect(records.filter(({ record }) => record === 'part')).toHaveLength(2 * COUNT + 1);
-    expect(records.find(({ record }) => record === 'subscriber')).toMatchObject({
+    expect(records.filter(({ kind }) => kind === 'part')).toHaveLength(2 * COUNT + 1);
+    expect(records.find(({ kind }) => kind === 'subscriber')).toMatchObject({
       state: 'synced',
       version: 2,
     });

@@ -33,7 +33,7 @@ it('more packets than a subscriber answers in a second get a verdict each, of ea
     .split('\n')
     .map((line) => JSON.parse(line));
   const told = answers
-    .filter(({ record }) => record === 'verdict')
+    .filter(({ kind }) => kind === 'verdict')
     .map(({ subscriber, packet, action }) => `${subscriber} ${packet} ${action}`);
   const expected = packets.flatMap((packet, i) =>
     ['fw-a', 'fw-b'].map((name) => `${name} ${packet} ${i * 2 < 64 ? 'accept' : 'drop'}`),

@@ -44,11 +44,6 @@ export class Output {
     this.write(`${text}\n`);
   }
 
-  /** Throws like `write`. */
-  json(value: object): void {
-    this.write(`${JSON.stringify(value)}\n`);
-  }
-
   /** Throws like `write`. Text that could not be written is dropped, not retried. */
   flush(): void {
     if (this.#chars === 0) return;

@@ -20,7 +20,7 @@ describe('Output', () => {
     const fd = openSync(path, 'w');
     const out = new Output(fd);
     out.line('a');
-    out.json({ b: 1 });
+    out.line(JSON.stringify({ b: 1 }));
     out.write('c'.repeat(100_000));
     out.flush();
     closeSync(fd);

@@ -17,12 +17,13 @@
  * commands/  a file for each
  */
 
-import { OutputClosedError, OutputFailedError, ProgramError } from '@rulecast/program';
+import { ProgramError } from '@rulecast/program';
 import { COMMANDS } from './command.ts';
 import { type Answer, readLine } from './line.ts';
 import { isOldCommand, withoutOldCommand } from './old-words.ts';
 import { withoutOldPermits } from './release/permits.ts';
-import { CliError, ExitCode, usageError } from './terminal/exit.ts';
+import { runToEnd } from './terminal/ending.ts';
+import { ExitCode, usageError } from './terminal/exit.ts';
 import { Terminal } from './terminal/terminal.ts';
 
 type Environment = Terminal['environment'];
@@ -32,16 +33,13 @@ export async function runCli(words: readonly string[], environment: Environment)
   const { words: current, warnings: commandWarnings } = withoutOldCommand(commandFirst(words));
   const { words: args, warnings: permitWarnings } = withoutOldPermits(commandInOne(current));
   const terminal = new Terminal(environment, args);
-  try {
+  return runToEnd('rulectl', terminal, async () => {
     for (const warning of [...commandWarnings, ...permitWarnings]) terminal.complain(`rulectl: ${warning}`);
     const parsed = await parse(args, terminal);
-    if (typeof parsed === 'string') terminal.out.line(parsed);
-    const exit = typeof parsed === 'string' ? ExitCode.ok : await parsed();
-    terminal.out.flush();
-    return exit;
-  } catch (error) {
-    return tell(error, args, terminal);
-  }
+    if (typeof parsed !== 'string') return parsed();
+    terminal.out.line(parsed);
+    return ExitCode.ok;
+  });
 }
 
 /** Options that every command has, and that take a value. */
@@ -80,45 +78,4 @@ async function parse(args: readonly string[], terminal: Terminal): Promise<Answe
 
 function helpCommand([first = '']: readonly string[]): string {
   return COMMANDS.has(first) ? `rulectl ${first} --help` : 'rulectl --help';
-}
-
-/** Reports an error, to people and, with --json, to programs; returns the exit code. */
-function tell(error: unknown, args: readonly string[], terminal: Terminal): ExitCode {
-  if (error instanceof OutputClosedError) return ExitCode.outputClosed;
-  if (error instanceof OutputFailedError) return tellOutputFailed(error, terminal);
-  const known = error instanceof CliError ? error : undefined;
-  const text =
-    known?.message ?? `a bug of rulectl: ${error instanceof Error ? error.message : String(error)}`;
-  const exit = known?.exit ?? ExitCode.bug;
-  try {
-    if (args.includes('--json') && exit !== ExitCode.usage) {
-      terminal.out.json({ kind: 'fail', code: known?.code ?? 'bug', text, exit });
-    }
-    terminal.complain(`rulectl: ${text}`);
-    const isDebug = terminal.environment['RULECTL_DEBUG'] === '1';
-    if (isDebug && error instanceof Error) terminal.complain(traceOf(error));
-    else if (known === undefined)
-      terminal.complain('Set RULECTL_DEBUG=1 for the stack trace, and report it.');
-  } catch (cause) {
-    if (cause instanceof OutputFailedError) return tellOutputFailed(cause, terminal);
-    if (!(cause instanceof OutputClosedError)) throw cause;
-    return ExitCode.outputClosed;
-  }
-  return exit;
-}
-
-/** Standard error may be writable; if it is not either, only the exit code tells. */
-function tellOutputFailed(error: OutputFailedError, terminal: Terminal): ExitCode {
-  try {
-    terminal.complain(`rulectl: ${error.message}`);
-  } catch (cause) {
-    if (!(cause instanceof OutputClosedError || cause instanceof OutputFailedError)) throw cause;
-  }
-  return ExitCode.outputFailed;
-}
-
-/** The stacks of an error and of its causes. */
-function traceOf(error: Error): string {
-  const stack = error.stack ?? error.message;
-  return error.cause instanceof Error ? `${stack}\ncaused by ${traceOf(error.cause)}` : stack;
 }

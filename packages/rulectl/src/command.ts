@@ -3,7 +3,7 @@
 import { defaultEndpoints, type WordRules } from '@rulecast/program';
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import type { ExitCode } from './terminal/exit.ts';
-import type { Terminal } from './terminal/terminal.ts';
+import { JSON_HELP, type Terminal } from './terminal/terminal.ts';
 
 /** The work of a command line. */
 export type Work = () => Promise<ExitCode>;
@@ -145,5 +145,6 @@ export function withGlobalOptions(
       requiresArg: true,
       describe: "the publisher's public key, or a file that holds it",
     })
+    .option('json', { type: 'boolean', describe: JSON_HELP })
     .option('no-color', { type: 'boolean', describe: 'no colours; NO_COLOR=1 does the same' });
 }

@@ -152,8 +152,8 @@ describe('searching', () => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
-    expect(entry).toMatchObject({ kind: 'entry', key: 'peter-lowe', licence: expect.any(String) });
-    expect(end).toEqual({ kind: 'done', code: 'found', text: '1', exit: 0 });
+    expect(entry).toMatchObject({ kind: 'feed', key: 'peter-lowe', licence: expect.any(String) });
+    expect(end).toEqual({ kind: 'end', exit: 0, code: 'ok' });
     expect(more).toEqual([]);
   });
 
@@ -242,8 +242,8 @@ describe('lists show of a key', () => {
     expect(stderr).toBe('rulectl: no publisher answers: this is an entry of the catalogue\n');
     expect(stdout).toMatch(/^entry: +peter-lowe$/m);
     const [entry, end] = ndjson((await rulectl([...gone, '--json'])).stdout);
-    expect(entry).toMatchObject({ kind: 'entry', key: 'peter-lowe' });
-    expect(end).toMatchObject({ kind: 'done', code: 'catalogue', exit: 0 });
+    expect(entry).toMatchObject({ kind: 'feed', key: 'peter-lowe' });
+    expect(end).toMatchObject({ kind: 'end', code: 'catalogue', exit: 0 });
   });
 
   it('shows what a key says that is no name of a list', async () => {

@@ -52,7 +52,13 @@ describe('check --json', () => {
       },
       { file: 'list.txt', line: 4, kind: 'entry', canonical: '2001:db8::/32' },
       { file: 'list.txt', line: 5, kind: 'entry', canonical: '198.51.100.0/31 198.51.100.2/32' },
-      { file: 'list.txt', kind: 'list', format: 'plain', skipped: [{ code: 'comment', count: 1, line: 1 }] },
+      {
+        file: 'list.txt',
+        kind: 'list-file',
+        format: 'plain',
+        skipped: [{ code: 'comment', count: 1, line: 1 }],
+        widened: 0,
+      },
       {
         file: 'good.rules',
         line: 1,
@@ -61,6 +67,7 @@ describe('check --json', () => {
       },
       { file: 'good.rules', line: 2, kind: 'rule', canonical: 'action=drop' },
       { kind: 'summary', files: 2, rules: 2, entries: 3, rejects: 1, warnings: 0 },
+      { kind: 'end', exit: 2, code: 'bad-input' },
     ]);
     expect(exit).toBe(2);
   });
@@ -75,8 +82,9 @@ describe('check --json', () => {
     const { exit, stdout } = await check(['--json', '-'], '2001:db8::1\n');
     expect(ndjson(stdout)).toEqual([
       { file: '-', line: 1, kind: 'entry', canonical: '2001:db8::1/128' },
-      { file: '-', kind: 'list', format: 'plain', skipped: [] },
+      { file: '-', kind: 'list-file', format: 'plain', skipped: [], widened: 0 },
       { kind: 'summary', files: 1, rules: 0, entries: 1, rejects: 0, warnings: 0 },
+      { kind: 'end', exit: 0, code: 'ok' },
     ]);
     expect(exit).toBe(0);
   });
@@ -88,7 +96,7 @@ describe('check --json', () => {
       { file: 'good.yaml', line: 3, kind: 'entry', canonical: '198.51.100.0/24' },
       { file: 'good.yaml', line: 5, kind: 'rule', canonical: 'action=drop dst=@drop' },
       { file: 'good.yaml', line: 5, kind: 'rule', canonical: 'action=accept' },
-      { file: 'lists/drop.txt', kind: 'list', format: 'plain', skipped: [] },
+      { file: 'lists/drop.txt', kind: 'list-file', format: 'plain', skipped: [], widened: 0 },
       {
         file: 'good.yaml',
         kind: 'warning',
@@ -97,6 +105,7 @@ describe('check --json', () => {
         reason: expect.stringContaining('no rule uses list spare'),
       },
       { kind: 'summary', files: 1, rules: 2, entries: 2, rejects: 0, warnings: 1 },
+      { kind: 'end', exit: 0, code: 'ok' },
     ]);
     expect(exit).toBe(0);
   });
@@ -107,8 +116,9 @@ describe('check --json', () => {
     expect(ndjson(stdout)).toMatchObject([
       { line: 1, kind: 'entry', canonical: '.a.example' },
       { line: 2, kind: 'entry', canonical: '.b.example' },
-      { kind: 'list', format: 'plain', skipped: [], widened: 2 },
+      { kind: 'list-file', format: 'plain', skipped: [], widened: 2 },
       { kind: 'summary', entries: 2, rejects: 0, warnings: 0 },
+      { kind: 'end', exit: 0 },
     ]);
     expect(exit).toBe(0);
   });
@@ -118,7 +128,7 @@ describe('check --json', () => {
     expect(ndjson(stdout)).toContainEqual(
       expect.objectContaining({ kind: 'reject', code: 'unknown-list', part: 'default', line: 5, column: 33 }),
     );
-    expect(ndjson(stdout).at(-1)).toMatchObject({ kind: 'summary', rejects: 1 });
+    expect(ndjson(stdout).at(-2)).toMatchObject({ kind: 'summary', rejects: 1 });
     expect(exit).toBe(2);
   });
 
@@ -349,8 +359,9 @@ describe('check of published lists', () => {
     expect(ndjson(stdout)).toMatchObject([
       { line: 1, kind: 'entry', canonical: '192.0.2.0/24' },
       { line: 1, kind: 'reject', code: 'bad-address', column: 63 },
-      { kind: 'list', format: 'google', skipped: [] },
+      { kind: 'list-file', format: 'google', skipped: [] },
       { kind: 'summary', entries: 1, rejects: 1 },
+      { kind: 'end', exit: 2, code: 'bad-input' },
     ]);
     expect(exit).toBe(2);
   });
@@ -392,10 +403,11 @@ describe('a million entries', () => {
       tail = piece;
       await new Promise((resolve) => setImmediate(resolve));
     }
-    expect(lines).toBe(1_000_002); // one for each entry, one of the list, one of all
-    expect(tail.trimEnd().split('\n').at(-1)).toBe(
+    expect(lines).toBe(1_000_003); // one for each entry, one of the list, one of all, and the end
+    expect(tail.trimEnd().split('\n').slice(-2)).toEqual([
       '{"kind":"summary","files":1,"rules":0,"entries":1000000,"rejects":0,"warnings":0}',
-    );
+      '{"kind":"end","exit":0,"code":"ok"}',
+    ]);
   });
 
   it('end quietly when the reader goes away', async () => {

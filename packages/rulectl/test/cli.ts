@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { checkWhole } from '../../../test/kit/json-records.ts';
 
 export const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const HOST = fileURLToPath(new URL('cli-host.mjs', import.meta.url));
@@ -28,12 +29,14 @@ export interface CliOptions {
 
 /**
  * Runs one command line: in a process of its own if there is input or `ownProcess`, else in one that has run
- * others before.
+ * others before. Records of --json are held to their schema.
  */
-export function rulectl(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
-  if ((options.stdin ?? '') !== '' || options.ownProcess === true) return inOwnProcess(args, options);
-  const host = hosts.find(({ isFree }) => isFree) ?? new Host();
-  return host.run(args, options);
+export async function rulectl(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  const isAlone = (options.stdin ?? '') !== '' || options.ownProcess === true;
+  const host = isAlone ? undefined : (hosts.find(({ isFree }) => isFree) ?? new Host());
+  const result = await (host === undefined ? inOwnProcess(args, options) : host.run(args, options));
+  if (args.includes('--json')) checkWhole(result.stdout, result.exit, args);
+  return result;
 }
 
 function inOwnProcess(args: readonly string[], options: CliOptions): Promise<CliResult> {

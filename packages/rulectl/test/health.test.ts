@@ -5,7 +5,7 @@ import picocolors from 'picocolors';
 import { afterEach, describe, expect, it } from 'vitest';
 import { healthOf as healthAt } from '../src/render/health.ts';
 import { renderStatus, type StatusView } from '../src/render/status.ts';
-import { rulectl } from './cli.ts';
+import { ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, sendRecords } from './fake-publisher.ts';
 import { counters, fleet, HASH, head, member, NOW_MS, subscriber } from './records.ts';
 
@@ -274,9 +274,7 @@ describe('names that report', () => {
     await publisher?.stop();
     const json = (await status('--state', 'silent', '--json')).stdout.trimEnd().split('\n');
     const records = json.map((line) => JSON.parse(line));
-    expect(records.map(({ record, kind }) => record ?? kind)).toEqual([
-      ...['fleet', 'member', 'member', 'member', 'done'],
-    ]);
+    expect(records.map(({ kind }) => kind)).toEqual(['fleet', 'member', 'member', 'member', 'end']);
   });
 
   it.each([
@@ -391,7 +389,10 @@ describe('status --check', () => {
 
   it('says the same to programs', async () => {
     const { exit, stdout } = await run([head()], '--json');
-    expect(JSON.parse(stdout)).toMatchObject({ kind: 'check', state: 'not-enforced', exit: 2 });
+    expect(ndjson(stdout)).toMatchObject([
+      { kind: 'check', state: 'not-enforced' },
+      { kind: 'end', exit: 2, code: 'not-enforced' },
+    ]);
     expect(exit).toBe(2);
   });
 

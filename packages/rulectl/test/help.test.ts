@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { COMMANDS } from '../src/command.ts';
 import { EXIT_MEANINGS, ExitCode, exitOfFailure } from '../src/terminal/exit.ts';
-import { rulectl } from './cli.ts';
+import { ndjson, rulectl } from './cli.ts';
 
 const MAIN = [
   'status',
@@ -96,7 +96,10 @@ describe('words before the command', () => {
     const args = ['--no-color', '--control', 'unix:/nowhere/at/all.sock', '--json', 'status'];
     const { exit, stdout } = await rulectl(args);
     expect(exit).toBe(ExitCode.unreachable);
-    expect(JSON.parse(stdout)).toMatchObject({ kind: 'fail', text: expect.stringContaining('/nowhere') });
+    expect(ndjson(stdout)).toMatchObject([
+      { kind: 'error', code: 'unreachable', message: expect.stringContaining('/nowhere') },
+      { kind: 'end', exit: 3, code: 'unreachable' },
+    ]);
   });
 
   it('may be help; -v is the version', async () => {

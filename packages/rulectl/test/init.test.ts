@@ -362,11 +362,12 @@ describe('files', () => {
         { kind: 'file', path: join(folder, 'publisher.yaml'), state },
         { kind: 'file', path: join(folder, 'rules.yaml'), state },
         {
-          kind: 'end',
+          kind: 'instructions',
           changed: state === 'written',
           todo: expect.stringContaining('rulecast-dom0'),
           proof: expect.arrayContaining([expect.stringContaining('getent hosts')]),
         },
+        { kind: 'end', exit: 0, code: 'ok' },
       ]);
     }
   });

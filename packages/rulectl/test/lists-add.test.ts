@@ -70,12 +70,12 @@ describe('lists add', () => {
     const first = await add(OWN, 'tor-exits', '--json');
     const [added, end] = ndjson(first.stdout);
     expect(added).toMatchObject({
-      kind: 'list',
+      kind: 'added',
       state: 'added',
       name: 'tor-exits',
-      entry: { key: 'tor-exits' },
+      feed: { key: 'tor-exits' },
     });
-    expect(end).toEqual({ kind: 'done', code: 'added', text: '', exit: 0 });
+    expect(end).toEqual({ kind: 'end', exit: 0, code: 'added' });
     const again = await add(first.text, 'tor-exits');
     expect(again.exit).toBe(0);
     expect(again.stdout).toMatch(/^unchanged: tor-exits/m);
@@ -150,9 +150,9 @@ describe('what lists add does not write, it prints:', () => {
     const path = folder.write(`${'n'.repeat(250)}.yaml`, OWN); // no name beside it is longer
     const { exit, stdout, stderr } = await rulectl(['lists', 'add', 'tor-exits', '--json', '--config', path]);
     expect(exit).toBe(2);
-    const [lines, fail] = ndjson(stdout);
-    expect(lines).toMatchObject({ kind: 'lines', text: expect.stringMatching(LINES) });
-    expect(fail).toMatchObject({ kind: 'fail', code: 'cannot-write' });
+    const [lines, error] = ndjson(stdout);
+    expect(lines).toMatchObject({ kind: 'text', text: expect.stringMatching(LINES) });
+    expect(error).toMatchObject({ kind: 'error', code: 'cannot-write' });
     expect(stderr).toContain('cannot write');
     expect(readdirSync(folder.path)).toHaveLength(1);
   });
@@ -225,7 +225,7 @@ tables:
     );
     const [first, ...more] = ndjson((await of(text, '--json')).stdout);
     expect(first).toMatchObject({ kind: 'outdated', list: 'level1', key: 'firehol-level1', what: 'moved' });
-    expect(more.at(-1)).toEqual({ kind: 'done', code: 'outdated', text: '', exit: 1 });
+    expect(more.at(-1)).toEqual({ kind: 'end', exit: 1, code: 'outdated' });
   });
 
   it('has nothing against what lists add writes', async () => {

@@ -41,7 +41,7 @@ async function tried(...args: readonly string[]): Promise<CliResult> {
 async function record(...args: readonly string[]) {
   const { exit, stdout, stderr } = await tried(...args, '--json');
   const [first, end] = ndjson(stdout);
-  expect(end, stdout + stderr).toMatchObject({ kind: 'done', exit });
+  expect(end, stdout + stderr).toMatchObject({ kind: 'end', exit });
   return { ...first, end };
 }
 

@@ -6,6 +6,7 @@
 import type { Connection, ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import { permitCodes } from '@rulecast/publisher/permits';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { recordOf } from '../src/terminal/records.ts';
 import { Folder, ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
 import { list } from './records.ts';
@@ -58,7 +59,7 @@ describe('lists', () => {
       await done(connection);
     });
     expect(exit).toBe(0);
-    expect(ndjson(stdout)).toEqual([record, { kind: 'done', code: 'ok', text: '', exit: 0 }]);
+    expect(ndjson(stdout)).toEqual([recordOf(record), { kind: 'end', exit: 0, code: 'ok' }]);
   });
 
   it('without any says how to get one', async () => {
@@ -298,7 +299,8 @@ describe('check of a configuration', () => {
     expect(exit).toBe(2);
     expect(ndjson(stdout)).toMatchObject([
       { kind: 'reject', line: 2, column: 1, code: 'unknown-key' },
-      { kind: 'summary', lists: 0, tables: 0, rejects: 1 },
+      { kind: 'configuration', lists: 0, tables: 0, rejects: 1 },
+      { kind: 'end', exit: 2, code: 'bad-input' },
     ]);
   });
 

@@ -6,6 +6,7 @@ import { parsePacketText } from '@rulecast/formats';
 import { type Connection, type MessageOf, packetToWire } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type AskOnce, askForVerdicts } from '../src/control/live.ts';
+import { recordOf } from '../src/terminal/records.ts';
 import { ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
 import { counters, head, part, subscriber, verdict } from './records.ts';
@@ -107,9 +108,9 @@ describe('status', () => {
       await done(connection);
     });
     expect(ndjson(stdout)).toEqual([
-      ...records,
+      ...records.map(recordOf),
       { kind: 'end-of-snapshot' },
-      { kind: 'done', code: 'ok', text: '', exit: 0 },
+      { kind: 'end', exit: 0, code: 'ok' },
     ]);
     expect(exit).toBe(0);
   });
@@ -122,7 +123,9 @@ describe('status', () => {
       await sendRecords(connection, [head(), page({ a: 1 }), page({ 'list.b': 2 }), page({ c: 3 }, 'fw-b')]);
       await done(connection);
     });
-    expect(ndjson(stdout).slice(1, 3)).toEqual([page({ a: 1, 'list.b': 2 }), page({ c: 3 }, 'fw-b')]);
+    expect(ndjson(stdout).slice(1, 3)).toEqual(
+      [page({ a: 1, 'list.b': 2 }), page({ c: 3 }, 'fw-b')].map(recordOf),
+    );
   });
 
   it('--counters asks for them, and shows them below the tables', async () => {
@@ -176,14 +179,9 @@ describe('status', () => {
       connection.bye('shutting-down', 'the publisher stops');
     });
     expect(ndjson(stdout)).toEqual([
-      head(),
-      part(),
-      subscriber(),
-      { kind: 'end-of-snapshot' },
-      second,
-      part(),
-      subscriber(),
-      expect.objectContaining({ kind: 'fail', code: 'shutting-down', exit: 3 }),
+      ...[head(), part(), subscriber(), end, second, part(), subscriber()].map(recordOf),
+      expect.objectContaining({ kind: 'error', code: 'shutting-down' }),
+      { kind: 'end', exit: 3, code: 'shutting-down' },
     ]);
     expect(exit).toBe(3);
   });
@@ -325,9 +323,9 @@ describe('test', () => {
     );
     expect(asked).toEqual(['fw-a both 6', 'fw-a both 58']);
     expect(ndjson(stdout)).toEqual([
-      { ...verdict(), packet: '192.0.2.7' },
-      { ...verdict(), packet: '2001:db8::1 icmp/128' },
-      { kind: 'done', code: 'ok', text: '', exit: 0 },
+      { ...recordOf(verdict()), packet: '192.0.2.7' },
+      { ...recordOf(verdict()), packet: '2001:db8::1 icmp/128' },
+      { kind: 'end', exit: 0, code: 'ok' },
     ]);
     expect(exit).toBe(0);
   });
@@ -342,7 +340,10 @@ describe('test', () => {
       await connection.send({ kind: 'fail', code, text: 'no answer' });
     });
     expect(stderr).toBe('rulectl: no answer\n');
-    expect(ndjson(stdout)).toEqual([{ kind: 'fail', code, text: 'no answer', exit: expected }]);
+    expect(ndjson(stdout)).toEqual([
+      { kind: 'error', code, message: 'no answer' },
+      { kind: 'end', exit: expected, code },
+    ]);
     expect(exit).toBe(expected);
   });
 
@@ -362,9 +363,9 @@ describe('test', () => {
     });
     expect(asked).toEqual([undefined, 'fw-b', 'fw-b']);
     expect(ndjson(stdout)).toEqual([
-      { ...verdict(), packet: '192.0.2.7' },
-      { ...verdict({ subscriber: 'fw-b' }), packet: '192.0.2.7' },
-      { kind: 'done', code: 'ok', text: '', exit: 0 },
+      { ...recordOf(verdict()), packet: '192.0.2.7' },
+      { ...recordOf(verdict({ subscriber: 'fw-b' })), packet: '192.0.2.7' },
+      { kind: 'end', exit: 0, code: 'ok' },
     ]);
     expect(exit).toBe(0);
   });
@@ -381,16 +382,17 @@ describe('test', () => {
       await done(connection);
     });
     const missing = (code: string, name: string, packet: string) =>
-      expect.objectContaining({ record: 'warning', code, part: `subscriber ${name}`, packet });
+      expect.objectContaining({ kind: 'warning', code, part: `subscriber ${name}`, packet });
     expect(ndjson(stdout)).toEqual([
-      { ...verdict(), packet: '192.0.2.7' },
+      { ...recordOf(verdict()), packet: '192.0.2.7' },
       missing('timeout', 'fw-b', '192.0.2.7'),
-      { ...verdict({ subscriber: 'fw-b' }), packet: '192.0.2.8' },
+      { ...recordOf(verdict({ subscriber: 'fw-b' })), packet: '192.0.2.8' },
       missing('disconnected', 'fw-a', '192.0.2.8'),
-      expect.objectContaining({ record: 'warning', code: 'no-verdict', packet: '192.0.2.9' }),
+      expect.objectContaining({ kind: 'warning', code: 'no-verdict', packet: '192.0.2.9' }),
       missing('disconnected', 'fw-a', '192.0.2.9'),
       missing('disconnected', 'fw-b', '192.0.2.9'),
-      expect.objectContaining({ kind: 'fail', code: 'verdicts-missing', exit: 3 }),
+      expect.objectContaining({ kind: 'error', code: 'verdicts-missing' }),
+      { kind: 'end', exit: 3, code: 'verdicts-missing' },
     ]);
     expect(stderr).toContain('no verdict of subscriber fw-b on 192.0.2.7: slow (timeout)');
     expect(stderr).toContain('5 of 7 verdicts are missing');

@@ -2,6 +2,7 @@
 
 import type { Connection, ControlRecord, MessageOf } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
+import { recordOf } from '../src/terminal/records.ts';
 import { type CliResult, ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
 import { NOW_MS, refused, verdict } from './records.ts';
@@ -171,10 +172,8 @@ describe('a log', () => {
     const lost = { record: 'lost', subscriber: 'fw-a', count: 7 } as const;
     const { stdout, stderr, exit } = await run(['--json'], telling(refused(), lost, warning));
     expect(ndjson(stdout)).toEqual([
-      refused(),
-      lost,
-      warning,
-      { kind: 'done', code: 'ok', text: '', exit: 0 },
+      ...[refused(), lost, warning].map(recordOf),
+      { kind: 'end', exit: 0, code: 'ok' },
     ]);
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' });
   });
@@ -265,7 +264,7 @@ describe('a log that is followed', () => {
       await sendRecords(connection, [refused(), { record: 'end' }]);
       await done(connection);
     });
-    expect(ndjson(stdout).slice(0, 2)).toEqual([refused(), { record: 'end' }]);
+    expect(ndjson(stdout).slice(0, 2)).toEqual([recordOf(refused()), { kind: 'end-of-snapshot' }]);
   });
 });
 

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { CommandResult, Machine } from '../src/doctor/finding.ts';
 import { isDigest, openNames } from '../src/doctor/opened.ts';
-import { rulectl } from './cli.ts';
+import { ndjson, rulectl } from './cli.ts';
 
 const [SET4, SET6] = ['n0123456789abcdef_4_64_0000000000000000', 'n0123456789abcdef_6_64_0000000000000000'];
 const DIGEST = 'ab'.repeat(32);
@@ -104,7 +104,7 @@ describe('what is open by name', () => {
     const wrong = await rulectl(['names', 'work']);
     expect([wrong.exit, wrong.stderr]).toEqual([64, expect.stringContaining('write the address of a qube')]);
     const { exit, stdout, stderr } = await rulectl(['names', '--json'], { env: { PATH: '/nonexistent' } });
-    expect([exit, JSON.parse(stdout)['code']]).toEqual([3, 'not-allowed']);
+    expect([exit, ndjson(stdout)[0]?.['code']]).toEqual([3, 'not-allowed']);
     expect(stderr).toContain('run it on the firewall, as root');
   });
 });

@@ -5,6 +5,7 @@
 
 import type { Connection, ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
+import { recordOf } from '../src/terminal/records.ts';
 import { Folder, ndjson, rulectl } from './cli.ts';
 import {
   FakePublisher,
@@ -114,9 +115,9 @@ describe('rollback', () => {
       },
     );
     expect(ndjson(stdout)).toEqual([
-      change(),
-      release(),
-      { kind: 'done', code: 'released', text: '', exit: 0 },
+      recordOf(change()),
+      recordOf(release()),
+      { kind: 'end', exit: 0, code: 'released' },
     ]);
     expect(exit).toBe(0);
   });
@@ -149,7 +150,7 @@ describe('history', () => {
       await sendRecords(connection, [past()]);
       await done(connection);
     });
-    expect(ndjson(stdout)).toEqual([past(), { kind: 'done', code: 'ok', text: '', exit: 0 }]);
+    expect(ndjson(stdout)).toEqual([recordOf(past()), { kind: 'end', exit: 0, code: 'ok' }]);
   });
 
   it('has what was said of a release below it, and as a field of its own', async () => {
@@ -166,7 +167,7 @@ describe('history', () => {
     ]);
     const endpoint = publisher?.endpoint ?? '';
     const json = ndjson((await rulectl(['history', '--json', '--control', endpoint])).stdout);
-    expect(json[0]).toEqual({ ...past(), message: 'printer\u202e in room 4' });
+    expect(json[0]).toEqual({ ...recordOf(past()), message: 'printer\u202e in room 4' });
   });
 
   it('of a part since a time is asked for as that, all of it unless a number is said', async () => {
@@ -406,8 +407,8 @@ describe('diff', () => {
     await publisher?.stop();
     const json = await run(['diff', '1..2', '--policy', 'work', '--stats', '--json'], script);
     expect(ndjson(json.stdout)).toEqual([
-      change({ kind: 'policy', name: 'work' }),
-      { kind: 'done', code: 'different', text: '', exit: 1 },
+      recordOf(change({ kind: 'policy', name: 'work' })),
+      { kind: 'end', exit: 1, code: 'different' },
     ]);
   });
 
@@ -479,7 +480,7 @@ describe('diff', () => {
       await rulectl(['diff', '9..', drop, '--list', 'drop', '--stats', '--replace-all', ...at]);
       await rulectl(['diff', './41', '--policy', 'work', ...at], { cwd: folder.path });
       const json = await rulectl(['diff', drop, '--json', ...at]);
-      expect(ndjson(json.stdout)).toMatchObject([{ record: 'change' }, { record: 'edit' }, { exit: 1 }]);
+      expect(ndjson(json.stdout)).toMatchObject([{ kind: 'change' }, { kind: 'edit' }, { exit: 1 }]);
       expect(
         sent.map(({ push }) => ({ ...push.compare, dryRun: push.dryRun, all: push.replaceAll })),
       ).toEqual([

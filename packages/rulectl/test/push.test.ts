@@ -6,6 +6,7 @@ import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { run as runPush } from '../src/commands/push.ts';
 import { permittingLine, withoutOldPermits } from '../src/release/permits.ts';
+import { recordOf } from '../src/terminal/records.ts';
 import { Terminal } from '../src/terminal/terminal.ts';
 import { type CliResult, Folder, ndjson, rulectl } from './cli.ts';
 import {
@@ -377,14 +378,18 @@ describe('push --json', () => {
   it('prints the records as they are, and how it ended', async () => {
     const records = [change(), release(), applied({ state: 'timeout' })];
     const { exit, stdout } = await push(['--json', 'drop.txt'], [{ records, end: DONE }]);
-    expect(ndjson(stdout)).toEqual([...records, { ...DONE, exit: 5 }]);
+    expect(ndjson(stdout)).toEqual([
+      ...records.map(recordOf),
+      { kind: 'end', exit: 5, code: 'released', text: 'released version 13' },
+    ]);
     expect(exit).toBe(5);
   });
 
-  it('ends with fail also where nothing could be sent', async () => {
+  it('ends with an error also where nothing could be sent', async () => {
     const { exit, stdout } = await push(['--json', 'absent.txt'], []);
     expect(ndjson(stdout)).toEqual([
-      { kind: 'fail', code: 'missing-file', text: 'there is no file absent.txt: check the path', exit: 2 },
+      { kind: 'error', code: 'missing-file', message: 'there is no file absent.txt: check the path' },
+      { kind: 'end', exit: 2, code: 'missing-file' },
     ]);
     expect(exit).toBe(2);
   });
@@ -457,7 +462,8 @@ describe('--replace-all', () => {
       'replace-all': true,
       timeout: '60',
     };
-    expect(await runPush(args, terminal)).toBe(exit);
+    if (answer) expect(await runPush(args, terminal)).toBe(exit);
+    else await expect(runPush(args, terminal)).rejects.toMatchObject({ exit, code: 'declined' });
     terminal.out.flush();
     expect(questions).toEqual(['Remove them?']);
     expect(readFileSync(output, 'utf8')).toContain('--replace-all removes list old:\n');

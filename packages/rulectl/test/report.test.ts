@@ -3,7 +3,8 @@
 import { expect, it } from 'vitest';
 import { doubt, fault, good, type Machine } from '../src/doctor/finding.ts';
 import { reportLines } from '../src/doctor/report.ts';
-import { rulectl } from './cli.ts';
+import { recordOf } from '../src/terminal/records.ts';
+import { ndjson, rulectl } from './cli.ts';
 import { head, list, subscriber } from './records.ts';
 
 const REASON = { code: 'bad-rule-set', text: 'list secret-list of 10.137.0.5', atMs: 5 };
@@ -22,8 +23,10 @@ const RUNS: Readonly<Record<string, string>> = {
   'rulecast-publisher --version': '0.3.0\n',
   'nft --version': 'nftables v1.1.3 (Commodore Bullmoose #4)\n',
   'systemctl --version': 'systemd 257 (257.9-1~deb13u1)\n+PAM +AUDIT\n',
-  'rulectl status --json': [...STATUS, { kind: 'done' }].map((each) => JSON.stringify(each)).join('\n'),
-  'rulectl lists --json': LISTS.map((each) => JSON.stringify(each)).join('\n'),
+  'rulectl status --json': [...STATUS.map(recordOf), { kind: 'end' }]
+    .map((each) => JSON.stringify(each))
+    .join('\n'),
+  'rulectl lists --json': LISTS.map((each) => JSON.stringify(recordOf(each))).join('\n'),
 };
 
 function machineOf(runs: Readonly<Record<string, string>>): Machine {
@@ -82,9 +85,11 @@ it('says where the publisher does not answer', () => {
   expect(text).toContain('publisher            does not answer');
 });
 
-it('is made where no package is installed, too, and is no JSON', async () => {
+it('is made where no package is installed, too, and is text in records', async () => {
   const { exit, stdout } = await rulectl(['doctor', '--report']);
   expect(stdout).toMatch(/^node +\d+\.\d+\.\d+$/m);
   expect(exit).toBe(0);
-  expect((await rulectl(['doctor', '--report', '--json'])).exit).toBe(64);
+  const records = ndjson((await rulectl(['doctor', '--report', '--json'])).stdout);
+  const text = records.map((record) => record['text'] ?? '').join('');
+  expect(text).toBe(stdout);
 });

@@ -2,6 +2,7 @@
 
 import type { ControlRecordOf, Message, MessageOf } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
+import { recordOf } from '../src/terminal/records.ts';
 import { rulectl } from './cli.ts';
 import { FakePublisher, receive, sendRecords } from './fake-publisher.ts';
 import { applied, change, edit, release } from './records.ts';
@@ -121,7 +122,7 @@ describe('blocks', () => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
-    expect(lines).toEqual([...ROWS, { kind: 'done', code: 'ok', text: '', exit: 0 }]);
+    expect(lines).toEqual([...ROWS.map(recordOf), { kind: 'end', exit: 0, code: 'ok' }]);
   });
 
   it.each([

@@ -2,6 +2,7 @@
 
 import type { ControlRecord, ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import { afterEach, expect, it } from 'vitest';
+import { recordOf } from '../src/terminal/records.ts';
 import { ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, sendRecords } from './fake-publisher.ts';
 
@@ -125,9 +126,9 @@ it('takes an address, a prefix or a name, and whose packets; --json prints the r
     [holder(), decision()],
   );
   expect(ndjson(stdout)).toEqual([
-    holder(),
-    decision(),
-    { kind: 'done', code: 'ok', text: 'of version 41', exit: 0 },
+    recordOf(holder()),
+    recordOf(decision()),
+    { kind: 'end', exit: 0, code: 'ok', text: 'of version 41' },
   ]);
   const at = ['--control', publisher?.endpoint ?? ''];
   await rulectl(['which', '2001:DB8::/32', '--qube', 'work', ...at]);

@@ -8,6 +8,7 @@ import { askOrFail, controlOf } from '../control/client.ts';
 import { askForChange, type ChangeArgs, changeFieldsOf, withChangeOptions } from '../release/rows.ts';
 import { renderBlocks } from '../render/blocks.ts';
 import { ExitCode, usageError } from '../terminal/exit.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'blocks';
@@ -56,18 +57,18 @@ export async function run(args: BlocksArgs, terminal: Terminal): Promise<ExitCod
   for (const option of OF_CHANGES)
     if (args[option] !== undefined) throw usageError(`--${option} goes with --remove`);
   const rows: ControlRecordOf<'block'>[] = [];
-  const ending = await askOrFail({
+  await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'blocks' }),
     onRecord: (record) => {
       if (record.record !== 'block') return;
-      if (args.json === true) terminal.out.json(record);
+      if (terminal.isJson) terminal.record(recordOf(record));
       else rows.push(record);
     },
   });
-  if (args.json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
-  else if (rows.length > 0) terminal.out.line(renderBlocks(rows, terminal.nowMs(), terminal.colors));
+  if (terminal.isJson) return ExitCode.ok;
+  if (rows.length > 0) terminal.out.line(renderBlocks(rows, terminal.nowMs(), terminal.colors));
   else terminal.out.line('nothing is blocked, allowed or cut off beside what is pushed');
   return ExitCode.ok;
 }

@@ -66,10 +66,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckAr
       requiresArg: true,
       describe: 'a list that the publisher has; may be repeated',
     })
-    .option('json', {
-      type: 'boolean',
-      describe: 'one JSON object for each line that holds something, then a summary',
-    })
     .option('direction', {
       choices: DIRECTIONS,
       requiresArg: true,
@@ -138,7 +134,7 @@ export async function run(args: CheckArgs, terminal: Terminal): Promise<ExitCode
   if (isJudging) return judge(args, terminal);
   for (const list of args['known-list'] ?? []) checkPartNames({ list, policy: undefined });
   if (args.direction === 'both') throw usageError('--direction both goes with --test or --packets');
-  const report = new Report(terminal, args.json === true);
+  const report = new Report(terminal);
   const configs: (PublisherConfig | undefined)[] = [];
   const files = [
     ...(await readPushFiles(args, 'look', (file) => {
@@ -154,7 +150,9 @@ export async function run(args: CheckArgs, terminal: Terminal): Promise<ExitCode
   const lists = configs.flatMap((config) => [...(config?.lists.keys() ?? [])]);
   const known = { ...args, 'known-list': [...lists, ...(args['known-list'] ?? [])] };
   const exit = files.length === 0 ? ExitCode.ok : checkFiles(files, known, now, report);
-  return configs.includes(undefined) ? ExitCode.refused : exit;
+  if (exit === ExitCode.ok && !configs.includes(undefined)) return ExitCode.ok;
+  terminal.endsWith('bad-input');
+  return ExitCode.refused;
 }
 
 /** Reports the faults of a configuration. Undefined if there are any. */
@@ -221,11 +219,14 @@ interface Problem {
 /** Prints findings as they are found: all of them for programs, the first ones of each file for people. */
 class Report {
   readonly isJson: boolean;
+  readonly #terminal: Terminal;
   readonly #out: Output;
   readonly #colors: Colors;
   #shown = 0; // rejects of the file at hand
 
-  constructor({ out, colors }: Terminal, isJson: boolean) {
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+    const { isJson, out, colors } = terminal;
     this.isJson = isJson;
     this.#out = out;
     this.#colors = colors;
@@ -234,19 +235,18 @@ class Report {
   reject(file: string, reject: RuleSetReject | Reject): void {
     const { line, column, code, reason } = reject;
     const part = 'part' in reject ? reject.part : undefined;
-    if (this.isJson) this.#out.json({ file, line, kind: 'reject', code, column, reason, part });
+    if (this.isJson) this.#terminal.record({ kind: 'reject', file, line, column, code, reason, part });
     else if (++this.#shown <= REJECTS_SHOWN) this.#out.line(renderReject(file, reject, this.#colors));
   }
 
   /** For programs: people have the file. */
   entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void {
-    this.#out.json({ file, line, kind, canonical });
+    this.#terminal.record({ kind, file, line, canonical });
   }
 
   /** Reports the format of a list, and its skipped lines. */
   list(file: string, { format, skipped, widened }: ImportedList): void {
-    if (this.isJson)
-      return this.#out.json({ file, kind: 'list', format, skipped, ...(widened > 0 && { widened }) });
+    if (this.isJson) return this.#terminal.record({ kind: 'list-file', file, format, skipped, widened });
     for (const { code, count, line } of skipped) {
       if (code === 'comment' || code === 'metadata') continue; // what every list has
       this.#out.line(renderSkipped(file, { code, count, line }));
@@ -262,14 +262,14 @@ class Report {
   }
 
   warning(file: string, { code, part, reason }: Problem): void {
-    if (this.isJson) this.#out.json({ file, kind: 'warning', code, part, reason });
+    if (this.isJson) this.#terminal.record({ kind: 'warning', file, code, part, reason });
     else this.#out.line(renderWarning({ code, reason }, this.#colors));
   }
 
   /** Reports the end of a configuration. */
   configEnd(file: string, lists: number, tables: number, rejects: number): void {
     this.fileRead(0);
-    if (this.isJson) return this.#out.json({ file, kind: 'summary', lists, tables, rejects });
+    if (this.isJson) return this.#terminal.record({ kind: 'configuration', file, lists, tables, rejects });
     const verdict =
       rejects === 0
         ? `${formatAmount(lists, 'list')}, ${this.#colors.green('nothing refused')}`
@@ -283,7 +283,7 @@ class Report {
       summaries.reduce((total, summary) => total + summary[field], 0);
     const [rules, entries, warnings] = [sum('rules'), sum('entries'), sum('warnings')];
     if (this.isJson)
-      this.#out.json({ kind: 'summary', files: summaries.length, rules, entries, rejects, warnings });
+      this.#terminal.record({ kind: 'summary', files: summaries.length, rules, entries, rejects, warnings });
     else for (const summary of summaries) this.#out.line(renderFileSummary(summary, this.#colors));
   }
 }

@@ -13,10 +13,11 @@ import { failureText } from '../release/report.ts';
 import { type PushPlan, sendPush } from '../release/sending.ts';
 import { editLines, renderChangeHead, renderChanges } from '../render/changes.ts';
 import { renderReject } from '../render/findings.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { ExitCode, failedError, usageError } from '../terminal/exit.ts';
 import { isThere } from '../terminal/input.ts';
 import { MOMENT_HELP } from '../terminal/moment.ts';
 import { Progress } from '../terminal/progress.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'diff <what> [file..]';
@@ -30,7 +31,6 @@ export interface DiffArgs extends FileArgs, ControlArgs {
   readonly what: string;
   readonly 'replace-all': boolean | undefined;
   readonly stats: boolean | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<DiffArgs> {
@@ -58,7 +58,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<DiffArg
       describe: 'with files: as a push that removes all parts that they do not have',
     })
     .option('stats', { type: 'boolean', describe: 'how much changed in each part, and not what' })
-    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
       ['$0 diff 41..42', 'what version 42 changed'],
       ['$0 diff yesterday', 'what changed since yesterday began, in UTC'],
@@ -83,21 +82,24 @@ export async function run(args: DiffArgs, terminal: Terminal): Promise<ExitCode>
   const plan: PushPlan = { request: { ...pushOf(args), compare, files: files.length }, files };
   const request: MessageOf<'diff'> = { kind: 'diff', from: from ?? 0, to, list, policy, stats };
   const paths = new Map(files.map(({ name, path }) => [name, path]));
-  const view = args.json === true ? new JsonView(terminal) : new TextView(terminal, stats, paths);
-  const progress = new Progress(terminal, args.json === true);
+  const view = new TextView(terminal, stats, paths);
+  const progress = new Progress(terminal);
   const isOfFiles = names.length > 0;
   const ending = await askOrFail(
     {
       ...controlOf(args),
       timeoutMs: ANSWER_TIMEOUT_MS,
       send: (connection) => (isOfFiles ? sendPush(connection, plan, progress) : connection.send(request)),
-      onRecord: progress.around((record) => view.record(record)),
+      onRecord: progress.around((record) => {
+        if (terminal.isJson) terminal.record(recordOf(record));
+        else view.record(record);
+      }),
     },
-    (fail) => new CliError(exitOfFailure(fail.code), fail.code, isOfFiles ? failureText(fail) : fail.text),
+    (fail) => failedError(fail, isOfFiles ? failureText(fail) : fail.text),
   ).finally(() => progress.stop());
-  const exit = ending.code === 'same' ? ExitCode.ok : ExitCode.unmet;
-  view.end(ending, exit);
-  return exit;
+  terminal.endsWith(ending.code, ending.text);
+  if (!terminal.isJson) view.end(ending);
+  return ending.code === 'same' ? ExitCode.ok : ExitCode.unmet;
 }
 
 /** `A..B`, `A..` or `A`; undefined for a file that is there. Throws CliError `usage`. */
@@ -137,28 +139,7 @@ function pushOf(args: DiffArgs): MessageOf<'push'> {
   };
 }
 
-interface View {
-  record(record: ControlRecord): void;
-  end(ending: Ending, exit: ExitCode): void;
-}
-
-class JsonView implements View {
-  readonly #terminal: Terminal;
-
-  constructor(terminal: Terminal) {
-    this.#terminal = terminal;
-  }
-
-  record(record: ControlRecord): void {
-    this.#terminal.out.json(record);
-  }
-
-  end(ending: Ending, exit: ExitCode): void {
-    this.#terminal.out.json({ ...ending, exit });
-  }
-}
-
-class TextView implements View {
+class TextView {
   readonly #terminal: Terminal;
   readonly #stats: boolean;
   /** The paths of files, by the names sent to the publisher. */

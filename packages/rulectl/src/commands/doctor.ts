@@ -6,7 +6,7 @@ import { isFirewall, lookAtFirewall } from '../doctor/firewall.ts';
 import { thisMachine } from '../doctor/machine.ts';
 import { isManagement, lookAtManagement } from '../doctor/management.ts';
 import { reportLines } from '../doctor/report.ts';
-import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
 import type { Colors, Terminal } from '../terminal/terminal.ts';
 
 export const command = 'doctor';
@@ -14,7 +14,6 @@ export const command = 'doctor';
 export const REPORT_HELP = 'versions, states and codes for a report of a bug: no address, no name, no key';
 
 export interface DoctorArgs {
-  readonly json: boolean | undefined;
   readonly report: boolean | undefined;
 }
 
@@ -24,7 +23,6 @@ export function builder(yargs: Argv<object>): Argv<DoctorArgs> {
       '$0 doctor\n\nLooks at what is installed from packages here, publisher, firewall or both: configuration, keys, sockets, units, kernel, clock, disk, and in a qube what dom0 says of it. Run it as root, to see all. Ends with 1 where something is at fault.',
     )
     .option('report', { type: 'boolean', describe: REPORT_HELP })
-    .option('json', { type: 'boolean', describe: 'one JSON object for each thing looked at' })
     .example([
       ['$0 doctor', 'of this machine'],
       ['$0 doctor --report', 'for a report of a bug, to be read before it is sent'],
@@ -39,17 +37,18 @@ export async function run(args: DoctorArgs, terminal: Terminal): Promise<ExitCod
     ...(isFirewall(machine) ? lookAtFirewall(machine) : []),
   ];
   if (args.report === true) {
-    if (args.json === true) throw usageError('--report is text for people: leave out --json');
     for (const line of reportLines(machine, findings, isManagement(machine))) terminal.out.line(line);
     return ExitCode.ok;
   }
   if (findings.length === 0)
     throw new CliError(ExitCode.refused, 'nothing-here', 'no package of Rulecast is installed here');
   for (const finding of findings) {
-    if (args.json === true) terminal.out.json({ kind: 'finding', ...finding });
+    if (terminal.isJson) terminal.record({ kind: 'finding', ...finding });
     else for (const line of shown(finding, terminal.colors)) terminal.out.line(line);
   }
-  return findings.some(({ result }) => result === 'fault') ? ExitCode.unmet : ExitCode.ok;
+  if (!findings.some(({ result }) => result === 'fault')) return ExitCode.ok;
+  terminal.endsWith('fault');
+  return ExitCode.unmet;
 }
 
 function shown({ check, result, text, remedy }: Finding, colors: Colors): readonly string[] {

@@ -11,7 +11,7 @@ import { readOffline } from '../offline/rule-set.ts';
 import { type PushFile, readPushFiles } from '../release/files.ts';
 import { formatAmount } from '../render/amounts.ts';
 import { renderReject } from '../render/findings.ts';
-import { ExitCode } from '../terminal/exit.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { wholeRelease } from './get.ts';
 
@@ -53,15 +53,22 @@ export async function run(args: ExportArgs, terminal: Terminal): Promise<ExitCod
   const files = await filesOf(args);
   const read = readOffline(files, { now: Math.floor(terminal.nowMs() / 1000) });
   if (read.ruleSet === undefined) {
-    for (const reject of [...read.rejects, ...read.faults])
+    for (const reject of [...read.rejects, ...read.faults]) {
+      terminal.record({ kind: 'reject', ...reject });
       terminal.complain(renderReject(reject.file, reject, terminal.colors));
+    }
     const count = formatAmount(read.rejectCount + read.faults.length, 'line is', 'lines are');
-    terminal.complain(`rulectl: ${count} refused: nothing is exported`);
-    return ExitCode.refused;
+    throw new CliError(ExitCode.refused, 'bad-input', `${count} refused: nothing is exported`);
   }
   const { lines, refusals } = qubesRulesOf(read.ruleSet, policyOf(read.ruleSet, args.policy));
-  for (const refusal of refusals) terminal.complain(`refused: ${refusal}`);
-  if (refusals.length > 0) return ExitCode.refused;
+  for (const reason of refusals) {
+    terminal.record({ kind: 'warning', reason });
+    terminal.complain(`refused: ${reason}`);
+  }
+  if (refusals.length > 0) {
+    const text = `qvm-firewall cannot say what policy ${args.policy} says: nothing is exported`;
+    throw new CliError(ExitCode.refused, 'no-equivalent', text);
+  }
   for (const line of lines) terminal.out.line(line);
   return ExitCode.ok;
 }

@@ -13,7 +13,6 @@ const ANSWER_TIMEOUT_MS = 30_000;
 export interface ForgetArgs {
   readonly control: string;
   readonly name: string;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<ForgetArgs> {
@@ -26,7 +25,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<ForgetA
       demandOption: true,
       describe: 'its name, as rulectl status shows it',
     })
-    .option('json', { type: 'boolean', describe: 'how it ended as JSON' })
     .example([['$0 forget old-firewall', 'it is gone']]);
 }
 
@@ -39,7 +37,7 @@ export async function run(args: ForgetArgs, terminal: Terminal): Promise<ExitCod
     send: (connection) => connection.send({ kind: 'forget', name }),
     onRecord: () => undefined,
   });
-  if (args.json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
-  else terminal.out.line(ending.text);
+  terminal.endsWith(ending.code, ending.text);
+  if (!terminal.isJson) terminal.out.line(ending.text);
   return ExitCode.ok;
 }

@@ -7,6 +7,7 @@ import { checkOnePart } from '../release/options.ts';
 import { renderHistory } from '../render/history.ts';
 import { ExitCode, usageError } from '../terminal/exit.ts';
 import { MOMENT_HELP, parseMoment } from '../terminal/moment.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'history';
@@ -21,7 +22,6 @@ export interface HistoryArgs extends ControlArgs {
   readonly since: string | undefined;
   readonly list: string | undefined;
   readonly policy: string | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<HistoryArgs> {
@@ -39,7 +39,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<History
     .option('since', { type: 'string', requiresArg: true, describe: 'only those from this time on' })
     .option('list', { type: 'string', requiresArg: true, describe: 'only those that changed this list' })
     .option('policy', { type: 'string', requiresArg: true, describe: 'only those that changed this policy' })
-    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
       ['$0 history', 'the last releases'],
       ['$0 history --since 2h', 'what was released in the last two hours'],
@@ -52,18 +51,18 @@ export async function run(args: HistoryArgs, terminal: Terminal): Promise<ExitCo
   const request = requestOf(args, terminal.nowMs());
   const isPart = (request.sinceMs ?? request.list ?? request.policy) !== undefined;
   const releases: ControlRecordOf<'history'>[] = [];
-  const ending = await askOrFail({
+  await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send(request),
     onRecord: (record) => {
       if (record.record !== 'history') return;
-      if (args.json === true) terminal.out.json(record);
+      if (terminal.isJson) terminal.record(recordOf(record));
       else releases.push(record);
     },
   });
-  if (args.json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
-  else if (releases.length > 0) terminal.out.line(renderHistory(releases, terminal.colors));
+  if (terminal.isJson) return ExitCode.ok;
+  if (releases.length > 0) terminal.out.line(renderHistory(releases, terminal.colors));
   else if (isPart) terminal.out.line('no release that is kept is one of those');
   else terminal.out.line('nothing released yet: push something with rulectl push FILE');
   return ExitCode.ok;

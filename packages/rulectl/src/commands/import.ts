@@ -71,16 +71,19 @@ export async function run(args: ImportArgs, terminal: Terminal): Promise<ExitCod
     if (policies.has(qube)) throw usageError(`${file}: the rules of ${qube} are named twice`);
     if (!addresses.has(qube))
       throw missing(`${args.addresses} has no address of ${qube}: does it have a network?`);
-    const { lines, faults } = readRules(file, Math.floor(terminal.nowMs() / 1000));
-    for (const fault of faults) terminal.complain(fault);
-    rejectCount += faults.length;
+    const { lines, rejects, hasLines } = readRules(file, Math.floor(terminal.nowMs() / 1000));
+    for (const reject of rejects) {
+      const { line, column, code, reason } = reject;
+      terminal.record({ kind: 'reject', file, line, column, code, reason });
+      const place = hasLines ? `:${line}:${column}` : `: rule ${line}`;
+      terminal.complain(`${shownName(file)}${place}: ${code}: ${reason}`);
+    }
+    rejectCount += rejects.length;
     policies.set(qube, lines);
   }
   if (rejectCount > 0) {
-    terminal.complain(
-      `rulectl: ${formatAmount(rejectCount, 'line')} refused: mend them in dom0, and read them again`,
-    );
-    return ExitCode.refused;
+    const text = `${formatAmount(rejectCount, 'line')} refused: mend them in dom0, and read them again`;
+    throw new CliError(ExitCode.refused, 'bad-input', text);
   }
   const out = ['policies:'];
   for (const [qube, lines] of policies) {
@@ -106,28 +109,25 @@ function qubeOf(file: string): string {
 interface ReadRules {
   /** In canonical form. */
   readonly lines: readonly string[];
-  /** The faults of other rules, for people. */
-  readonly faults: readonly string[];
+  readonly rejects: readonly Reject[];
+  /** Whether their places are lines and columns; else a line is the number of a rule. */
+  readonly hasLines: boolean;
 }
 
 function readRules(file: string, now: number): ReadRules {
   const bytes = readInput(file, FORMAT_LIMITS.inputBytes);
-  const place = ({ line, column, code, reason }: Reject): string =>
-    `${shownName(file)}:${line}:${column}: ${code}: ${reason}`;
-  if (!isFirewallXml(bytes)) return readLines(bytes, now, place);
+  if (!isFirewallXml(bytes)) return { ...readLines(bytes, now), hasLines: true };
   const read = readFirewallXml(bytes);
-  if (read.kind === 'reject') return { lines: [], faults: [place(read.reject)] };
-  const byRule = ({ line, code, reason }: Reject): string =>
-    `${shownName(file)}: rule ${line}: ${code}: ${reason}`;
-  return readLines(Buffer.from(read.lines.join('\n')), now, byRule);
+  if (read.kind === 'reject') return { lines: [], rejects: [read.reject], hasLines: true };
+  return { ...readLines(Buffer.from(read.lines.join('\n')), now), hasLines: false };
 }
 
-function readLines(bytes: Uint8Array, now: number, place: (reject: Reject) => string): ReadRules {
+function readLines(bytes: Uint8Array, now: number): Omit<ReadRules, 'hasLines'> {
   const lines: string[] = [];
   const { rejects } = parseRuleLines(bytes, 'egress', now, {
     onEntry: (_line, _column, canonical) => void lines.push(canonical()),
   });
-  return { lines, faults: rejects.map(place) };
+  return { lines, rejects };
 }
 
 /** The addresses of each qube that has one, from lines of `NAME|IP|IP6`. Throws CliError. */

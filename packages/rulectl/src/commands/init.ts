@@ -31,6 +31,7 @@ import { freshConfiguration, type Preset, presetFor, proofOf, readPresets } from
 import { askerOf, type Option, QUESTIONS } from '../init/questions.ts';
 import { CliError, ExitCode } from '../terminal/exit.ts';
 import { shownName } from '../terminal/input.ts';
+import type { JsonRecord } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'init';
@@ -44,7 +45,6 @@ export interface InitArgs extends Readonly<Record<Listed, readonly string[] | un
   readonly where: Where | undefined;
   readonly dir: string | undefined;
   readonly yes: boolean | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<object>): Argv<InitArgs> {
@@ -71,10 +71,6 @@ export function builder(yargs: Argv<object>): Argv<InitArgs> {
       defaultDescription: `${HOME} for root, else here`,
     })
     .option('yes', { type: 'boolean', describe: 'ask nothing: take the usual answers' })
-    .option('json', {
-      type: 'boolean',
-      describe: 'one JSON object for each file, interface and warning, then what to do',
-    })
     .example([
       ['$0 init', 'asks'],
       ['$0 init --preset ads --yes', 'ads and trackers, for all qubes'],
@@ -106,13 +102,13 @@ export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode>
   ];
   writeFiles(files);
   const joined = site.setsInterfaces ? site.interfaces.filter((name) => joinGroup(machine, name)) : [];
-  const say = (record: object, line: string): void =>
-    args.json ? terminal.out.json(record) : terminal.out.line(line);
+  const say = (record: JsonRecord, line: string): void =>
+    terminal.isJson ? terminal.record(record) : terminal.out.line(line);
   for (const { path, state } of files) say({ kind: 'file', path, state }, `${state}: ${shownName(path)}`);
   for (const name of joined)
     say({ kind: 'interface', name }, `joined: ${name} is in link group 2 now: hosts behind it are judged`);
   const warnings = [...familyWarnings(subjects.qube), ...resolverWarnings(machine, site, filled)];
-  for (const text of warnings) say({ kind: 'warning', text }, `warning: ${text}`);
+  for (const text of warnings) say({ kind: 'warning', reason: text }, `warning: ${text}`);
   const changed = joined.length > 0 || files.some(({ state }) => state !== 'unchanged');
   const [todo, proof] = [blocksOf(site), [...new Set(filled.flatMap(proofOf))]];
   const lines = [
@@ -121,7 +117,7 @@ export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode>
     '# behind the firewall, once rulectl status says that it is enforced, as a proof:',
     ...proof,
   ];
-  say({ kind: 'end', changed, todo, proof }, lines.join('\n'));
+  say({ kind: 'instructions', changed, todo, proof }, lines.join('\n'));
   return ExitCode.ok;
 }
 

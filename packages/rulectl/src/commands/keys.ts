@@ -51,6 +51,7 @@ import {
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+import type { JsonRecord } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'keys <action> [what..]';
@@ -86,7 +87,6 @@ export interface KeysArgs {
   readonly names: string | undefined;
   readonly to: string | undefined;
   readonly relay: boolean | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<object>): Argv<KeysArgs> {
@@ -159,7 +159,6 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
       type: 'boolean',
       describe: 'token: of a rulecast-relay, which speaks for all behind it',
     })
-    .option('json', { type: 'boolean', describe: 'show: one JSON object' })
     .example([
       ['$0 keys show', 'who may sign now'],
       ['$0 keys rotate', 'a new key for releases: what the old one signed counts no more'],
@@ -216,7 +215,7 @@ async function makeCurveKey(args: KeysArgs, terminal: Terminal): Promise<ExitCod
   const file = oneFile(args, 'new');
   const { EndpointError, openCurveKeyPair } = await import('@rulecast/vchan'); // roots need no channels
   try {
-    terminal.out.line(openCurveKeyPair(file).publicKey);
+    tellKey(openCurveKeyPair(file).publicKey, terminal);
     return ExitCode.ok;
   } catch (error) {
     if (!(error instanceof EndpointError)) throw error;
@@ -230,8 +229,13 @@ function init(args: KeysArgs, terminal: Terminal): ExitCode {
   const file = oneFile(args, 'init');
   const key = freshKey();
   writeRootKey(file, lineageIn(args, 'init'), key);
-  terminal.out.line(hexOf(publicBytes(key)));
+  tellKey(hexOf(publicBytes(key)), terminal);
   return ExitCode.ok;
+}
+
+function tellKey(publicKey: string, terminal: Terminal): void {
+  terminal.record({ kind: 'key', publicKey });
+  if (!terminal.isJson) terminal.out.line(publicKey);
 }
 
 function lineageIn({ lineage = '' }: KeysArgs, action: string): Uint8Array {
@@ -256,7 +260,9 @@ function token(args: KeysArgs, terminal: Terminal): ExitCode {
     throw usageError(`"${name}" is no name: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
   };
   if (list === undefined || directory === undefined) {
-    terminal.out.line(hexOf(tokenFor(oneFile(args, 'token'))));
+    const token = hexOf(tokenFor(oneFile(args, 'token')));
+    terminal.record({ kind: 'token', token });
+    if (!terminal.isJson) terminal.out.line(token);
     return ExitCode.ok;
   }
   const names = textIn(list, NAMES_MAX_BYTES)
@@ -272,20 +278,15 @@ function token(args: KeysArgs, terminal: Terminal): ExitCode {
 function show(args: KeysArgs, terminal: Terminal): ExitCode {
   if (args.what.length > 0) {
     const draft = readDraft(oneFile(args, 'show'));
-    const signers = signersIn(draft.signatures);
-    if (args.json === true) terminal.out.json(recordOf(draft.root, new Set(), signers));
-    else for (const line of linesOf(draft.root, new Set(), signers)) terminal.out.line(line);
+    tellRoot(draft.root, new Set(), signersIn(draft.signatures), terminal);
     return ExitCode.ok;
   }
   const path = pathOf(args, terminal);
   const identity = identityAt(path);
   const here = new Set(identity.keys.map((key) => idOf(publicBytes(key))));
   const trust = formatTrust(identity);
-  if (args.json === true) {
-    terminal.out.json({ ...recordOf(identity.root, here, []), trust, hasRootKey: identity.hasRootKey });
-    return ExitCode.ok;
-  }
-  for (const line of linesOf(identity.root, here, [])) terminal.out.line(line);
+  tellRoot(identity.root, here, [], terminal, { trust, hasRootKey: identity.hasRootKey });
+  if (terminal.isJson) return ExitCode.ok;
   terminal.out.line(`trust line: ${trust}`);
   const file = rootKeyBeside(path, identity.lineage);
   if (file !== undefined) {
@@ -294,8 +295,19 @@ function show(args: KeysArgs, terminal: Terminal): ExitCode {
   return ExitCode.ok;
 }
 
+function tellRoot(
+  root: Root,
+  here: ReadonlySet<string>,
+  signers: readonly string[],
+  terminal: Terminal,
+  more = {},
+): void {
+  if (terminal.isJson) terminal.record({ ...recordOf(root, here, signers), ...more });
+  else for (const line of linesOf(root, here, signers)) terminal.out.line(line);
+}
+
 /** The same as linesOf, for programs. */
-function recordOf(root: Root, here: ReadonlySet<string>, signers: readonly string[]): object {
+function recordOf(root: Root, here: ReadonlySet<string>, signers: readonly string[]): JsonRecord {
   const roleOf = (name: RoleName): object => {
     const { threshold, keys } = root.roles[name];
     const shown = keys.map(idOf).map((id) => ({ id, isHere: here.has(id), hasSigned: signers.includes(id) }));
@@ -417,9 +429,11 @@ function change(args: KeysArgs, terminal: Terminal, asked: RootChange, secrets: 
     const signatures = signBytes(content); // none yet
     writeSecrets(nextFileOf(path), keys);
     replaceFile(args.draft, formatRoots([last, { signatures, content }]));
-    terminal.out.line(
-      `wrote root ${root.number} to ${args.draft}: have it signed (rulectl keys sign), then rulectl keys install ${args.draft}`,
-    );
+    terminal.record({ kind: 'draft', number: root.number, file: args.draft });
+    if (!terminal.isJson)
+      terminal.out.line(
+        `wrote root ${root.number} to ${args.draft}: have it signed (rulectl keys sign), then rulectl keys install ${args.draft}`,
+      );
     return ExitCode.ok;
   }
   const rootKey = readRootKey(rootKeyFile);
@@ -479,8 +493,9 @@ function putInForce(
 ): ExitCode {
   replaceIdentity(path, after);
   const here = new Set(after.keys.map((key) => idOf(publicBytes(key))));
-  for (const line of linesOf(next.root, here, [])) terminal.out.line(line);
-  terminal.out.line('start the publisher again: it takes the new root then, and the firewalls from it');
+  tellRoot(next.root, here, [], terminal);
+  if (!terminal.isJson)
+    terminal.out.line('start the publisher again: it takes the new root then, and the firewalls from it');
   return ExitCode.ok;
 }
 
@@ -496,7 +511,7 @@ function sign(args: KeysArgs, terminal: Terminal): ExitCode {
     throw new RangeError(`${rootKeyFile} is of another lineage than ${file}`);
   const joined = joinSignatures(signatures, signBytes(content, key));
   replaceFile(file, formatRoots([before, { signatures: joined, content }]));
-  for (const line of linesOf(root, new Set(), signersIn(joined))) terminal.out.line(line);
+  tellRoot(root, new Set(), signersIn(joined), terminal);
   return ExitCode.ok;
 }
 

@@ -24,7 +24,6 @@ export interface AddArgs {
   readonly as: string | undefined;
   readonly config: string | undefined;
   readonly yes: boolean | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<object>): Argv<AddArgs> {
@@ -45,7 +44,6 @@ export function builder(yargs: Argv<object>): Argv<AddArgs> {
       defaultDescription: '/etc/rulecast/publisher.yaml for root, else publisher.yaml here',
     })
     .option('yes', { type: 'boolean', describe: 'ask nothing: what is restricted is agreed to' })
-    .option('json', { type: 'boolean', describe: 'what was added as JSON, the end last' })
     .example([
       ['$0 lists add spamhaus-drop', 'networks of criminals'],
       ['$0 lists add country:ru --as russia', 'a country'],
@@ -64,19 +62,17 @@ export async function run(args: AddArgs, terminal: Terminal): Promise<ExitCode> 
   const path = args.config ?? usualConfiguration();
   if (path === STDIN_NAME) throw usageError('--config -: name a file, which is changed');
   const made = configurationOf(found, name);
-  const say = (record: object, line: string): void =>
-    args.json === true ? terminal.out.json(record) : terminal.out.line(line);
   try {
     const isAdded = await put(made, name, path, () => agree(found, args.yes === true, terminal));
     const state = isAdded ? 'added' : 'unchanged';
     const lines = [`${state}: ${name}, in ${shownName(path)}`, ...termsOf(found), useOf(made, name)];
-    say({ kind: 'list', state, name, config: path, entry: found }, lines.join('\n'));
-    if (args.json === true) terminal.out.json({ kind: 'done', code: state, text: '', exit: ExitCode.ok });
+    terminal.record({ kind: 'added', state, name, config: path, feed: found });
+    terminal.endsWith(state);
+    if (!terminal.isJson) terminal.out.line(lines.join('\n'));
     return ExitCode.ok;
   } catch (error) {
     if (!(error instanceof CliError) || WITHOUT_LINES.has(error.code)) throw error;
-    const text = documentOf(made);
-    say({ kind: 'lines', text }, text.trimEnd());
+    terminal.out.line(documentOf(made).trimEnd());
     const { code, cause } = error;
     // The advice of rulectl init does not apply here.
     const reason =

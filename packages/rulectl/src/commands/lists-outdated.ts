@@ -14,7 +14,6 @@ export const command = 'lists-outdated';
 
 export interface OutdatedArgs {
   readonly config: string | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<object>): Argv<OutdatedArgs> {
@@ -28,7 +27,6 @@ export function builder(yargs: Argv<object>): Argv<OutdatedArgs> {
       describe: 'the configuration',
       defaultDescription: '/etc/rulecast/publisher.yaml for root, else publisher.yaml here',
     })
-    .option('json', { type: 'boolean', describe: 'one JSON object for each, the end last' })
     .example([
       ['$0 lists outdated', 'after an upgrade'],
       ['$0 lists outdated --config publisher.yaml', 'of another configuration'],
@@ -39,14 +37,13 @@ export async function run(args: OutdatedArgs, terminal: Terminal): Promise<ExitC
   const path = args.config ?? usualConfiguration();
   const config = soundConfiguration(path, readInput(path, FORMAT_LIMITS.documentBytes));
   const found = outdatedOf(config);
-  const exit = found.length === 0 ? ExitCode.ok : ExitCode.unmet;
-  if (args.json === true) {
-    for (const each of found) terminal.out.json({ kind: 'outdated', ...each });
-    terminal.out.json({ kind: 'done', code: found.length === 0 ? 'ok' : 'outdated', text: '', exit });
-  } else if (found.length === 0) terminal.out.line('The catalogue knows nothing against these lists.');
+  if (terminal.isJson) for (const each of found) terminal.record({ kind: 'outdated', ...each });
+  else if (found.length === 0) terminal.out.line('The catalogue knows nothing against these lists.');
   else {
     const rows = found.map(({ list, what, text }) => [list, what, text]);
     terminal.out.line(renderTable(['list', 'is', 'why'], rows, undefined, terminal.colors));
   }
-  return exit;
+  if (found.length === 0) return ExitCode.ok;
+  terminal.endsWith('outdated');
+  return ExitCode.unmet;
 }

@@ -8,6 +8,7 @@ import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import { type PermitArgs, permitsOf, withPermitOption } from '../release/permits.ts';
 import { renderLists } from '../render/lists.ts';
 import { ExitCode, usageError } from '../terminal/exit.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'lists-refresh [name..]';
@@ -19,7 +20,6 @@ const NAMES_MAX = 32;
 
 export interface RefreshArgs extends PermitArgs, ControlArgs {
   readonly name: readonly string[] | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<RefreshArgs> {
@@ -28,7 +28,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<Refresh
       '$0 lists refresh [NAME...]\n\nReads the sources of some lists now, or of all, and releases what differs. A list that is refused keeps its last good content, and the answer says why; exits with 2 then.',
     )
     .positional('name', { type: 'string', array: true, describe: 'lists; all of them without a name' })
-    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
       ['$0 lists refresh', 'all lists'],
       ['$0 lists refresh spamhaus', 'one list'],
@@ -50,13 +49,13 @@ export async function run(args: RefreshArgs, terminal: Terminal): Promise<ExitCo
     send: (connection) => connection.send({ kind: 'refresh', lists: names, ...fields }),
     onRecord: (record) => {
       if (record.record !== 'list') return;
-      if (args.json === true) terminal.out.json(record);
+      if (terminal.isJson) terminal.record(recordOf(record));
       else lists.push(record);
     },
   });
   const exit = ending.code === 'failing' ? ExitCode.refused : ExitCode.ok;
-  if (args.json === true) terminal.out.json({ ...ending, exit });
-  else {
+  terminal.endsWith(ending.code, ending.text);
+  if (!terminal.isJson) {
     terminal.out.line(renderLists(lists, terminal.nowMs(), terminal.colors));
     if (ending.code === 'refreshed' && ending.text !== '') terminal.complain(`rulectl: ${ending.text}`);
     for (const { name, error } of lists) {

@@ -10,7 +10,6 @@ export const command = 'lists-search [word..]';
 
 export interface SearchArgs {
   readonly word: readonly string[] | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<object>): Argv<SearchArgs> {
@@ -23,7 +22,6 @@ export function builder(yargs: Argv<object>): Argv<SearchArgs> {
       array: true,
       describe: 'beginnings of words, all of which an entry has',
     })
-    .option('json', { type: 'boolean', describe: 'the entries as JSON, one a line, the end last' })
     .example([
       ['$0 lists search ads', 'what blocks ads'],
       ['$0 lists search tor', 'where Tor leaves'],
@@ -31,7 +29,7 @@ export function builder(yargs: Argv<object>): Argv<SearchArgs> {
     ]);
 }
 
-export async function run({ word = [], json }: SearchArgs, terminal: Terminal): Promise<ExitCode> {
+export async function run({ word = [] }: SearchArgs, terminal: Terminal): Promise<ExitCode> {
   const found = searchCatalogue(word);
   if (found.length === 0)
     throw new CliError(
@@ -39,10 +37,8 @@ export async function run({ word = [], json }: SearchArgs, terminal: Terminal): 
       'no-such-entry',
       `no entry of the catalogue has ${word.join(' and ')}: try fewer words, or rulectl lists search for all`,
     );
-  if (json === true) {
-    for (const entry of found) terminal.out.json({ kind: 'entry', ...entry });
-    terminal.out.json({ kind: 'done', code: 'found', text: `${found.length}`, exit: ExitCode.ok });
-  } else {
+  if (terminal.isJson) for (const entry of found) terminal.record({ kind: 'feed', ...entry });
+  else {
     const more = 'rulectl lists show KEY tells all of one; rulectl lists add KEY adds it.';
     terminal.out.line(`${renderCatalogue(found, terminal.colors)}\n\n${more}`);
   }

@@ -10,7 +10,7 @@ import {
   importList,
   isExportFormatName,
 } from '@rulecast/formats';
-import { type ControlRecordOf, ErrorCode, type MessageOf } from '@rulecast/protocol';
+import { type ControlRecordOf, ErrorCode } from '@rulecast/protocol';
 import { isPartName, type List, nameListOf } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import type { CatalogueEntry } from '../catalogue/catalogue.ts';
@@ -18,6 +18,7 @@ import { type Expression, expressionOf } from '../catalogue/expression.ts';
 import { askOrFail, controlOf } from '../control/client.ts';
 import { renderListDetails, renderListStats } from '../render/lists.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import * as diff from './diff.ts';
 
@@ -32,7 +33,6 @@ export interface ListArgs {
   readonly diff: string | undefined;
   readonly stats: boolean | undefined;
   readonly export: string | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListArgs> {
@@ -56,7 +56,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListArg
       requiresArg: true,
       describe: 'all of it',
     })
-    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
       ['$0 lists show spamhaus', 'where it comes from, and how fresh it is'],
       ['$0 lists show spamhaus-drop', 'what the catalogue knows of a feed'],
@@ -68,7 +67,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListArg
 export async function run(args: ListArgs, terminal: Terminal): Promise<ExitCode> {
   const given = [args.diff !== undefined, args.stats === true, args.export !== undefined].filter(Boolean);
   const expression = given.length === 0 ? expressionOf(args.name) : undefined;
-  if (expression !== undefined) return showEntry(expression, 'this is a key', args.json === true, terminal);
+  if (expression !== undefined) return showEntry(expression, 'this is a key', terminal);
   if (!isPartName(args.name)) throw usageError(`"${args.name}" is no name of a list`);
   if (given.length > 1) throw usageError('--diff, --stats and --export exclude each other');
   if (args.diff !== undefined) {
@@ -91,15 +90,14 @@ async function show(args: ListArgs, terminal: Terminal): Promise<ExitCode> {
     if (entry === undefined) throw error;
     const isAnswered = error.code === ErrorCode.noSuchPart;
     const why = isAnswered ? 'the publisher has no such list' : 'no publisher answers';
-    return showEntry(entry, `${why}: this is an entry`, args.json === true, terminal);
+    return showEntry(entry, `${why}: this is an entry`, terminal);
   }
 }
 
 async function showList(args: ListArgs, terminal: Terminal): Promise<ExitCode> {
-  const isJson = args.json === true;
-  const { record, list, ending } = await fetchList(args, args.stats === true, isJson ? terminal : undefined);
-  if (isJson) terminal.out.json({ ...ending, exit: ExitCode.ok });
-  else if (args.stats === true) terminal.out.line(renderListStats(list, terminal.colors));
+  const { record, list } = await fetchList(args, args.stats === true, terminal);
+  if (terminal.isJson) return ExitCode.ok;
+  if (args.stats === true) terminal.out.line(renderListStats(list, terminal.colors));
   else terminal.out.line(renderListDetails(record, terminal.nowMs(), terminal.colors));
   return ExitCode.ok;
 }
@@ -107,15 +105,12 @@ async function showList(args: ListArgs, terminal: Terminal): Promise<ExitCode> {
 async function showEntry(
   entry: CatalogueEntry | Expression,
   what: string,
-  isJson: boolean,
   terminal: Terminal,
 ): Promise<ExitCode> {
   const text = `${what} of the catalogue`;
-  if (isJson) {
-    terminal.out.json({ kind: 'entry', ...entry });
-    terminal.out.json({ kind: 'done', code: 'catalogue', text, exit: ExitCode.ok });
-    return ExitCode.ok;
-  }
+  terminal.record({ kind: 'feed', ...entry });
+  terminal.endsWith('catalogue', text);
+  if (terminal.isJson) return ExitCode.ok;
   const { renderCatalogueEntry } = await import('../render/catalogue.ts');
   terminal.complain(`rulectl: ${text}`);
   terminal.out.line(renderCatalogueEntry(entry, terminal.colors));
@@ -123,7 +118,7 @@ async function showEntry(
 }
 
 async function exportTo(format: ExportFormatName, args: ListArgs, terminal: Terminal): Promise<ExitCode> {
-  const { record, list } = await fetchList(args, true, undefined);
+  const { record, list } = await fetchList(args, true);
   const comments = [`list ${args.name}, ${record.origin === '' ? record.source : record.origin}`];
   const exported = exportList(list, format, { name: args.name, comments });
   if (exported.kind === 'refused') throw new CliError(ExitCode.refused, 'wrong-kind', exported.reason);
@@ -135,24 +130,23 @@ interface FetchedList {
   readonly record: ControlRecordOf<'list'>;
   /** Empty unless its content was asked for. */
   readonly list: List;
-  readonly ending: MessageOf<'done'>;
 }
 
-/** Asks for a list; tells each record as JSON where `json` is. Throws CliError. */
+/** Asks for a list; each record goes to `terminal`, for programs. Throws CliError. */
 export async function fetchList(
   args: Pick<ListArgs, 'control' | 'name'>,
   content: boolean,
-  json: Terminal | undefined,
+  terminal?: Terminal,
 ): Promise<FetchedList> {
   const lines: string[] = [];
   const exceptions: string[] = [];
   let found: ControlRecordOf<'list'> | undefined;
-  const ending = await askOrFail({
+  await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'list', name: args.name, content }),
     onRecord: (record) => {
-      json?.out.json(record);
+      terminal?.record(recordOf(record));
       if (record.record === 'list') found = record;
       else if (record.record === 'entries') for (const line of record.lines) lines.push(line);
       else if (record.record === 'exceptions') for (const line of record.lines) exceptions.push(line);
@@ -161,7 +155,7 @@ export async function fetchList(
   if (found === undefined) {
     throw new CliError(ExitCode.unreachable, 'bad-message', 'the publisher did not say anything of the list');
   }
-  return { record: found, list: listOf(found.holds ?? 'prefixes', lines, exceptions), ending };
+  return { record: found, list: listOf(found.holds ?? 'prefixes', lines, exceptions) };
 }
 
 function listOf(kind: List['kind'], lines: readonly string[], exceptions: readonly string[]): List {

@@ -52,7 +52,6 @@ export interface TryArgs extends ControlArgs {
   readonly what: string;
   readonly format: string | undefined;
   readonly 'kernel-mib': string | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<ControlArgs>): Argv<TryArgs> {
@@ -76,7 +75,6 @@ export function builder(yargs: Argv<ControlArgs>): Argv<TryArgs> {
       describe: 'what the firewalls run with',
       defaultDescription: String(KERNEL_MIB_DEFAULT),
     })
-    .option('json', { type: 'boolean', describe: 'one record as JSON, then the end' })
     .example([
       ['$0 lists try https://feeds.example/bad.txt', 'before it is a list'],
       ['$0 lists try spamhaus-drop', 'a feed of the catalogue'],
@@ -121,12 +119,10 @@ export async function run(args: TryArgs, terminal: Terminal): Promise<ExitCode> 
     ...(against !== undefined && { against: { ...against, reason: shownName(against.reason) } }),
   };
   const { code, reason: text } = record.against ?? { code: 'good', reason: '' };
-  const exit = against === undefined ? ExitCode.ok : ExitCode.refused;
-  if (args.json === true) {
-    terminal.out.json({ kind: 'tried', ...record });
-    terminal.out.json({ kind: 'done', code, text, exit });
-  } else terminal.out.line(renderTried(record, terminal.colors));
-  return exit;
+  terminal.record({ kind: 'tried', ...record });
+  terminal.endsWith(code, text);
+  if (!terminal.isJson) terminal.out.line(renderTried(record, terminal.colors));
+  return against === undefined ? ExitCode.ok : ExitCode.refused;
 }
 
 /** The configuration of a publisher that has this one list. Throws CliError. */
@@ -193,7 +189,7 @@ async function overlapsOf(list: List, args: TryArgs): Promise<Pick<TriedRecord, 
       if (compared === COMPARED_LISTS_MAX || count > left) break;
       left -= count;
       compared++;
-      const other = (await fetchList({ ...args, name }, true, undefined)).list;
+      const other = (await fetchList({ ...args, name }, true)).list;
       const overlap = overlapOf(list, other);
       if (Math.max(overlap.share4 ?? 0, overlap.share6 ?? 0, overlap.names ?? 0) > 0)
         overlaps.push({ list: name, ...overlap });

@@ -5,6 +5,7 @@ import type { Argv } from 'yargs';
 import { askOrFail, controlOf } from '../control/client.ts';
 import { renderLists } from '../render/lists.ts';
 import { ExitCode } from '../terminal/exit.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'lists';
@@ -14,7 +15,6 @@ const ANSWER_TIMEOUT_MS = 30_000;
 export interface ListsArgs {
   readonly control: string;
   readonly sources: boolean | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListsArgs> {
@@ -23,7 +23,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListsAr
       '$0 lists\n\nShows each list: where it comes from, how many entries it has, when it was fetched, when it is fetched next, how it changed last, and why it is not fresh, if it is not. A list that fails keeps its last good content.',
     )
     .option('sources', { type: 'boolean', describe: 'only those that the publisher keeps fresh itself' })
-    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
       ['$0 lists', 'one look'],
       ['$0 lists --json', 'for a program'],
@@ -33,18 +32,18 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListsAr
 export async function run(args: ListsArgs, terminal: Terminal): Promise<ExitCode> {
   const lists: ControlRecordOf<'list'>[] = [];
   const sourcesOnly = args.sources === true;
-  const ending = await askOrFail({
+  await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'lists', sourcesOnly }),
     onRecord: (record) => {
       if (record.record !== 'list') return;
-      if (args.json === true) terminal.out.json(record);
+      if (terminal.isJson) terminal.record(recordOf(record));
       else lists.push(record);
     },
   });
-  if (args.json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
-  else if (lists.length > 0) terminal.out.line(renderLists(lists, terminal.nowMs(), terminal.colors));
+  if (terminal.isJson) return ExitCode.ok;
+  if (lists.length > 0) terminal.out.line(renderLists(lists, terminal.nowMs(), terminal.colors));
   else
     terminal.out.line(
       'no list: push one with rulectl push FILE, or give the publisher sources with --config',

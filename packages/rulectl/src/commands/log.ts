@@ -21,8 +21,9 @@ import {
   type SumOf,
   sumsOf,
 } from '../render/refused.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { type CliError, ExitCode, failedError, usageError } from '../terminal/exit.ts';
 import { MOMENT_HELP, parseMoment } from '../terminal/moment.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'log';
@@ -43,7 +44,6 @@ export interface LogArgs extends ControlArgs {
   readonly name: string | undefined;
   readonly since: string | undefined;
   readonly top: (typeof TOPS)[number] | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<LogArgs> {
@@ -65,7 +65,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<LogArgs
       describe:
         'which of these were refused most; lists and rules by what all firewalls count, in hours, --log or not',
     })
-    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
       ['$0 log', 'what firewalls refused'],
       ['$0 log --follow --qube 10.137.0.5', 'what is refused to a qube while it is tried again'],
@@ -77,13 +76,13 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<LogArgs
 
 export async function run(args: LogArgs, terminal: Terminal): Promise<ExitCode> {
   checkTop(args);
-  const { top, json } = args;
+  const { top } = args;
   if (top === 'lists' || top === 'rules') return showDropped(top, args, terminal);
   const request = requestOf(args, terminal.nowMs());
   const isShown = filterOf(args);
   const batch = new Batch(args, terminal);
-  const areRecords = json === true && top === undefined;
-  const ending = await askOrFail(
+  const areRecords = terminal.isJson && top === undefined;
+  await askOrFail(
     {
       ...controlOf(args),
       timeoutMs: ANSWER_TIMEOUT_MS,
@@ -91,7 +90,7 @@ export async function run(args: LogArgs, terminal: Terminal): Promise<ExitCode> 
       send: (connection) => connection.send(request),
       onRecord: (record) => {
         if (record.record === 'refused' && !isShown(record)) return;
-        if (areRecords) terminal.out.json(record);
+        if (areRecords) terminal.record(recordOf(record));
         else batch.put(record);
         if (record.record !== 'end') return;
         if (areRecords) terminal.out.flush();
@@ -101,7 +100,6 @@ export async function run(args: LogArgs, terminal: Terminal): Promise<ExitCode> 
     logError,
   );
   if (!areRecords) batch.tell();
-  if (json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
   return ExitCode.ok;
 }
 
@@ -151,18 +149,18 @@ async function showDropped(of: 'lists' | 'rules', args: LogArgs, terminal: Termi
   const nowMs = terminal.nowMs();
   const sinceMs = args.since === undefined ? undefined : Math.max(0, nowMs - momentOf(args.since, nowMs));
   const dropped: Dropped[] = [];
-  const ending = await askOrFail({
+  await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'top', of, sinceMs }),
     onRecord: (record) => {
       if (record.record !== 'dropped') return;
-      if (args.json === true) terminal.out.json(record);
+      if (terminal.isJson) terminal.record(recordOf(record));
       else dropped.push(record);
     },
   });
-  if (args.json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
-  else if (dropped.length > 0) terminal.out.line(renderDropped(dropped, terminal.colors));
+  if (terminal.isJson) return ExitCode.ok;
+  if (dropped.length > 0) terminal.out.line(renderDropped(dropped, terminal.colors));
   else terminal.out.line(`no ${of.slice(0, -1)} dropped anything in that time, as far as firewalls told`);
   return ExitCode.ok;
 }
@@ -208,13 +206,13 @@ class Batch {
 
   #tellSums(sums: readonly Sum[], top: SumOf): void {
     const { out, colors } = this.#terminal;
-    if (this.#args.json === true) for (const sum of sums) out.json({ kind: 'top', of: top, ...sum });
+    if (this.#terminal.isJson)
+      for (const sum of sums) this.#terminal.record({ kind: 'top', of: top, ...sum });
     else out.line(renderSums(sums, top.slice(0, -1), colors));
   }
 }
 
 /** The error for a refused request. */
-function logError({ code, text }: MessageOf<'fail'>): CliError {
-  const hint = HINTS[code] ?? '';
-  return new CliError(exitOfFailure(code), code, `${text}${hint}`);
+function logError(fail: MessageOf<'fail'>): CliError {
+  return failedError(fail, `${fail.text}${HINTS[fail.code] ?? ''}`);
 }

@@ -7,6 +7,7 @@ import { askOrFail, controlOf } from '../control/client.ts';
 import { renderMetrics, Samples } from '../render/metrics.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { STDIN_NAME } from '../terminal/input.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'metrics';
@@ -47,12 +48,14 @@ export async function run(args: MetricsArgs, terminal: Terminal): Promise<ExitCo
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'metrics' }),
     onRecord: (record) => {
-      if (record.record === 'samples') samples.put(record);
+      if (record.record !== 'samples') return;
+      samples.put(record);
+      if (args.output === undefined) terminal.record(recordOf(record));
     },
   });
   const text = renderMetrics(samples, args.openmetrics === true);
-  if (args.output === undefined) terminal.out.write(text);
-  else replaceFile(args.output, text);
+  if (args.output !== undefined) replaceFile(args.output, text);
+  else if (!terminal.isJson) terminal.out.write(text);
   return ExitCode.ok;
 }
 

@@ -20,14 +20,12 @@ const ADDRESSES_SHOWN = 4;
 
 export interface NamesArgs {
   readonly qube: string | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<object>): Argv<NamesArgs> {
   return yargs
     .usage(`$0 names [QUBE]\n\n${ABOUT} A firewall qube has rulecast-names in place of rulectl names.`)
     .positional('qube', { type: 'string', describe: 'address of a qube: what is open to this one' })
-    .option('json', { type: 'boolean', describe: 'one JSON object for each name of a qube' })
     .example([
       ['$0 names', 'of all qubes'],
       ['$0 names 10.137.0.5', 'of one'],
@@ -35,12 +33,12 @@ export function builder(yargs: Argv<object>): Argv<NamesArgs> {
     ]);
 }
 
-export async function run({ qube, json }: NamesArgs, terminal: Terminal): Promise<ExitCode> {
+export async function run({ qube }: NamesArgs, terminal: Terminal): Promise<ExitCode> {
   const asked = qube === undefined ? undefined : addressOf(qube);
   const found = openNames(thisMachine(terminal.nowMs()));
   if ('code' in found) throw new CliError(ExitCode.unreachable, found.code, found.text);
   const names = found.filter((each) => asked === undefined || each.qube === asked);
-  if (json === true) for (const each of names) terminal.out.json({ kind: 'name', ...each });
+  if (terminal.isJson) for (const each of names) terminal.record({ kind: 'name', ...each });
   else if (names.length > 0) terminal.out.line(shown(names, terminal.colors));
   else terminal.out.line(`no address is open by name${asked === undefined ? '' : ` to ${asked}`}`);
   return ExitCode.ok;

@@ -80,12 +80,11 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
 export async function run(args: PushArgs, terminal: Terminal): Promise<ExitCode> {
   const request = requestOf(args);
   const files = await readPushFiles(args, 'push');
-  if (args.json !== true) for (const note of rulesNotes(args, files)) terminal.complain(note);
+  if (!terminal.isJson) for (const note of rulesNotes(args, files)) terminal.complain(note);
   const push: PushPlan = { request: { ...request, files: files.length }, files };
   if (args['replace-all'] !== true || args['dry-run'] === true) return execute(push, args, terminal);
-  const headVersion = await confirmRemovals(push, args, terminal);
-  if (typeof headVersion !== 'number') return headVersion.exit;
-  return execute({ ...push, request: { ...push.request, ifVersion: headVersion } }, args, terminal);
+  const ifVersion = await confirmRemovals(push, args, terminal);
+  return execute({ ...push, request: { ...push.request, ifVersion } }, args, terminal);
 }
 
 // ── What is asked ──────────────────────────────────────────────────────────────────────────────────────────
@@ -147,54 +146,38 @@ async function askPush(
   }).finally(() => progress.stop());
 }
 
-/** The version the head must still have, or the exit code of a push that ends here. */
-async function confirmRemovals(
-  plan: PushPlan,
-  args: PushArgs,
-  terminal: Terminal,
-): Promise<number | { readonly exit: ExitCode }> {
+/** The version the head must still have. Throws CliError where the push ends here. */
+async function confirmRemovals(plan: PushPlan, args: PushArgs, terminal: Terminal): Promise<number> {
   // Whether everything may be dropped is asked for when it is released.
   const rehearsal: PushPlan = { ...plan, request: { ...plan.request, dryRun: true, allowDropAll: true } };
-  const report = reportOf(plan, args, terminal);
   const found = await rehearse(
-    (onRecord) => askPush(rehearsal, args, progressOf(args, terminal), onRecord),
-    report,
+    (onRecord) => askPush(rehearsal, args, new Progress(terminal), onRecord),
+    reportOf(plan, terminal),
   );
-  if (typeof found === 'number') return { exit: found };
   const removed = found.changes.filter(({ op }) => op === 'remove');
   if (removed.length === 0) return found.headVersion;
-  if (args.json !== true) terminal.out.line(`--replace-all removes ${removed.map(partName).join(', ')}:`);
-  if (args.yes === true) {
-    if (args.json !== true) terminal.out.line(renderChanges(removed, terminal.colors));
-    return found.headVersion;
-  }
-  const no = await confirmed('Remove them?', removed, terminal, args.json === true);
-  return no === undefined ? found.headVersion : { exit: report.end(no) };
+  if (!terminal.isJson) terminal.out.line(`--replace-all removes ${removed.map(partName).join(', ')}:`);
+  if (args.yes !== true) await confirmed('Remove them?', removed, terminal);
+  else if (!terminal.isJson) terminal.out.line(renderChanges(removed, terminal.colors));
+  return found.headVersion;
 }
 
-function progressOf(args: PushArgs, terminal: Terminal): Progress {
-  return new Progress(terminal, args.json === true);
-}
-
-function reportOf({ request, files }: PushPlan, args: PushArgs, terminal: Terminal): Report {
+function reportOf({ request, files }: PushPlan, terminal: Terminal): Report {
   const paths = new Map(files.map(({ name, path }) => [name, path]));
-  return reportTo(terminal, args.json === true, { awaited: waitScopeOf(request), paths });
+  return reportTo(terminal, { awaited: waitScopeOf(request), paths });
 }
 
 async function execute(plan: PushPlan, args: PushArgs, terminal: Terminal): Promise<ExitCode> {
-  const report = reportOf(plan, args, terminal);
+  const report = reportOf(plan, terminal);
   const refusals: ControlRecordOf<'refusal'>[] = [];
-  const ending = await askPush(plan, args, progressOf(args, terminal), (record) => {
+  const ending = await askPush(plan, args, new Progress(terminal), (record) => {
     if (record.record === 'refusal') refusals.push(record);
     report.record(record);
   });
   const asksToDropAll = refusals.length > 0 && refusals.every(({ permit }) => permit === DROP_ALL);
   if (!asksToDropAll || args['dry-run'] === true) return report.end(ending);
-  const no = await confirmed('Drop everything?', [], terminal, args.json === true);
-  if (no !== undefined) return report.end(no);
+  await confirmed('Drop everything?', [], terminal);
   const permitted: PushPlan = { ...plan, request: { ...plan.request, allowDropAll: true } };
-  const again = reportOf(plan, args, terminal);
-  return again.end(
-    await askPush(permitted, args, progressOf(args, terminal), (record) => again.record(record)),
-  );
+  const again = reportOf(plan, terminal);
+  return again.end(await askPush(permitted, args, new Progress(terminal), (record) => again.record(record)));
 }

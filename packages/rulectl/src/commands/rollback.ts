@@ -78,16 +78,14 @@ export async function run(args: RollbackArgs, terminal: Terminal): Promise<ExitC
     ...permitFields('push', permitsOf(args, 'push')),
   };
   if (args.yes === true || fields.dryRun) return execute(request, args, terminal);
-  const report = reportTo(terminal, args.json === true, { awaited: waitScopeOf(fields) });
+  const report = reportTo(terminal, { awaited: waitScopeOf(fields) });
   const found = await rehearse(
     (onRecord) => askRollback({ ...request, dryRun: true }, args, terminal, onRecord),
     report,
   );
-  if (typeof found === 'number') return found;
   const { changes, headVersion, isNew } = found;
   const question = `Release what version ${version} said over version ${headVersion}?`;
-  const no = isNew ? await confirmed(question, changes, terminal, args.json === true) : undefined;
-  if (no !== undefined) return report.end(no);
+  if (isNew) await confirmed(question, changes, terminal);
   return execute({ ...request, ifVersion: headVersion }, args, terminal);
 }
 
@@ -97,7 +95,7 @@ function askRollback(
   terminal: Terminal,
   onRecord: (record: ControlRecord) => void,
 ): Promise<Ending> {
-  const progress = new Progress(terminal, args.json === true);
+  const progress = new Progress(terminal);
   return ask({
     ...controlOf(args),
     timeoutMs: request.timeoutMs + PUBLISHER_GRACE_MS,
@@ -111,7 +109,7 @@ async function execute(
   args: RollbackArgs,
   terminal: Terminal,
 ): Promise<ExitCode> {
-  const report = reportTo(terminal, args.json === true, { awaited: waitScopeOf(request) });
+  const report = reportTo(terminal, { awaited: waitScopeOf(request) });
   const refusals: ControlRecordOf<'refusal'>[] = [];
   const ending = await askRollback(request, args, terminal, (record) => {
     if (record.record === 'refusal') refusals.push(record);

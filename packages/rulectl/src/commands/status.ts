@@ -17,6 +17,7 @@ import { renderFleet, renderMember } from '../render/fleet.ts';
 import { healthOf } from '../render/health.ts';
 import { renderStatus, type StatusView } from '../render/status.ts';
 import { ExitCode, usageError } from '../terminal/exit.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'status';
@@ -30,7 +31,6 @@ const CLEAR_SCREEN = '\u001b[H\u001b[2J';
 
 export interface StatusArgs {
   readonly control: string;
-  readonly json: boolean | undefined;
   readonly watch: boolean | undefined;
   readonly counters: boolean | undefined;
   readonly check: boolean | undefined;
@@ -46,10 +46,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusA
     .option('verbose', {
       type: 'boolean',
       describe: 'also everything that is wrong, and digests, lineage, epoch and parts',
-    })
-    .option('json', {
-      type: 'boolean',
-      describe: 'the records as JSON, one a line; {"kind":"end-of-snapshot"} ends each batch',
     })
     .option('watch', { type: 'boolean', describe: 'again at every change, until interrupted' })
     .option('counters', {
@@ -92,7 +88,7 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
     if (watch || counters) throw usageError('--check is one line: leave out --watch and --counters');
     return check(args, terminal);
   }
-  if (args.json !== true && !watch) {
+  if (!terminal.isJson && !watch) {
     const batch = new StatusBatch();
     await askStatus(controlOf(args), batch, counters);
     if (!counters) batch.counters.push(...(await askCounters(controlOf(args))));
@@ -100,7 +96,7 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
     terminal.out.line(renderStatus(batch, scope, terminal.nowMs(), terminal.colors));
     return ExitCode.ok;
   }
-  const view = args.json === true ? new JsonView(terminal) : new TextView(terminal, args.verbose === true);
+  const view = terminal.isJson ? new JsonView(terminal) : new TextView(terminal, args.verbose === true);
   let fail: (error: unknown) => void = () => {};
   const failed = new Promise<never>((_resolve, reject) => {
     fail = reject;
@@ -115,10 +111,8 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   };
   const asked = askOrFail(request, statusError);
   try {
-    const ending = await Promise.race([asked, failed]);
+    await Promise.race([asked, failed]);
     batches.finish();
-    if (args.json === true)
-      terminal.out.json({ kind: 'done', code: ending.code, text: ending.text, exit: ExitCode.ok });
     return ExitCode.ok;
   } finally {
     batches.stop();
@@ -129,14 +123,14 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
 async function tellMembers(state: FleetState, args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   const { out, colors } = terminal;
   const onRecord = (record: ControlRecord): void => {
-    if (args.json === true) out.json(record);
-    else if (record.record === 'fleet') out.line(renderFleet(record, colors));
+    terminal.record(recordOf(record));
+    if (terminal.isJson) return;
+    if (record.record === 'fleet') out.line(renderFleet(record, colors));
     else if (record.record === 'member') out.line(renderMember(record, terminal.nowMs()));
   };
   const send: ControlRequest['send'] = (connection) =>
     connection.send({ kind: 'status', watch: false, state });
-  const ending = await askOrFail({ ...controlOf(args), timeoutMs: STATUS_TIMEOUT_MS, send, onRecord });
-  if (args.json === true) out.json({ ...ending, exit: ExitCode.ok });
+  await askOrFail({ ...controlOf(args), timeoutMs: STATUS_TIMEOUT_MS, send, onRecord });
   return ExitCode.ok;
 }
 
@@ -144,11 +138,11 @@ async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   const batch = new StatusBatch();
   await askStatus(controlOf(args), batch, true, (fail) => statusError(fail, ExitCode.unreachable));
   const { state, text, troubles } = healthOf(batch, terminal.nowMs());
-  const exit = CHECK_EXITS[state];
   const shown = troubles.length === 0 ? text : troubles.map((trouble) => trouble.text).join('; ');
-  if (args.json === true) terminal.out.json({ kind: 'check', state, text: shown, troubles, exit });
-  else terminal.out.line(`${state.replace('-', ' ')}: ${shown}`);
-  return exit;
+  terminal.record({ kind: 'check', state, text: shown, troubles });
+  terminal.endsWith(state);
+  if (!terminal.isJson) terminal.out.line(`${state.replace('-', ' ')}: ${shown}`);
+  return CHECK_EXITS[state];
 }
 
 /** Receives batches of records. */
@@ -167,13 +161,13 @@ class JsonView implements View {
   }
 
   record(record: ControlRecord): void {
-    if (!isOfCounters(record)) this.#terminal.out.json(record);
+    if (!isOfCounters(record)) this.#terminal.record(recordOf(record));
   }
 
   /** Counters come in pages, and are printed as one record of a subscriber. */
   batch({ counters }: StatusView): void {
-    for (const record of counters) this.#terminal.out.json(record);
-    this.#terminal.out.json({ kind: 'end-of-snapshot' });
+    for (const record of counters) this.#terminal.record(recordOf(record));
+    this.#terminal.record({ kind: 'end-of-snapshot' });
     this.#terminal.out.flush();
   }
 

@@ -1,7 +1,7 @@
 /** `rulectl test`: the verdict on a packet, or on a name, by the live tables of the firewalls. */
 
 import { type ExpectedAction, PACKET_TEXT_HELP } from '@rulecast/formats/packet';
-import { QUESTION_TEXT_HELP } from '@rulecast/formats/question';
+import { isQuestionText, QUESTION_TEXT_HELP } from '@rulecast/formats/question';
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
@@ -18,6 +18,7 @@ import {
 import { renderVerdict, viewOf } from '../render/verdict.ts';
 import { ExitCode, usageError } from '../terminal/exit.ts';
 import { DIRECTIONS, type PacketDirection } from '../terminal/packets.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'test [packet..]';
@@ -36,7 +37,6 @@ export interface TestArgs {
   readonly direction: PacketDirection;
   readonly subscriber: string | undefined;
   readonly expect: ExpectedAction | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArgs> {
@@ -56,7 +56,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArg
       requiresArg: true,
       describe: 'end with 1 unless each packet gets this',
     })
-    .option('json', { type: 'boolean', describe: 'one JSON object for each answer' })
     .example([
       ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what every firewall does with it now'],
       ['$0 test 192.0.2.7 --subscriber sys-firewall', 'whether one firewall blocks an address'],
@@ -90,38 +89,36 @@ export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode>
     const answers = withSources(await askForVerdicts(once, subscriber, patience), one.policy);
     const { verdicts, missing } = witnesses.complete(answers);
     for (const record of verdicts) if (!tellVerdict(record, text, args, terminal)) counts.unmet++;
-    for (const one of missing) tellMissing(one, text, args, terminal);
+    for (const one of missing) tellMissing(one, text, terminal);
     counts.verdicts += verdicts.length;
     counts.missing += missing.length;
   }
   if (counts.missing > 0) throw missingError(counts.missing, counts.verdicts);
-  const exit = counts.unmet > 0 ? ExitCode.unmet : ExitCode.ok;
-  if (args.json === true) terminal.out.json({ kind: 'done', code: 'ok', text: '', exit });
-  return exit;
+  return counts.unmet > 0 ? ExitCode.unmet : ExitCode.ok;
 }
 
 /** Whether it is what was expected, if anything was. */
 function tellVerdict(
   record: ControlRecordOf<'verdict'>,
   packet: string,
-  { expect, json }: TestArgs,
+  { expect }: TestArgs,
   terminal: Terminal,
 ): boolean {
   const ok = expect === undefined || expect === record.action;
   const expectation = expect === undefined ? {} : { expect, ok };
-  if (json === true) terminal.out.json({ ...record, packet, ...expectation });
+  if (terminal.isJson) terminal.record({ ...recordOf(record), ...identityOf(packet), ...expectation });
   else terminal.out.line(renderVerdict(packet, { ...viewOf(record), expect }, terminal.colors));
   return ok;
 }
 
-function tellMissing(
-  { subscriber, code, text }: MissingVerdict,
-  packet: string,
-  { json }: TestArgs,
-  terminal: Terminal,
-): void {
+function tellMissing({ subscriber, code, text }: MissingVerdict, packet: string, terminal: Terminal): void {
   const part = subscriber === undefined ? '' : `subscriber ${subscriber}`;
-  if (json === true) terminal.out.json({ record: 'warning', code, part, reason: text, packet });
+  terminal.record({ kind: 'warning', code, part, reason: text, ...identityOf(packet) });
   const whose = part === '' ? '' : ` of ${part}`;
   terminal.complain(`rulectl: no verdict${whose} on ${packet}: ${text} (${code})`);
+}
+
+/** What programs know a verdict by. */
+function identityOf(text: string): { readonly question: string } | { readonly packet: string } {
+  return isQuestionText(text) ? { question: text } : { packet: text };
 }

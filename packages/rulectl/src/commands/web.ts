@@ -62,7 +62,9 @@ export async function run(args: WebArgs, terminal: Terminal): Promise<ExitCode> 
 }
 
 function tellLink(access: Access, terminal: Terminal): void {
-  terminal.out.line(access.newLink());
+  const url = access.newLink();
+  terminal.record({ kind: 'link', url });
+  if (!terminal.isJson) terminal.out.line(url);
   terminal.out.flush();
 }
 

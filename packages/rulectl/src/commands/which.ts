@@ -6,6 +6,7 @@ import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import { bounded } from '../release/options.ts';
 import { renderDecision, renderHolder, renderStep } from '../render/holding.ts';
 import { ExitCode } from '../terminal/exit.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'which <what>';
@@ -16,7 +17,6 @@ const ANSWER_TIMEOUT_MS = 60_000;
 export interface WhichArgs extends ControlArgs {
   readonly what: string;
   readonly qube: string | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<WhichArgs> {
@@ -30,7 +30,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<WhichAr
       requiresArg: true,
       describe: 'decided for the qube with this address, or for those of this policy, only',
     })
-    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
       ['$0 which 192.0.2.7', 'which list has an address, and whether that matters'],
       ['$0 which 192.0.2.0/24 --qube work', 'what decides of a network for the qubes of a policy'],
@@ -50,14 +49,14 @@ export async function run(args: WhichArgs, terminal: Terminal): Promise<ExitCode
     send: (connection) => connection.send(request),
     onRecord: (record) => {
       isHeld ||= record.record === 'holder' || record.record === 'decision';
-      if (args.json === true) return out.json(record);
+      if (terminal.isJson) return terminal.record(recordOf(record));
       if (record.record === 'holder') out.line(renderHolder(record, colors));
       if (record.record === 'decision') out.line(renderDecision(record, colors));
       if (record.record === 'step') out.line(renderStep(record, colors));
       if (record.record === 'warning') out.line(record.reason);
     },
   });
-  if (args.json === true) out.json({ ...ending, exit: ExitCode.ok });
-  else out.line(isHeld ? ending.text : `nothing holds it, ${ending.text}`);
+  terminal.endsWith(ending.code, ending.text);
+  if (!terminal.isJson) out.line(isHeld ? ending.text : `nothing holds it, ${ending.text}`);
   return ExitCode.ok;
 }

@@ -21,7 +21,7 @@ import {
   EndpointError,
   parseEndpoint,
 } from '@rulecast/vchan';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { CliError, ExitCode, failedError, usageError } from '../terminal/exit.ts';
 
 export type Ending = MessageOf<'done'> | MessageOf<'fail'>;
 
@@ -121,8 +121,7 @@ export async function ask(request: ControlRequest): Promise<Ending> {
 /** As `ask`, and throws what `errorOf` makes of a request that failed: usually a CliError of its code. */
 export async function askOrFail(
   request: ControlRequest,
-  errorOf: (fail: MessageOf<'fail'>) => CliError = ({ code, text }) =>
-    new CliError(exitOfFailure(code), code, text),
+  errorOf: (fail: MessageOf<'fail'>) => CliError = (fail) => failedError(fail),
 ): Promise<MessageOf<'done'>> {
   const ending = await ask(request);
   if (ending.kind === 'done') return ending;

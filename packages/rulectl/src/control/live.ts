@@ -13,7 +13,7 @@ import {
   questionToWire,
 } from '@rulecast/protocol';
 import { DEFAULT_POLICY } from '@rulecast/rules';
-import { CliError, ExitCode, exitOfFailure } from '../terminal/exit.ts';
+import { CliError, ExitCode, failedError } from '../terminal/exit.ts';
 import { type PacketDirection, packetOf, questionOf } from '../terminal/packets.ts';
 import type { Ending } from './client.ts';
 
@@ -96,7 +96,7 @@ export async function askForVerdicts(
       });
       if (ending.kind !== 'fail') continue;
       const isAgain = name !== undefined && (ending.code === ErrorCode.rateLimited || name !== subscriber);
-      if (!isAgain) throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
+      if (!isAgain) throw failedError(ending);
       put({ subscriber: name, code: ending.code, text: ending.text }, limited, missing);
     }
     if (limited.length > 0 && pace.nowMs() >= untilMs) {

@@ -3,7 +3,7 @@
 import { type ControlRecord, ErrorCode, type MessageOf } from '@rulecast/protocol';
 import type { Member } from '../render/fleet.ts';
 import type { StatusView } from '../render/status.ts';
-import { CliError, exitOfFailure } from '../terminal/exit.ts';
+import { CliError, type ExitCode, failedError } from '../terminal/exit.ts';
 import { askOrFail, type ControlRequest } from './client.ts';
 
 type Place = Pick<ControlRequest, 'endpoint' | 'curve'>;
@@ -38,10 +38,10 @@ export async function askCounters(place: Place): Promise<StatusView['counters']>
 }
 
 /** The error for a refused status. */
-export function statusError({ code, text }: MessageOf<'fail'>, exit = exitOfFailure(code)): CliError {
-  const isStarting = code === ErrorCode.notReady;
+export function statusError(fail: MessageOf<'fail'>, exit?: ExitCode): CliError {
+  const isStarting = fail.code === ErrorCode.notReady;
   const hint = isStarting ? '; firewalls go on with what they enforce. Ask again in a few seconds' : '';
-  return new CliError(exit, code, `${text}${hint}`);
+  return failedError(fail, `${fail.text}${hint}`, exit);
 }
 
 export class StatusBatch implements StatusView {

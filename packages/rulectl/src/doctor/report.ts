@@ -40,7 +40,7 @@ export function reportLines(
 
 function publisherLines(machine: Machine): readonly (readonly [label: string, value: string])[] {
   const all = [...recordsOf(machine, 'status'), ...recordsOf(machine, 'lists')];
-  const of = (kind: string): readonly unknown[] => all.filter((each) => fieldOf(each, 'record') === kind);
+  const of = (kind: string): readonly unknown[] => all.filter((each) => fieldOf(each, 'kind') === kind);
   const [head] = of('head');
   if (head === undefined) return [['publisher', 'does not answer']];
   const numbers = ['epoch', 'version', 'parts', 'entries', 'rules'].map(

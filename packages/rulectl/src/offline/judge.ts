@@ -15,14 +15,14 @@ import {
 import type { FileArgs } from '../release/files.ts';
 import { formatAmount, formatCount } from '../render/amounts.ts';
 import { renderReject, renderWarning } from '../render/findings.ts';
-import { renderVerdict } from '../render/verdict.ts';
+import { renderVerdict, type VerdictView } from '../render/verdict.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { checkStdinOnce, readInput, shownName } from '../terminal/input.ts';
 import { type PacketDirection, packetOf, questionOf } from '../terminal/packets.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { parseAddresses, parseResolutions, parseTime } from './environment.ts';
 import { type LoadedRuleSet, loadRuleSet, unresolvedNames } from './rule-set.ts';
-import { nameVerdictOf, type OfflineVerdict, verdictOf } from './verdict.ts';
+import { nameVerdictOf, verdictOf } from './verdict.ts';
 
 /** The addresses of Qubes' virtual DNS servers. */
 export const QUBES_DNS = '10.139.1.1,10.139.1.2';
@@ -39,7 +39,6 @@ export interface JudgeArgs extends FileArgs {
   readonly address?: readonly string[] | undefined;
   readonly dns?: string | undefined;
   readonly at?: string | undefined;
-  readonly json?: boolean | undefined;
 }
 
 interface Tally {
@@ -51,7 +50,7 @@ interface Tally {
 
 /** A packet or a name that was judged. */
 interface Judged {
-  readonly verdict: OfflineVerdict;
+  readonly verdict: VerdictView;
   /** The fields that identify it to programs. */
   readonly identity: { readonly line: number } | { readonly packet: string } | { readonly question: string };
   /** The address that was taken for a policy. */
@@ -76,19 +75,22 @@ export async function judge(args: JudgeArgs, terminal: Terminal): Promise<ExitCo
   const resolutions = parseResolutions(args.address ?? []);
   const asked = texts.map((text) => (isAboutNames ? nameIn(text, now) : packetIn(text, args, environment)));
   const loaded = await loadRuleSet(args, now, resolutions, isAboutNames ? 'explain' : undefined);
-  if (loaded.kind === 'rejects') return refuse(loaded, args, terminal, isAboutNames ? 'name' : 'packet');
-  for (const warning of loaded.warnings) terminal.complain(renderWarning(warning, terminal.colors));
+  if (loaded.kind === 'rejects') return refuse(loaded, terminal, isAboutNames ? 'name' : 'packet');
+  for (const { code, part, reason } of loaded.warnings) warn({ code, part, reason }, terminal);
   if (!isAboutNames) warnOfNames(loaded.ruleSet, terminal);
   const tally: Tally = { packets: 0, expected: 0, unmet: 0, refused: 0 };
   for (const [i, judged] of asked.entries())
-    answer(judged(loaded.ruleSet), texts[i] ?? '', args.expect, args, terminal, tally);
+    answer(judged(loaded.ruleSet), texts[i] ?? '', args.expect, terminal, tally);
   if (args.packets !== undefined) {
     const before = { ...tally };
-    answerFile(loaded.ruleSet, environment, args.packets, args, terminal, tally);
-    if (args.json !== true) terminal.out.line(renderTally(tally));
+    answerFile(loaded.ruleSet, environment, args.packets, terminal, tally);
+    if (!terminal.isJson) terminal.out.line(renderTally(tally));
     checkTested(args.packets, before, tally);
   }
-  if (tally.refused > 0) return ExitCode.refused;
+  if (tally.refused > 0) {
+    terminal.endsWith('bad-input');
+    return ExitCode.refused;
+  }
   return tally.unmet > 0 ? ExitCode.unmet : ExitCode.ok;
 }
 
@@ -114,7 +116,7 @@ function packetIn(
     const src = policy === undefined ? packet.src : sourceOf(ruleSet, policy, packet);
     const source = policy === undefined || src === undefined ? {} : { source: formatAddress(src) };
     const verdict = verdictOf(ruleSet, environment, { ...packet, src });
-    return { verdict, identity: { packet: text, ...source }, ...source };
+    return { verdict, identity: { packet: text }, ...source };
   };
 }
 
@@ -151,17 +153,15 @@ function checkTested(file: string, before: Tally, after: Tally): void {
 
 function refuse(
   loaded: Extract<LoadedRuleSet, { kind: 'rejects' }>,
-  args: JudgeArgs,
   terminal: Terminal,
   what: 'packet' | 'name',
-): ExitCode {
+): never {
   for (const reject of loaded.rejects) {
-    if (args.json === true) terminal.out.json({ kind: 'reject', ...reject });
-    else terminal.out.line(renderReject(reject.file, reject, terminal.colors));
+    terminal.record({ kind: 'reject', ...reject });
+    if (!terminal.isJson) terminal.out.line(renderReject(reject.file, reject, terminal.colors));
   }
   const count = formatAmount(loaded.rejectCount, 'line is', 'lines are');
-  terminal.complain(`rulectl: ${count} refused: no ${what} was judged`);
-  return ExitCode.refused;
+  throw new CliError(ExitCode.refused, 'bad-input', `${count} refused: no ${what} was judged`);
 }
 
 function warnOfNames(ruleSet: RuleSet, terminal: Terminal): void {
@@ -170,14 +170,21 @@ function warnOfNames(ruleSet: RuleSet, terminal: Terminal): void {
   const shown = names.slice(0, NAMES_SHOWN).join(', ');
   const more = names.length > NAMES_SHOWN ? ` and ${formatCount(names.length - NAMES_SHOWN)} more` : '';
   const reason = `no address is given for ${shown}${more}: rules about them match nothing; give --address NAME=ADDRESS`;
-  terminal.complain(renderWarning({ code: 'name-not-resolved', reason }, terminal.colors));
+  warn({ code: 'name-not-resolved', part: '', reason }, terminal);
+}
+
+function warn(
+  warning: { readonly code: string; readonly part: string; readonly reason: string },
+  terminal: Terminal,
+): void {
+  terminal.record({ kind: 'warning', ...warning });
+  terminal.complain(renderWarning(warning, terminal.colors));
 }
 
 function answerFile(
   ruleSet: RuleSet,
   environment: Environment,
   file: string,
-  args: JudgeArgs,
   terminal: Terminal,
   tally: Tally,
 ): void {
@@ -195,36 +202,33 @@ function answerFile(
     if (result.kind === 'fault') {
       tally.refused++;
       const { column, code, reason } = result;
-      if (args.json === true) terminal.out.json({ kind: 'reject', file, line, column, code, reason });
-      else terminal.out.line(renderReject(file, { line, column, code, reason }, terminal.colors));
+      terminal.record({ kind: 'reject', file, line, column, code, reason });
+      if (!terminal.isJson)
+        terminal.out.line(renderReject(file, { line, column, code, reason }, terminal.colors));
       continue;
     }
     const verdict = verdictOf(ruleSet, environment, result.packet);
     const title = `${shownName(file)}:${line}`;
-    answer({ verdict, identity: { line } }, title, result.expect, args, terminal, tally);
+    answer({ verdict, identity: { line } }, title, result.expect, terminal, tally);
   }
 }
 
 /** Prints a verdict; `title` is for people. */
 function answer(
-  { verdict: { answer, ...place }, identity, source }: Judged,
+  { verdict, identity, source }: Judged,
   title: string,
   expect: ExpectedAction | undefined,
-  args: JudgeArgs,
   terminal: Terminal,
   tally: Tally,
 ): void {
-  const ok = expect === undefined || expect === answer.action;
+  const ok = expect === undefined || expect === verdict.action;
   tally.packets++;
   if (expect !== undefined) tally.expected++;
   if (!ok) tally.unmet++;
-  if (args.json === true) {
-    terminal.out.json({ ...answer, ...identity, ...(expect !== undefined && { expect, ok }) });
-    return;
-  }
-  const known = Object.fromEntries(Object.entries(answer).filter(([, value]) => value !== null));
-  const view = { ...known, ...place, action: answer.action, source, expect };
-  terminal.out.line(renderVerdict(title, view, terminal.colors));
+  const expectation = expect === undefined ? {} : { expect, ok };
+  terminal.record({ kind: 'verdict', ...verdict, source, ...identity, ...expectation });
+  if (!terminal.isJson)
+    terminal.out.line(renderVerdict(title, { ...verdict, source, expect }, terminal.colors));
 }
 
 function renderTally(tally: Tally): string {

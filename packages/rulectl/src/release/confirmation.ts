@@ -3,7 +3,7 @@
  * terminal, as standard input may be the pushed file; without a terminal, and without --yes, it is no.
  */
 
-import { type ControlRecord, type ControlRecordOf, ErrorCode, type MessageOf } from '@rulecast/protocol';
+import { type ControlRecord, type ControlRecordOf, ErrorCode } from '@rulecast/protocol';
 import type { Ending } from '../control/client.ts';
 import { renderChanges } from '../render/changes.ts';
 import { CliError, ExitCode } from '../terminal/exit.ts';
@@ -19,11 +19,11 @@ export interface Rehearsal {
   readonly changes: readonly ControlRecordOf<'change'>[];
 }
 
-/** Looks at what a request would do; the exit code where it would do nothing but fail. */
+/** Looks at what a request would do. Throws CliError where it would do nothing but fail. */
 export async function rehearse(
   ask: (onRecord: (record: ControlRecord) => void) => Promise<Ending>,
   report: Report,
-): Promise<Rehearsal | ExitCode> {
+): Promise<Rehearsal> {
   const changes: ControlRecordOf<'change'>[] = [];
   let release: ControlRecordOf<'release'> | undefined;
   const ending = await ask((record) => {
@@ -32,32 +32,31 @@ export async function rehearse(
     if (record.record === 'release') release = record;
     if (record.record === 'warning' && record.code === ErrorCode.publisherBehind) report.record(record);
   });
-  if (ending.kind === 'fail') return report.end(ending);
+  if (ending.kind === 'fail') report.end(ending);
   if (release !== undefined) return { headVersion: release.version, isNew: release.changed, changes };
   const text = 'the publisher did not say what the head is';
   throw new CliError(ExitCode.unreachable, 'no-release-record', text);
 }
 
-/** Shows changes, and asks. Resolves with how the request ends if the answer is no. */
+/** Shows changes, and asks. Throws CliError `declined` if the answer is no. */
 export async function confirmed(
   question: string,
   changes: readonly ControlRecordOf<'change'>[],
   terminal: Terminal,
-  json: boolean,
-): Promise<MessageOf<'fail'> | undefined> {
-  if (!json && changes.length > 0) terminal.out.line(renderChanges(changes, terminal.colors));
+): Promise<void> {
+  if (!terminal.isJson && changes.length > 0) terminal.out.line(renderChanges(changes, terminal.colors));
   switch (await terminal.confirm(question)) {
     case 'yes':
-      return undefined;
+      return;
     case 'no':
-      return declined('nothing was released: you said no');
+      throw declined('nothing was released: you said no');
     case 'nobody':
-      return declined(
+      throw declined(
         'nothing was released, and nobody can be asked here: look with --dry-run, then add --yes',
       );
   }
 }
 
-function declined(text: string): MessageOf<'fail'> {
-  return { kind: 'fail', code: 'declined', text };
+function declined(text: string): CliError {
+  return new CliError(ExitCode.refused, 'declined', text);
 }

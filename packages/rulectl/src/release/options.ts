@@ -23,7 +23,6 @@ export interface ReleaseArgs {
   readonly timeout: string;
   readonly require?: readonly string[] | undefined;
   readonly message?: string | undefined;
-  readonly json?: boolean | undefined;
 }
 
 /** The fields of PUSH and ROLLBACK for the options. */
@@ -76,8 +75,7 @@ export function withReleaseOptions<A>(yargs: Argv<A>): Argv<A & ReleaseArgs> {
       type: 'string',
       requiresArg: true,
       describe: 'why, for rulectl history: up to 200 bytes, which no firewall is sent',
-    })
-    .option('json', { type: 'boolean', describe: 'records as JSON, one a line, the end last' });
+    });
 }
 
 /** Throws CliError `usage`. */

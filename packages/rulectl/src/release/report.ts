@@ -14,14 +14,16 @@ import {
   renderRelease,
 } from '../render/release.ts';
 import { exitOfApplied, type WaitScope } from '../render/standing.ts';
-import { ExitCode, exitOfFailure } from '../terminal/exit.ts';
+import { type ExitCode, failedError } from '../terminal/exit.ts';
 import { shownName } from '../terminal/input.ts';
+import { recordOf } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { permittingLine } from './permits.ts';
 
 /** Receives the publisher's answer. */
 export interface Report {
   record(record: ControlRecord): void;
+  /** Throws CliError for a request that failed. */
   end(ending: Ending): ExitCode;
 }
 
@@ -32,9 +34,9 @@ export interface ReportScope {
   readonly paths?: ReadonlyMap<string, string>;
 }
 
-/** A report in text or, with `json`, in records. */
-export function reportTo(terminal: Terminal, json: boolean, reported: ReportScope): Report {
-  return json ? new JsonReport(terminal, reported) : new TextReport(terminal, reported);
+/** A report in text or, with --json, in records. */
+export function reportTo(terminal: Terminal, reported: ReportScope): Report {
+  return terminal.isJson ? new JsonReport(terminal, reported) : new TextReport(terminal, reported);
 }
 
 class JsonReport implements Report {
@@ -53,22 +55,15 @@ class JsonReport implements Report {
     if (record.record === 'applied') this.#applied.push(record);
     if (record.record === 'release') this.#release = record;
     if (record.record === 'fleet') this.#fleet = record;
-    this.#terminal.out.json(record);
+    this.#terminal.record(recordOf(record));
     this.#terminal.out.flush();
   }
 
   end(ending: Ending): ExitCode {
-    const exit =
-      ending.kind === 'fail'
-        ? exitOfFail(ending)
-        : exitOfApplied(this.#release, this.#applied, this.#reported.awaited, this.#fleet);
-    this.#terminal.out.json({ ...ending, exit });
-    return exit;
+    if (ending.kind === 'fail') throw failedError(ending, failureText(ending));
+    this.#terminal.endsWith(ending.code, ending.text);
+    return exitOfApplied(this.#release, this.#applied, this.#reported.awaited, this.#fleet);
   }
-}
-
-function exitOfFail({ code }: MessageOf<'fail'>): ExitCode {
-  return code === 'declined' ? ExitCode.refused : exitOfFailure(code);
 }
 
 class TextReport implements Report {
@@ -128,25 +123,22 @@ class TextReport implements Report {
 
   end(ending: Ending): ExitCode {
     this.#showChanges();
-    if (ending.kind === 'fail') {
-      this.#terminal.complain(`rulectl: ${failureText(ending)}`);
-      if (ending.code === ErrorCode.guardRefused) this.#showPermit();
-      return exitOfFail(ending);
-    }
+    if (ending.kind === 'fail')
+      throw failedError(ending, `${failureText(ending)}${this.#permitLine(ending)}`);
     this.#showSummary();
     return exitOfApplied(this.#release, this.#applied, this.#reported.awaited, this.#fleet);
   }
 
-  /** Shows the command line that permits the refusals, unless one of them cannot be permitted. */
-  #showPermit(): void {
+  /** The command line that permits the refusals, unless one of them cannot be permitted. */
+  #permitLine({ code }: MessageOf<'fail'>): string {
     const { words } = this.#terminal;
-    const canPermit = this.#refusals.every(({ permit }) => permit !== undefined);
-    if (words[0] === 'check' || this.#refusals.length === 0 || !canPermit) return;
+    const canPermit = this.#refusals.length > 0 && this.#refusals.every(({ permit }) => permit !== undefined);
+    if (code !== ErrorCode.guardRefused || words[0] === 'check' || !canPermit) return '';
     const line = permittingLine(
       words,
       this.#refusals.map(({ guard }) => guard),
     );
-    this.#terminal.complain(`To release it all the same: ${line}`);
+    return `\nTo release it all the same: ${line}`;
   }
 
   #showSummary(): void {
@@ -168,7 +160,6 @@ class TextReport implements Report {
 /** The message for a failed request. */
 export function failureText(ending: MessageOf<'fail'>): string {
   switch (ending.code) {
-    case 'declined':
     case ErrorCode.badInput: // every line was told by itself
     case ErrorCode.versionMoved:
       return ending.text;

@@ -76,8 +76,8 @@ export async function askForChange(
   args: ChangeArgs,
   terminal: Terminal,
 ): Promise<ExitCode> {
-  const report = reportTo(terminal, args.json === true, { awaited: waitScopeOf(request) });
-  const progress = new Progress(terminal, args.json === true);
+  const report = reportTo(terminal, { awaited: waitScopeOf(request) });
+  const progress = new Progress(terminal);
   const ending = await ask({
     ...controlOf(args),
     timeoutMs: request.timeoutMs + PUBLISHER_GRACE_MS,

@@ -1,7 +1,7 @@
 /** The exit codes of `rulectl`, in one table, and the error that carries one. */
 
 import { EXIT_BUG, EXIT_OUTPUT_CLOSED, EXIT_OUTPUT_FAILED, EXIT_USAGE } from '@rulecast/program';
-import { ErrorCode } from '@rulecast/protocol';
+import { ErrorCode, type MessageOf } from '@rulecast/protocol';
 
 export const ExitCode = {
   ok: 0,
@@ -44,16 +44,33 @@ export class CliError extends Error {
   readonly exit: ExitCode;
   /** Stable, for programs. */
   readonly code: string;
+  /** What else programs are told. */
+  readonly details: object | undefined;
 
-  constructor(exit: ExitCode, code: string, message: string, options?: ErrorOptions) {
+  constructor(
+    exit: ExitCode,
+    code: string,
+    message: string,
+    options?: ErrorOptions & { readonly details?: object },
+  ) {
     super(message, options);
     this.exit = exit;
     this.code = code;
+    this.details = options?.details;
   }
 }
 
 export function usageError(message: string): CliError {
   return new CliError(ExitCode.usage, 'usage', message);
+}
+
+/** A request that failed; `text` is for people. */
+export function failedError(
+  { kind: _kind, code, text: reason, ...details }: MessageOf<'fail'>,
+  text = reason,
+  exit = exitOfFailure(code),
+): CliError {
+  return new CliError(exit, code, text, { details });
 }
 
 /** The exit code for what a publisher answered with FAIL or BYE. */

@@ -23,16 +23,14 @@ const STAGES: Readonly<Record<string, string>> = {
 const LINE_EVERY_MS = 10_000;
 
 export class Progress {
-  readonly #terminal: Pick<Terminal, 'errIsTty' | 'complain' | 'nowMs'>;
-  readonly #isJson: boolean;
+  readonly #terminal: Pick<Terminal, 'errIsTty' | 'isJson' | 'complain' | 'nowMs'>;
   readonly #sinceMs: number;
   #bar: InstanceType<typeof cliProgress.SingleBar> | undefined;
   #stage: string | undefined;
   #line = { stage: '', atMs: 0 };
 
-  constructor(terminal: Pick<Terminal, 'errIsTty' | 'complain' | 'nowMs'>, isJson: boolean) {
+  constructor(terminal: Pick<Terminal, 'errIsTty' | 'isJson' | 'complain' | 'nowMs'>) {
     this.#terminal = terminal;
-    this.#isJson = isJson;
     this.#sinceMs = terminal.nowMs();
   }
 
@@ -54,7 +52,7 @@ export class Progress {
 
   #tell({ stage, done, total }: ControlRecordOf<'progress'>): void {
     const text = STAGES[stage] ?? stage;
-    if (this.#terminal.errIsTty || this.#isJson) return this.show(text, done, total);
+    if (this.#terminal.errIsTty || this.#terminal.isJson) return this.show(text, done, total);
     const nowMs = this.#terminal.nowMs();
     if (this.#line.stage === stage && nowMs - this.#line.atMs < LINE_EVERY_MS) return;
     this.#line = { stage, atMs: nowMs };

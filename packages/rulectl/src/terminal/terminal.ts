@@ -9,14 +9,22 @@ import { setTimeout } from 'node:timers/promises';
 import { isatty, ReadStream } from 'node:tty';
 import { Output } from '@rulecast/program';
 import picocolors from 'picocolors';
+import { type JsonRecord, RecordOutput } from './records.ts';
 
 export type Colors = ReturnType<typeof picocolors.createColors>;
 /** For text that is not for a terminal. */
 export const PLAIN: Colors = picocolors.createColors(false);
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Of the option --json, which every command has. */
+export const JSON_HELP = 'records for programs, one a line, the end last';
+
 export class Terminal {
-  readonly out = new Output(1);
+  readonly out: Output;
+  /** Whether programs read the output. */
+  readonly isJson: boolean;
+  readonly #records: RecordOutput | undefined;
+  #outcome: { readonly code: string; readonly text: string } | undefined;
   readonly environment: Environment;
   /** The command line, from the command on. */
   readonly words: readonly string[];
@@ -29,7 +37,28 @@ export class Terminal {
   constructor(environment: Environment, words: readonly string[] = []) {
     this.environment = environment;
     this.words = words;
-    this.colors = picocolors.createColors(wantsColor(environment, this.outIsTty));
+    this.isJson = wantsRecords(words);
+    this.#records = this.isJson ? new RecordOutput(1) : undefined;
+    this.out = this.#records ?? new Output(1);
+    this.colors = picocolors.createColors(!this.isJson && wantsColor(environment, this.outIsTty));
+  }
+
+  /** For programs: nothing without --json. Throws like `out`. */
+  record(record: JsonRecord): void {
+    this.#records?.record(record);
+  }
+
+  /** What the last record is to say of an end that is more than an exit code. */
+  endsWith(code: string, text = ''): void {
+    this.#outcome = { code, text };
+  }
+
+  /** The last record, and all that is not written yet. Throws like `out`. */
+  end(exit: number, errorCode?: string): void {
+    const usual = { code: errorCode ?? (exit === 0 ? 'ok' : 'unmet'), text: '' };
+    const { code, text } = (errorCode === undefined ? this.#outcome : undefined) ?? usual;
+    this.record({ kind: 'end', ...{ exit, code, ...(text !== '' && { text }) } });
+    this.out.flush();
   }
 
   /** For --no-color. */
@@ -96,6 +125,13 @@ function openTerminal(): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The words that end with `--` are no options. */
+function wantsRecords(words: readonly string[]): boolean {
+  const end = words.indexOf('--');
+  const options = end < 0 ? words : words.slice(0, end);
+  return options.includes('--json') || options.includes('--json=true');
 }
 
 /**
