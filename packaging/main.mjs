@@ -24,7 +24,7 @@ import { bundle } from './bundle.mjs';
 import { bashCompletion, fishCompletion, zshCompletion } from './completion.mjs';
 import { componentList } from './components.mjs';
 import { helpOf } from './help.mjs';
-import { manualPage } from './manual.mjs';
+import { manualPages } from './manual.mjs';
 import { notices } from './notices.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -214,17 +214,15 @@ async function stage() {
     const seeAlso = PROGRAMS.filter((other) => other.name !== name).map(
       (other) => `${other.name}(${other.section})`,
     );
-    put(
-      `man/${name}.${section}`,
-      manualPage(program, {
-        section,
-        version,
-        date: changed.day,
-        summary,
-        seeAlso,
-        documents: `/usr/share/doc/rulecast${side === 'firewall' ? '-firewall' : ''}`,
-      }),
-    );
+    const pages = manualPages(program, {
+      section,
+      version,
+      date: changed.day,
+      summary,
+      seeAlso,
+      documents: `/usr/share/doc/rulecast${side === 'firewall' ? '-firewall' : ''}`,
+    });
+    for (const [page, text] of pages) put(`man/${page}.${section}`, text);
     put(`completions/bash/${side}/${name}`, bashCompletion(program));
     put(`completions/zsh/${side}/_${name}`, zshCompletion(program));
     put(`completions/fish/${side}/${name}.fish`, fishCompletion(program));

@@ -1,4 +1,4 @@
-/** Manual pages of programs, of what their help says. */
+/** Manual pages of programs and their commands, made of what --help says. */
 
 /** Text as troff takes it. @param {string} text */
 function escaped(text) {
@@ -19,36 +19,62 @@ function asTheyStand(lines) {
 }
 
 /**
- * A page of one program and its commands.
- * @param {ReturnType<typeof import('./help.mjs').helpOf>} program
- * @param {{ readonly section: number, readonly version: string, readonly date: string, readonly summary: string, readonly seeAlso: readonly string[], readonly documents: string }} page
+ * @typedef {{
+ *   readonly section: number, readonly version: string, readonly date: string, readonly summary: string,
+ *   readonly seeAlso: readonly string[], readonly documents: string,
+ * }} Page
  */
-export function manualPage(
-  { name, help, commands },
-  { section, version, date, summary, seeAlso, documents },
-) {
-  const common = new Set(commands.size === 0 ? [] : help.options.map((option) => option.name));
+
+/**
+ * The page of a program, and one of each of its commands, by name.
+ * @param {ReturnType<typeof import('./help.mjs').helpOf>} program @param {Page} page
+ * @returns {ReadonlyMap<string, string>}
+ */
+export function manualPages({ name, help, commands }, page) {
+  const nameOf = (/** @type {string} */ command) => `${name}-${command.replaceAll(' ', '-')}`;
+  const summaries = new Map(
+    [help, ...commands.values()].flatMap((all) =>
+      all.commands.map(({ name: command, text }) => [command, text]),
+    ),
+  );
+  const common = new Set(help.options.map((option) => option.name));
+  const said = new Set(help.after);
+  const own = [...commands].map(([command, all]) => {
+    const options = all.options.filter((option) => !common.has(option.name));
+    const after = all.after.filter((paragraph) => !said.has(paragraph));
+    const whole = `Options that every command has, and exit codes: see ${name}(${page.section}).`;
+    const about = [...all.about, whole];
+    const summary = summaries.get(command) ?? '';
+    const seeAlso = [`${name}(${page.section})`];
+    return manualPage(
+      nameOf(command),
+      { ...all, options, after, about },
+      { ...page, summary, seeAlso },
+      nameOf,
+    );
+  });
+  const names = [name, ...[...commands.keys()].map(nameOf)];
+  return new Map([manualPage(name, help, page, nameOf), ...own].map((text, at) => [names[at] ?? '', text]));
+}
+
+/**
+ * @param {string} name @param {import('./help.mjs').Help} help @param {Page} page
+ * @param {(command: string) => string} nameOf the page of a command
+ */
+function manualPage(name, help, { section, version, date, summary, seeAlso, documents }, nameOf) {
   const lines = [
-    `.TH ${name.toUpperCase()} ${section} ${date} "Rulecast ${version}"`,
+    `.TH ${escaped(name.toUpperCase())} ${section} ${date} "Rulecast ${version}"`,
     '.SH NAME',
-    `${escaped(name)} \\- ${escaped(summary)}`,
+    `${escaped(name)} \\- ${folded(summary)}`,
     '.SH SYNOPSIS',
     ...asTheyStand(help.usage),
     '.SH DESCRIPTION',
     ...paragraphs(help.about),
     ...optionLines('.SH OPTIONS', help.options),
   ];
-  if (commands.size > 0) lines.push('.SH COMMANDS');
-  for (const [word, command] of commands) {
-    lines.push(`.SS ${escaped(word)}`, ...asTheyStand(command.usage), ...paragraphs(command.about));
-    lines.push(
-      ...optionLines(
-        undefined,
-        command.options.filter((option) => !common.has(option.name)),
-      ),
-    );
-    if (command.examples.length > 0) lines.push('.P', 'Examples:', '.P', ...asTheyStand(command.examples));
-  }
+  if (help.commands.length > 0) lines.push('.SH COMMANDS');
+  for (const { name: command, text } of help.commands)
+    lines.push('.TP', `.BR ${escaped(nameOf(command))} (${section})`, folded(text));
   if (help.examples.length > 0) lines.push('.SH EXAMPLES', ...asTheyStand(help.examples));
   for (const paragraph of help.after) lines.push(...afterLines(paragraph));
   lines.push(
@@ -65,14 +91,18 @@ export function manualPage(
 
 /** @param {readonly string[]} texts */
 function paragraphs(texts) {
-  return texts.flatMap((text) => ['.P', folded(text)]);
+  const isTable = (/** @type {string} */ text) => text.split('\n').every((line) => /\S {2,}\S/.test(line));
+  return texts.flatMap((text) => ['.P', ...(isTable(text) ? asTheyStand(text.split('\n')) : [folded(text)])]);
 }
 
 /** What stands last in a help, under its own title. @param {string} paragraph */
 function afterLines(paragraph) {
   const [title = '', ...lines] = paragraph.split('\n');
-  if (title.endsWith(':') && lines.length > 0)
-    return [`.SH ${title.slice(0, -1).toUpperCase()}`, ...asTheyStand(lines)];
+  if (title.endsWith(':') && lines.length > 0) {
+    const [heading = '', more] = title.slice(0, -1).split(', ', 2);
+    const about = more === undefined ? [] : [folded(title)];
+    return [`.SH ${escaped(heading.toUpperCase())}`, ...about, ...asTheyStand(lines)];
+  }
   const [, heading, text] = /^([A-Z][a-z]+(?: [a-z]+)?): ([\s\S]*)$/.exec(paragraph) ?? [];
   return heading === undefined || text === undefined
     ? ['.P', folded(paragraph)]

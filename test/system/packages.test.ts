@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { helpOf } from '../../packaging/help.mjs';
 import { blockText, ROOT } from '../docs/blocks.ts';
 import { eventually } from '../enforce/enforcer.ts';
 import { Machine, systemdGap } from './machine.ts';
@@ -150,6 +151,13 @@ print(error.data.message[-300:] if error else 'valid')`;
     const { stdout } = spawnSync('rpmlint', paths(out, '.rpm'), { encoding: 'utf8' });
     const faults = stdout.split('\n').filter((line) => /: E: /.test(line));
     expect(faults.filter((line) => !NO_FAULTS.some((tag) => line.includes(tag)))).toEqual([]);
+  });
+
+  it.each(['.deb', '.rpm'])('has a manual page of each command of rulectl: *%s', (ending) => {
+    const { commands } = helpOf(join(ROOT, 'packages/rulectl/bin/rulectl.js'), 'rulectl');
+    const names = ['', ...[...commands.keys()].map((command) => `-${command.replaceAll(' ', '-')}`)];
+    const folder = join(unpacked(paths(out, ending)), 'usr/share/man/man1');
+    expect(readdirSync(folder).sort()).toEqual(names.map((name) => `rulectl${name}.1.gz`).sort());
   });
 
   // Messages sent people to docs/how-to/keys.md, which no package had.
@@ -377,7 +385,8 @@ print(error.data.message[-300:] if error else 'valid')`;
       for (const name of ['control', 'qrexec', 'operators'])
         expect(socket(name)).toBe('600 rulecast-publisher rulecast-publisher');
       expect(on.run('find / -xdev -group rulecast-subscribers')).toBe('');
-      expect(on.run('man --warnings rulectl 2>&1 | head -n 3')).toContain('RULECTL(1)');
+      for (const name of ['rulectl', 'rulectl-push', 'rulectl-lists-show'])
+        expect(on.run(`man --warnings ${name} 2>&1 | head -n 3`)).toContain(`${name.toUpperCase()}(1)`);
       on.run(`mkdir -p /etc/rulecast
         echo '${trust}' > /etc/rulecast/trust
         echo 'RULECAST_OPTIONS=--connect unix:/run/rulecast/here.sock --name here' > /etc/rulecast/subscriber.env`);

@@ -35,7 +35,7 @@ export function withPermitOption<A>(yargs: Argv<A>, by: Permitting): Argv<A & Pe
       describe: 'take what guards refuse with these codes, as in --permit shrunk,grown; may be given again',
     })
     .epilogue(
-      `Codes of --permit, what a mistake does (opens, closes, either, holds a firewall back), and what is taken:\n${rows.join('\n')}\n`,
+      `Codes of --permit, what a mistake does there, and what each code takes:\n${rows.join('\n')}\n`,
     );
 }
 
