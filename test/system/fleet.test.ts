@@ -106,7 +106,7 @@ it('counts firewalls that report, lists those of a state, and keeps all that ove
   const refused = { hash: bytesOf(second.hash), code: 'over-limit' };
   await report(['fw-0'], first, { refused });
   const whole = 'of 10 names that report: 8 synced, 1 behind, 1 refused (1 over-limit), 0 silent, 0 unknown';
-  const status = (await run('status')).stdout;
+  const status = (await run('status')).stdout.replaceAll('\n  ', ' ');
   expect(COUNTS.exec(status)?.[0]).toBe(whole);
   expect(status).toMatch(/^fw-0 +- +refused +1 +\S+ \S+ ago +over-limit$/m);
   expect(status).toMatch(/^fw-1 +- +behind +1 /m);

@@ -568,7 +568,7 @@ END
         on.run(`dpkg --force-confold --force-depends -i ${NOW}/rulecast_*.deb`);
         on.run(blockText('packaging/README.md#From Rulecast 0.2'));
         on.run(blockText('packaging/README.md#From Rulecast 0.2/2'));
-        await eventually(async () => /^here .*no-common-version/m.test(on.run('rulectl status')));
+        await eventually(async () => /^here [\s\S]*no-common-version/m.test(on.run('rulectl status')));
         await says(
           on,
           'rulecast-publisher',

@@ -112,7 +112,7 @@ describe.runIf(hasBrowser)('rulectl web', () => {
     const scene = await office();
     const { page, said, base } = await entered(await served(scene));
     const { stdout } = await rulectl(scene.directory, ['status']);
-    const [sentence = ''] = stdout.split('\n', 1);
+    const [sentence = ''] = stdout.replaceAll('\n  ', ' ').split('\n', 1);
     const first = await look(page, base);
     const ageless = (text: string | null): string => (text ?? '').replace(/\d+ (s|min)\b/g, 'some time');
     expect(ageless(sentence)).toContain(ageless(await page.textContent('.truth h1')));

@@ -30,7 +30,7 @@ describe('the first line of status', () => {
   it.each<[string, Partial<StatusView>, string]>([
     ['all is well', {}, 'All 2 firewalls enforce version 13, released 2 min ago.'],
     ['one firewall', { subscribers: [subscriber()] }, 'fw-a enforces version 13, released 2 min ago.'],
-    ['nothing is released', { head: undefined }, 'Nothing is released yet. Run: rulectl push FILE'],
+    ['nothing is released', { head: undefined }, 'Nothing is released yet.\nRun: rulectl push FILE'],
     [
       'the rules file waits for its first list', // it told to push one
       {
@@ -42,29 +42,29 @@ describe('the first line of status', () => {
           ],
         }),
       },
-      'Nothing is released yet: rules.yaml waits for list ads, which has no content yet. Run: rulectl lists (and 1 more: rulectl status --verbose)',
+      'Nothing is released yet: rules.yaml waits for list ads, which has no content yet.\nRun: rulectl lists\n1 more: rulectl status --verbose',
     ],
     [
       'the rules file waits, and a list of another feed is released',
       {
         head: head({ degraded: ['rules.yaml waits for list ads, which has no content yet: rulectl lists'] }),
       },
-      'rules.yaml waits for list ads, which has no content yet. Run: rulectl lists',
+      'rules.yaml waits for list ads, which has no content yet.\nRun: rulectl lists',
     ],
     [
       'the rules file was not read yet',
       { head: head({ version: 0, degraded: ['rules.yaml waits to be released: rulectl status --watch'] }) },
-      'Nothing is released yet: rules.yaml waits to be released. Run: rulectl status --watch',
+      'Nothing is released yet: rules.yaml waits to be released.\nRun: rulectl status --watch',
     ],
     [
       'nobody connects',
       { subscribers: [] },
-      'Version 13 is in force nowhere: no firewall was ever connected. Run: rulecast-doctor, on each firewall',
+      'Version 13 is in force nowhere: no firewall was ever connected.\nRun: rulecast-doctor, on each firewall',
     ],
     [
       'one is behind',
       { subscribers: [subscriber(), subscriber({ name: 'fw-b', state: 'behind', ...old, lagMs: 720_000 })] },
-      'fw-b has enforced version 12 instead of version 13 for 12 min. Run: rulecast-doctor, on fw-b',
+      'fw-b has enforced version 12 instead of version 13 for 12 min.\nRun: rulecast-doctor, on fw-b',
     ],
     [
       'one is away',
@@ -74,7 +74,7 @@ describe('the first line of status', () => {
           subscriber({ name: 'fw-b', state: 'disconnected', ...old, lastSeenMs: minutesAgo(70) }),
         ],
       },
-      'fw-b has been away for 1 h, and enforced version 12 then. Run: rulecast-doctor, on fw-b',
+      'fw-b has been away for 1 h, and enforced version 12 then.\nRun: rulecast-doctor, on fw-b',
     ],
     [
       'one was never there',
@@ -90,22 +90,22 @@ describe('the first line of status', () => {
           }),
         ],
       },
-      'fw-b was never connected. Run: rulecast-doctor, on fw-b',
+      'fw-b was never connected.\nRun: rulecast-doctor, on fw-b',
     ],
     [
       'one refuses',
       { subscribers: [subscriber(), subscriber({ name: 'fw-b', state: 'refused', ...old, refusal: ago })] },
-      'fw-b has refused version 13 for 3 min (sink-failed: nft said no), and enforces version 12. Run: rulecast-doctor, on fw-b',
+      'fw-b has refused version 13 for 3 min (sink-failed: nft said no), and enforces version 12.\nRun: rulecast-doctor, on fw-b',
     ],
     [
       'one keeps nothing on disk',
       { subscribers: [subscriber(), subscriber({ name: 'fw-b', persisted: false })] },
-      'fw-b does not keep version 13 on disk: after a restart it enforces an older one, or none, until it gets this one again. Run: rulecast-doctor, on fw-b',
+      'fw-b does not keep version 13 on disk: after a restart it enforces an older one, or none, until it gets this one again.\nRun: rulecast-doctor, on fw-b',
     ],
     [
       'one enforces something else',
       { subscribers: [subscriber(), subscriber({ name: 'fw-b', state: 'behind', matches: false })] },
-      'fw-b enforces another version 13 than was released. Run: rulecast-doctor, on fw-b',
+      'fw-b enforces another version 13 than was released.\nRun: rulecast-doctor, on fw-b',
     ],
     [
       'one claims what nobody released',
@@ -115,22 +115,22 @@ describe('the first line of status', () => {
           subscriber({ name: 'fw-b', state: 'diverged', version: 57, matches: false }),
         ],
       },
-      'fw-b claims version 57, which this publisher did not release. Run: rulecast-doctor, on fw-b',
+      'fw-b claims version 57, which this publisher did not release.\nRun: rulecast-doctor, on fw-b',
     ],
     [
       'names are unanswered',
       { counters: [names] },
-      'fw-b: upstream 1 of rulecast-dns does not answer. Run: rulecast-doctor, on fw-b',
+      'fw-b: upstream 1 of rulecast-dns does not answer.\nRun: rulecast-doctor, on fw-b',
     ],
     [
       'a feed stands still',
       { head: head({ degraded: ['list ads is unchanged for 10 intervals: its source answers'] }) },
-      'List ads is unchanged for 10 intervals: its source answers. Run: rulectl lists show ads',
+      'List ads is unchanged for 10 intervals: its source answers.\nRun: rulectl lists show ads',
     ],
     [
       'a feed is not fresh',
       { head: head({ degraded: ['list ads is not fresh: HTTP 503'] }) },
-      'List ads is not fresh: HTTP 503. Run: rulectl lists show ads',
+      'List ads is not fresh: HTTP 503.\nRun: rulectl lists show ads',
     ],
     [
       'a name does not resolve',
@@ -144,7 +144,7 @@ describe('the first line of status', () => {
         counters: [names],
         subscribers: [subscriber(), subscriber({ name: 'fw-b', state: 'disconnected' })],
       },
-      'fw-b has been away for 3 s, and enforced version 13 then. Run: rulecast-doctor, on fw-b (and 2 more: rulectl status --verbose)',
+      'fw-b has been away for 3 s, and enforced version 13 then.\nRun: rulecast-doctor, on fw-b\n2 more: rulectl status --verbose',
     ],
     [
       'what is refused before what is away',
@@ -155,7 +155,7 @@ describe('the first line of status', () => {
           subscriber({ name: 'fw-c', state: 'refused', ...old, refusal: ago }),
         ],
       },
-      'fw-c has refused version 13 for 3 min (sink-failed: nft said no), and enforces version 12. Run: rulecast-doctor, on fw-c (and 2 more: rulectl status --verbose)',
+      'fw-c has refused version 13 for 3 min (sink-failed: nft said no), and enforces version 12.\nRun: rulecast-doctor, on fw-c\n2 more: rulectl status --verbose',
     ],
     [
       'none has it',
@@ -165,7 +165,7 @@ describe('the first line of status', () => {
           subscriber({ name: 'fw-b', state: 'behind', ...old }),
         ],
       },
-      'None of the 2 firewalls enforces version 13. (and 2 more: rulectl status --verbose)',
+      'None of the 2 firewalls enforces version 13.\n2 more: rulectl status --verbose',
     ],
     [
       'names report, and a few are away',
@@ -180,17 +180,17 @@ describe('the first line of status', () => {
     [
       'one of many that report refuses',
       { fleet: fleet({ refused: 1, refusedBy: [{ code: 'over-limit', count: 1 }] }) },
-      'Version 13 is refused (1 over-limit) by 1 of 100,001 names that report. Run: rulectl status --state refused',
+      'Version 13 is refused (1 over-limit) by 1 of 100,001 names that report.\nRun: rulectl status --state refused',
     ],
     [
       'of few that report one is away',
       { fleet: fleet({ synced: 19, behind: 0, silent: 1 }) },
-      'Nothing was heard for 10 min of 1 of 20 names that report. Run: rulectl status --state silent',
+      'Nothing was heard for 10 min of 1 of 20 names that report.\nRun: rulectl status --state silent',
     ],
     [
       'those that report had time to say that they have it, and have not',
       { head: head({ createdAtMs: minutesAgo(11) }), fleet: fleet({ synced: 5, behind: 5, silent: 0 }) },
-      'Version 13 is not in force at 5 of 10 names that report. Run: rulectl status --state behind',
+      'Version 13 is not in force at 5 of 10 names that report.\nRun: rulectl status --state behind',
     ],
     [
       'those that report had no time yet',
@@ -203,14 +203,14 @@ describe('the first line of status', () => {
         head: head({ createdAtMs: minutesAgo(11) }),
         ...{ subscribers: [], fleet: fleet({ synced: 0, behind: 5, silent: 0 }) },
       },
-      'None of the 5 firewalls enforces version 13. (and 1 more: rulectl status --verbose)',
+      'None of the 5 firewalls enforces version 13.\n1 more: rulectl status --verbose',
     ],
   ])('%s', (_what, some, line) => {
     const subscribers = [subscriber(), subscriber({ name: 'fw-b' })];
     const view = { head: head(), parts: [], warnings: [], counters: [], subscribers, ...some };
     const scope = { verbose: false, counters: false };
     const text = renderStatus(view, scope, NOW_MS, picocolors.createColors(false));
-    expect(text.split('\n\n')[0]).toBe(line);
+    expect(text.split('\n\n')[0]?.replaceAll('\n  ', ' ')).toBe(line);
   });
 
   it('goes before all troubles with --verbose', () => {
@@ -226,7 +226,7 @@ describe('the first line of status', () => {
       picocolors.createColors(false),
     );
     expect(text.split('\n\n')[1]).toBe(
-      'List ads is not fresh: HTTP 503. Run: rulectl lists show ads\nList b is not fresh: HTTP 404. Run: rulectl lists show b',
+      'List ads is not fresh: HTTP 503.\nRun: rulectl lists show ads\nList b is not fresh: HTTP 404.\nRun: rulectl lists show b',
     );
   });
 });
@@ -253,7 +253,7 @@ describe('names that report', () => {
     const plain = picocolors.createColors(false);
     const blocks = renderStatus({ ...view, fleet: fleet(), members }, scope, NOW_MS, plain).split('\n\n');
     expect(blocks.slice(2).map((block) => block.split('\n'))).toEqual([
-      ['of 100,000 names that report: 99,900 synced, 40 behind, 0 refused, 60 silent, 0 unknown'],
+      ['of 100,000 names that report: 99,900 synced, 40 behind, 0 refused, 60 silent, 0', '  unknown'],
       [
         'name   via     state    version  last heard  refuses',
         'fw-17  site-3  silent   12       12 min ago  -',

@@ -44,7 +44,7 @@ describe('status', () => {
       { kind: 'status', watch: false, counters: true }, // for what is wrong with DNS
     ]);
     expect(stdout).not.toContain('counters of');
-    expect(stdout).toMatch(/^fw-b has refused version 13 .*\n\nversion 13, released /);
+    expect(stdout).toMatch(/^fw-b has refused version 13 .*\nRun: .*\n\nversion 13, released /);
     expect(stdout).not.toContain('list drop');
     expect(stdout).toMatch(/^fw-b +- +refused +13 /m);
     expect(stderr).toBe('');
@@ -81,7 +81,7 @@ describe('status', () => {
       await sendRecords(connection, [head(), subscriber(), ...(isAsked === true ? [down] : [])]);
       if (isAsked !== true) await done(connection);
     });
-    expect(stdout).toMatch(/^fw-a: some answers of DNS go without addresses.*\(and 1 more: /);
+    expect(stdout).toMatch(/^fw-a: some answers of DNS go without addresses[\s\S]*\n1 more: /);
     expect(stdout).not.toContain('counters of');
     expect([stderr, exit]).toEqual(['', 0]);
   });
@@ -92,7 +92,7 @@ describe('status', () => {
       await sendRecords(connection, [subscriber({ state: 'synced', version: undefined, hash: undefined })]);
       await done(connection);
     });
-    expect(stdout).toMatch(/^Nothing is released yet. Run: rulectl push FILE\n\nsubscriber /);
+    expect(stdout).toMatch(/^Nothing is released yet\.\nRun: rulectl push FILE\n\nsubscriber /);
     expect(exit).toBe(0);
   });
 

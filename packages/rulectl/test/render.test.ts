@@ -1,6 +1,7 @@
 /** What people read, character by character. */
 
 import picocolors from 'picocolors';
+import stringWidth from 'string-width';
 import { describe, expect, it } from 'vitest';
 import { formatAge, formatBytes, formatCount, formatDuration } from '../src/render/amounts.ts';
 import { renderChanges } from '../src/render/changes.ts';
@@ -15,9 +16,11 @@ import {
   applied,
   change,
   counters,
+  fleet,
   HASH,
   head,
   LINEAGE,
+  member,
   NOW_MS,
   part,
   release,
@@ -266,7 +269,7 @@ const ALL = { verbose: true, counters: true };
 describe('status', () => {
   it.each([undefined, head({ version: 0, epoch: 0 })])('before the first release says so: %j', (none) => {
     const view = { head: none, parts: [], warnings: [], subscribers: [], counters: [] };
-    expect(renderStatus(view, ALL, NOW_MS, PLAIN)).toBe('Nothing is released yet. Run: rulectl push FILE');
+    expect(renderStatus(view, ALL, NOW_MS, PLAIN)).toBe('Nothing is released yet.\nRun: rulectl push FILE');
   });
 
   // After a store was lost it did not say that lists wait, and for what.
@@ -319,13 +322,16 @@ describe('status', () => {
       ],
       counters: [],
     };
-    const sentence =
-      'fw-b has enforced no release instead of version 13 for 2 min (sink-failed: nft said no).';
-    const remedy = 'Run: rulecast-doctor, on fw-b';
+    const trouble = [
+      'fw-b has enforced no release instead of version 13 for 2 min (sink-failed: nft',
+      '  said no).',
+      'Run: rulecast-doctor, on fw-b',
+    ];
     expect(renderStatus(snapshot, ALL, NOW_MS, PLAIN).split('\n')).toEqual([
-      `${sentence} ${remedy} (and 1 more: rulectl status --verbose)`,
+      ...trouble,
+      '1 more: rulectl status --verbose',
       '',
-      `${sentence} ${remedy}`,
+      ...trouble,
       'a.example does not resolve.',
       '',
       `version 13 (epoch 1), ${HASH.slice(0, 12)}, released 2 min ago`,
@@ -336,19 +342,23 @@ describe('status', () => {
       'list drop    1,000,000          13  0123456789ab',
       'resolutions          2           9  0123456789ab',
       '',
-      'subscriber  bound to         state   version  lag         last seen  match  apply   last error',
-      'fw-a        curve-key, qube  synced  13       -           3 s ago    yes    142 ms  -',
-      'fw-b        -                behind  -        13 (2 min)  3 s ago    no     -       sink-failed: nft said no (2 min ago)',
+      'subscriber  bound to         state   version  lag         last seen',
+      'fw-a        curve-key, qube  synced  13       -           3 s ago',
+      '  matches what is released, applied in 142 ms',
+      'fw-b        -                behind  -        13 (2 min)  3 s ago',
+      '  does not match what is released',
+      '  last error: sink-failed: nft said no (2 min ago)',
     ]);
     const brief = renderStatus(snapshot, { verbose: false, counters: false }, NOW_MS, PLAIN).split('\n');
-    expect(brief.slice(2)).toEqual([
+    expect(brief.slice(5)).toEqual([
       'version 13, released 2 min ago',
       '2 parts, 1,000,000 entries, 1 rule',
       'publisher up for 2 h',
       '',
-      'subscriber  bound to         state   version  lag         last seen  last error',
-      'fw-a        curve-key, qube  synced  13       -           3 s ago    -',
-      'fw-b        -                behind  -        13 (2 min)  3 s ago    sink-failed: nft said no (2 min ago)',
+      'subscriber  bound to         state   version  lag         last seen',
+      'fw-a        curve-key, qube  synced  13       -           3 s ago',
+      'fw-b        -                behind  -        13 (2 min)  3 s ago',
+      '  last error: sink-failed: nft said no (2 min ago)',
     ]);
   });
 
@@ -360,14 +370,33 @@ describe('status', () => {
     const refused = subscriber({ state: 'refused', refusal, lastError });
     const snapshot = { head: head(), parts: [], warnings: [], subscribers: [refused], counters: [] };
     expect(renderStatus(snapshot, ALL, NOW_MS, PLAIN)).toMatch(
-      /bad-rule-set: a list is missing \(1 min ago\)$/m,
+      /^ {2}refuses: bad-rule-set: a list is missing \(1 min ago\)$/m,
     );
+  });
+
+  it.each([PLAIN, COLORED])('fits 80 columns, whatever is said and however long the names are', (colors) => {
+    const name = 'n'.repeat(63);
+    const text = 'many words of one fault '.repeat(9).trim();
+    const lastError = { code: 'sink-failed', text, atMs: NOW_MS - 120_000 };
+    const firewall = subscriber({ name, state: 'behind', version: 12, lagVersions: 1, lastError });
+    const snapshot = {
+      head: head({ degraded: [text, `list ${name} is not fresh: ${text}`], hasRootKey: true }),
+      parts: [part({ name })],
+      warnings: [{ record: 'warning', part: `list ${name}`, code: 'shrunk', reason: text } as const],
+      subscribers: [firewall, subscriber({ bound: ['curve-key x', 'qube y', 'socket z'] })],
+      fleet: fleet({ refused: 1_000_000, refusedBy: [{ code: 'bad-rule-set', count: 1_000_000 }] }),
+      members: [member({ name, via: name, refusal: { hash: HASH, code: 'bad-rule-set' } })],
+      counters: [counters({ subscriber: name, counters: { [`list.${name}`]: 1_234_567 } })],
+    };
+    const lines = renderStatus(snapshot, ALL, NOW_MS, colors).split('\n');
+    expect(lines.filter((line) => stringWidth(line) > 80)).toEqual([]);
+    expect(lines).toContain(name); // whole, above its row
   });
 
   /** The lines below the subscribers. */
   function linesOf(told: Parameters<typeof renderStatus>[0]['counters']): readonly string[] {
     const snapshot = { head: head(), parts: [], warnings: [], subscribers: [subscriber()], counters: told };
-    return renderStatus(snapshot, ALL, NOW_MS, PLAIN).split('\n').slice(8);
+    return renderStatus(snapshot, ALL, NOW_MS, PLAIN).split('\n').slice(9);
   }
 
   it('shows what a firewall counted in words and units, its lists with most packets first', () => {

@@ -41,7 +41,7 @@ export interface StatusArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusArgs> {
   return yargs
     .usage(
-      '$0 status\n\nSays in its first line whether every firewall enforces what is released, or what is wrong, since when, and what to do; below it, what is released, and how far each subscriber is.',
+      '$0 status\n\nSays first whether every firewall enforces what is released; if not, what is wrong, since when, and what to do. Below it stand what is released, and how far each subscriber is.',
     )
     .option('verbose', {
       type: 'boolean',

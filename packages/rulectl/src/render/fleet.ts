@@ -3,7 +3,7 @@
 import type { ControlRecordOf } from '@rulecast/protocol';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAge, formatAmount, formatCount, NOTHING } from './amounts.ts';
-import { renderTable } from './table.ts';
+import { renderNarrowTable } from './table.ts';
 
 export type Fleet = ControlRecordOf<'fleet'>;
 export type Member = ControlRecordOf<'member'>;
@@ -49,9 +49,10 @@ export function codesText({ refusedBy }: Fleet): string {
 
 export function renderMembers(members: readonly Member[], nowMs: number, colors: Colors): string {
   const columns = ['name', 'via', 'state', 'version', 'last heard', 'refuses'];
-  return renderTable(
+  return renderNarrowTable(
     columns,
     members.map((member) => cellsOf(member, nowMs)),
+    [],
     undefined,
     colors,
   );

@@ -9,7 +9,7 @@ import { nameAnswers, renderCounters } from './counters.ts';
 import { renderWarning } from './findings.ts';
 import { type Fleet, type Member, renderFleet, renderMembers } from './fleet.ts';
 import { type Health, healthOf, type Trouble } from './health.ts';
-import { renderTable } from './table.ts';
+import { folded, renderNarrowTable } from './table.ts';
 
 /** Hex digits of a hash that people compare by eye. */
 const SHORT_HASH_CHARS = 12;
@@ -36,7 +36,7 @@ export interface StatusScope {
   readonly counters: boolean;
 }
 
-/** One sentence first: whether all is well, or what is wrong. `nowMs`: milliseconds since 1970, for ages. */
+/** In 80 columns. First whether all is well, or what is wrong. `nowMs`: milliseconds since 1970, for ages. */
 export function renderStatus(view: StatusView, scope: StatusScope, nowMs: number, colors: Colors): string {
   const { head, parts, warnings, subscribers, fleet, members = [], counters } = view;
   const health = healthOf(view, nowMs);
@@ -52,19 +52,20 @@ export function renderStatus(view: StatusView, scope: StatusScope, nowMs: number
   const answers = nameAnswers(counters);
   if (answers.length > 0) blocks.push(answers.join('\n'));
   if (scope.counters) blocks.push(...counters.map((told) => renderCounters(told, colors)));
-  return blocks.join('\n\n');
+  return folded(blocks.join('\n\n'));
 }
 
 function renderSentence(health: Health, view: StatusView, colors: Colors): string {
   const [worst, ...others] = health.troubles;
   if (worst === undefined) return colors.green(`${capitalised(health.text, view)}.`);
-  const more = others.length === 0 ? '' : ` (and ${others.length} more: rulectl status --verbose)`;
   const color = health.state === 'degraded' ? colors.yellow : colors.red;
+  const more = others.length === 0 ? '' : `\n${others.length} more: rulectl status --verbose`;
   return `${color(troubleText(worst, view))}${more}`;
 }
 
 function troubleText({ text, remedy }: Trouble, view: StatusView): string {
-  return `${capitalised(text, view)}.${remedy === undefined ? '' : ` Run: ${remedy}`}`;
+  const sentence = `${capitalised(text, view)}.`;
+  return remedy === undefined ? sentence : `${sentence}\nRun: ${remedy}`; // whole, to be copied
 }
 
 /** A sentence begins with a capital, unless with a name. */
@@ -131,7 +132,7 @@ function renderParts(parts: readonly ControlRecordOf<'part'>[], colors: Colors):
     formatCount(part.changedVersion),
     shortHash(part.digest),
   ]);
-  return renderTable(['part', 'count', 'changed in', 'digest'], rows, 1, colors);
+  return renderNarrowTable(['part', 'count', 'changed in', 'digest'], rows, [], 1, colors);
 }
 
 function renderSubscribers(
@@ -149,17 +150,12 @@ function renderSubscribers(
       ? NOTHING
       : `${formatCount(subscriber.lagVersions)} (${formatAge(subscriber.lagMs)})`,
     subscriber.lastSeenMs === 0 ? 'never' : `${formatAge(nowMs - subscriber.lastSeenMs)} ago`,
-    ...(verbose
-      ? [
-          subscriber.matches ? 'yes' : 'no',
-          subscriber.applyMs === undefined ? NOTHING : formatDuration(subscriber.applyMs),
-        ]
-      : []),
-    errorText(subscriber, nowMs),
   ]);
   const columns = ['subscriber', 'bound to', 'state', 'version', 'lag', 'last seen'];
-  const detail = verbose ? ['match', 'apply'] : [];
-  return renderTable([...columns, ...detail, 'last error'], rows, undefined, colors);
+  const notes = subscribers.map((subscriber) =>
+    [...(verbose ? [appliedText(subscriber)] : []), ...errorText(subscriber, nowMs)].join('\n'),
+  );
+  return renderNarrowTable(columns, rows, notes, undefined, colors);
 }
 
 /** The kinds of a name's bindings; `--json` has the rest. */
@@ -167,17 +163,16 @@ function boundText({ bound = [] }: ControlRecordOf<'subscriber'>): string {
   return bound.length === 0 ? NOTHING : bound.map((text) => text.split(' ', 1).join('')).join(', ');
 }
 
-/** Why it refuses the head for good; else its last error. */
-function errorText({ refusal, lastError }: ControlRecordOf<'subscriber'>, nowMs: number): string {
-  const trouble = refusal ?? lastError;
-  return trouble === undefined ? NOTHING : lastErrorText(trouble, nowMs);
+function appliedText({ matches, applyMs }: ControlRecordOf<'subscriber'>): string {
+  const took = applyMs === undefined ? '' : `, applied in ${formatDuration(applyMs)}`;
+  return `  ${matches ? 'matches' : 'does not match'} what is released${took}`;
 }
 
-function lastErrorText(
-  error: { readonly code: string; readonly text: string; readonly atMs: number },
-  nowMs: number,
-): string {
-  return `${error.code}: ${error.text} (${formatAge(nowMs - error.atMs)} ago)`;
+/** Why it refuses the head for good; else its last error. */
+function errorText({ refusal, lastError }: ControlRecordOf<'subscriber'>, nowMs: number): readonly string[] {
+  const [what, error] = refusal === undefined ? ['last error', lastError] : ['refuses', refusal];
+  if (error === undefined) return [];
+  return [`  ${what}: ${error.code}: ${error.text} (${formatAge(nowMs - error.atMs)} ago)`];
 }
 
 function paintState(state: ControlRecordOf<'subscriber'>['state'], colors: Colors): string {
