@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parsePacketLine } from '@rulecast/formats';
 import { COMMENT_MAX_CHARS, type Direction, parseRule, RESOLVED_NAMES_MAX } from '@rulecast/rules';
 import { parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it } from 'vitest';
@@ -60,6 +61,13 @@ describe('docs/reference/documents.md', () => {
       expect(told, key).toEqual(expect.arrayContaining(wanted));
     }
   });
+});
+
+it('docs/reference/documents.md has each key of a packet', () => {
+  const fault = parsePacketLine('{"nothing-like-it": 1}');
+  const known = fault.kind === 'fault' ? (/keys are (.*)$/.exec(fault.reason)?.[1] ?? '') : '';
+  const told = rowsBelow('documents.md', 'Test a document').flatMap(([, key]) => codeIn(key));
+  expect(told.sort()).toEqual(known.split(', ').sort());
 });
 
 describe('docs/reference/rule-language.md', () => {
