@@ -276,7 +276,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/how-to/keys.md#For three': async (text) => {
+  'docs/how-to/share-the-root-key.md#Make three keys': async (text) => {
     const box = await fresh();
     await box.run(blockText('docs/how-to/keys.md#For one person'));
     const printed = await box.run(text);
@@ -285,7 +285,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/how-to/keys.md#Tokens of firewalls that report': async (text) => {
+  'docs/how-to/report-tokens.md#Make the secret and the tokens': async (text) => {
     const box = await fresh();
     await box.run(blockText('docs/how-to/keys.md#For one person'));
     await box.run(text);
@@ -309,17 +309,17 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/how-to/keys.md#When a key is lost or stolen/2': async (text) => {
+  'docs/how-to/share-the-root-key.md#One of them is lost': async (text) => {
     const box = await fresh();
     await box.run(blockText('docs/how-to/keys.md#For one person'));
-    await box.run(blockText('docs/how-to/keys.md#For three'));
+    await box.run(blockText('docs/how-to/share-the-root-key.md#Make three keys'));
     await box.run('rm bert.key');
     expect(await box.run(text)).toMatch(/^root 3 of lineage .*\n(?:.*\n)*root +2 of 3: /m);
     await box.run('rulecast-publisher --state ./publisher');
     expect(box.errors()).toEqual([]);
   },
 
-  'docs/how-to/keys.md#When a key is lost or stolen/3': async (text) => {
+  'docs/how-to/keys.md#When a key is lost or stolen/2': async (text) => {
     const box = await fresh();
     await box.run(blockText('docs/how-to/keys.md#For one person'));
     expect(await box.run(text)).toMatch(/^rulecast2:/m);
