@@ -9,7 +9,7 @@
  * message it came in.
  */
 export const ErrorCode = {
-  // Frames: the connection closes, nobody resynchronises.
+  // Frames: the connection closes, without resynchronising.
   badMagic: 'bad-magic',
   badFrameVersion: 'bad-frame-version',
   badFlags: 'bad-flags',
@@ -57,7 +57,7 @@ export const ErrorCode = {
   badCount: 'bad-count',
   badDigest: 'bad-digest',
   badRuleSet: 'bad-rule-set',
-  // Depots and reports: what was read is left alone, and another way is tried.
+  // Depots and reports: the data is ignored, and another source is tried.
   badDepot: 'bad-depot',
   badReport: 'bad-report',
   // The subscriber's own trouble: refused with `later`.

@@ -36,7 +36,10 @@ export const CONTROL_BODY_MAX_BYTES = 4096;
 export const HASH_BYTES = 32;
 /** Length of the id of a stream that may be resumed. */
 export const STREAM_ID_BYTES = 16;
-/** A snapshot of fewer bytes is begun anew where it was cut: a second on a slow channel, and no state. */
+/**
+ * A smaller snapshot that was cut is sent again from the beginning: a second on a slow channel, and no state
+ * to keep.
+ */
 export const RESUMED_MIN_BYTES = 2 * 1024 * 1024;
 /** Ed25519, RFC 8032. */
 export const SIGNATURE_BYTES = 64;
@@ -121,11 +124,11 @@ export const WORK_FREE = 2 ** 23;
 export const STREAM_FREE_BYTES = 2 ** 17;
 /** Entries of a release between base and result, beyond twice the larger of them. */
 export const STEP_ENTRIES_FREE = 2 ** 16;
-/** Its canonical bytes, likewise. */
+/** The canonical bytes of a step, likewise. */
 export const STEP_BYTES_FREE = 2 ** 22;
 /** Capabilities in HELLO, WELCOME, GREET and UNSUPPORTED, a CODE each: half a control body. */
 export const CAPABILITIES_MAX = 32;
-/** Types of messages from here on are passed over by who does not know them. */
+/** Types of messages from here on are skipped by peers that do not know them. */
 export const SKIPPABLE_TYPE_MIN = 128;
 /** Counters of an ANSWER: with names of 32 bytes two thirds of a control body. */
 export const COUNTERS_MAX = 64;
@@ -158,7 +161,7 @@ export const EDIT_LINES_MAX = 256;
 export const REFRESH_LISTS_MAX = 32;
 /** Subscribers that one request requires, 64 bytes each at most: half a control body. */
 export const REQUIRE_MAX = 32;
-/** Codes of one `+permit`. */
+/** Codes in one `+permit`. */
 export const PERMITS_MAX = 32;
 /**
  * Formats and protected prefixes that a list record names; with its texts beside them they fit a control
@@ -184,11 +187,11 @@ export const PUSH_FILES_MAX = 65_536;
  * exactly.
  */
 export const DURATION_MAX_MS = 3_155_760_000_000;
-/** A host name, with what may stand around it. */
+/** The target of a row: a host name, with its marks. */
 export const BLOCK_TARGET_MAX_BYTES = 255;
 /** The comment of a row, in the characters of a rule's comment. */
 export const BLOCK_COMMENT_MAX_BYTES = 100;
-/** Ten years; what is to last longer has no end. */
+/** Ten years; a longer block has no end. */
 export const BLOCK_MAX_SECONDS = 315_576_000;
 /** Rows that one UNBLOCK names, 9 bytes each at most: half a control body. */
 export const UNBLOCK_ROWS_MAX = 256;
@@ -241,8 +244,8 @@ export const HANDSHAKE_PRESSED_MS = 3_000;
  */
 export const SESSION_ROOTS_MAX = 48;
 /**
- * Connections of an endpoint that have said nothing yet: those of a fleet come all at once where a publisher
- * starts again, and each says HELLO some turns of busy processors later; few enough to be no load.
+ * Silent connections of an endpoint: those of a fleet come all at once after a publisher's restart, and each
+ * sends HELLO some turns of busy processors later; few enough to be no load.
  */
 export const WAITING_MAX = 256;
 /**
@@ -257,7 +260,7 @@ export const NAME_PATIENCE_MS = 2_000;
 export const HEARTBEAT_MS = 5_000;
 /** The interval of nonces, whatever WELCOME says; each gets a statement of freshness. */
 export const FRESH_EVERY_MS = 5_000;
-/** So many answers to a nonce that nobody signed are looked at, for each costs a signature. */
+/** Answers with a bad signature that are checked for one nonce, as each check costs time. */
 export const FRESH_TRIES_MAX = 4;
 /** The longest pause obeyed if the peer has answered no nonce: it may be anybody. */
 export const UNPROVED_RETRY_MAX_MS = 60_000;
@@ -305,7 +308,7 @@ export const READ_BYTES = FRAME_HEADER_BYTES + FRAME_BODY_MAX_BYTES;
 export const SUBSCRIBERS_MAX = 1000;
 /** Control connections at once: each may hold a push in memory. */
 export const CONTROL_CONNECTIONS_MAX = 16;
-/** … and of one operator, apart from those: CONTROL.md "Operators". */
+/** … and of one operator, besides those: CONTROL.md "Operators". */
 export const OPERATOR_CONNECTIONS_MAX = 4;
 /**
  * QUERYs a second that a subscriber answers, and TESTs that a publisher relays: ten times what a person

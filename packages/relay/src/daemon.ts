@@ -91,7 +91,8 @@ async function main(out: Output): Promise<void> {
     });
     const stop = stopSignal();
     manager.ready();
-    const first = once(feed, 'release'); // before it nobody could be greeted: its roots are not known
+    // before the first release no client can be greeted, as the roots are unknown
+    const first = once(feed, 'release');
     feed.start();
     await Promise.race([first, stop]);
     const served = feed.release && (await serveSessions(host, endpoints, { curve }));
@@ -102,7 +103,7 @@ async function main(out: Output): Promise<void> {
     logger.info('stopping');
     await served?.close();
     await feed.close();
-    endSoon(); // what is being asked of a mirror
+    endSoon(); // without waiting for requests to mirrors
   } catch (error) {
     throw endOf(error);
   }

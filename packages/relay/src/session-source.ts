@@ -24,7 +24,7 @@ import { Heartbeat } from '@rulecast/sessions';
 const PAUSE_MS = 1000;
 /** A firewall waits five seconds for what answers its nonce. Our choice. */
 const REPORT_MS = 4000;
-/** So many reports that all of them, each of the largest size, fit one frame. */
+/** The number of reports of the largest size that fit one frame. */
 const REPORTS_PER_FRAME = Math.floor(FRAME_BODY_MAX_BYTES / (REPORT_MAX_BYTES + 2));
 
 export interface SessionSourceOptions {
@@ -42,7 +42,7 @@ export class SessionSource implements DepotSource {
   #line: Promise<Line> | undefined;
   #head: Uint8Array | undefined;
   #onHead = (): void => undefined;
-  /** One after the other, as the publisher takes them. */
+  /** Fetches one at a time, as the publisher answers them. */
   #fetching: Promise<unknown> = Promise.resolve();
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   #fault = '';
@@ -106,7 +106,7 @@ export class SessionSource implements DepotSource {
     }
   }
 
-  /** Another connection may be made after a pause, and is asked for then. */
+  /** Another connection may be made after a pause, on demand. */
   #ended(text: string, retryAfterMs: number): void {
     const { clock } = this.#options;
     if (this.#line === undefined) return;
@@ -144,7 +144,7 @@ class Line {
     this.#clock = clock;
   }
 
-  /** Resolves when the publisher has said WELCOME. */
+  /** Resolves with the publisher's WELCOME. */
   greet(relay: string): Promise<void> {
     const greeted = this.#await<void>(HANDSHAKE_TIMEOUT_MS, (awaited) => {
       this.#greeted = awaited;
@@ -195,7 +195,7 @@ class Line {
   }
 
   #send(message: Message): void {
-    this.#connection.send(message).catch(() => undefined); // who receives notices
+    this.#connection.send(message).catch(() => undefined); // the receiver notices it
   }
 
   async #run(): Promise<void> {

@@ -154,7 +154,7 @@ async function commandLine(first: string, terminal: Terminal): Promise<Argv<Glob
       'boolean-negation': false,
       'camel-case-expansion': false,
       'dot-notation': false,
-      'greedy-arrays': false, // --resolve takes one value, what follows are packets
+      'greedy-arrays': false, // --resolve has one value, and packets follow it
       'parse-numbers': false,
       'parse-positional-numbers': false,
     })

@@ -8,7 +8,7 @@ const SUCCESSORS: ReadonlyMap<string, readonly string[]> = new Map([
   ['keygen', ['keys', 'new']],
 ]);
 const OFFLINE_NOW = 'check FILE --test PACKET';
-/** Options of `test` that take no value. */
+/** Options of `test` without a value. */
 const SWITCHES: ReadonlySet<string> = new Set(['json', 'no-color', 'help']);
 
 export function isOldCommand(word: string): boolean {

@@ -20,7 +20,7 @@ import type { RuleSet } from './rule-set.ts';
 import { formAt, prefixesIn, type RuleForm, type Runs } from './runs.ts';
 import { specialPurposeSpace } from './special-purpose.ts';
 
-/** A packet that stands for others; of ICMP the request for an echo. */
+/** A packet that stands for many others; for ICMP an echo request. */
 export interface Probe {
   readonly text: string;
   readonly proto: Proto;
@@ -92,7 +92,7 @@ interface Layer {
   readonly column: Prefixes;
 }
 
-/** Made when they are looked at: there may be as many as rules, and sums of sizes tell most. */
+/** Computed on use: there may be as many layers as rules, and sums of sizes often decide without them. */
 interface Layers {
   readonly count: number;
   readonly entryCount: number;
@@ -188,7 +188,7 @@ function blockOf(runs: Runs, { ruleSet: { lists }, at }: Judge, view: OpenView):
   const fit = asked.map((form) => (form?.isFit === true ? form : undefined));
   const end = fit.reduce((least, form) => Math.min(least, form?.allAt ?? runs.count), runs.count);
   const parts = { accept: 0, drop: 0 };
-  const seen = new Set<string>(); // a list that comes again decides nothing
+  const seen = new Set<string>(); // a list's second use decides nothing new
   let [count, entryCount] = [0, 0];
   for (const [form, one] of fit.entries()) {
     if (one === undefined || one.first >= end || one.remote.kind === 'any' || one.remote.kind === 'name')

@@ -52,7 +52,7 @@ export interface NameVerdict {
   readonly action: 'accept' | 'drop' | 'none';
   /** The kind of the answer. */
   readonly answer: 'answer' | BlockedAnswer;
-  /** The policy that judges the qube, or `first`; undefined: `common` alone does, or nobody. */
+  /** The policy that judges the qube, or `first`; undefined: only `common`, or none. */
   readonly policy: string | undefined;
   /** Undefined: no rule matches, and the setting for unlisted names decides. */
   readonly rule: NameRuleOrigin | undefined;
@@ -153,7 +153,7 @@ function holds(ruleSet: RuleSet, { match, remote }: RuleForm, name: string, stan
   }
 }
 
-/** Asks all entries and exceptions, one by one; of those that stand for the name the longest decides. */
+/** Checks every entry and exception, one by one; of those that apply to the name the longest decides. */
 function standsByAll({ names, exceptions }: NameSet, name: string): boolean {
   const labels = (text: string): number => text.replace(/^\*?\./, '').split('.').length;
   const nearest = (texts: Iterable<string>): number => {

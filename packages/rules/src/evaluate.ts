@@ -54,7 +54,7 @@ export interface Environment {
   readonly now: number;
   /** Seconds since 1970, by the one that shows the earlier time; undefined where there is one clock. */
   readonly earliest?: number | undefined;
-  /** The addresses that `specialtarget=dns` means. */
+  /** The addresses that `specialtarget=dns` stands for. */
   readonly dns: readonly Address[];
 }
 
@@ -111,9 +111,8 @@ export function timeFor(action: Action, { now, earliest = now }: Omit<Environmen
 const ASKING_TYPES = { 4: [8, 13, 15, 17], 6: [128, 139] } as const;
 
 /**
- * Whether Linux takes a packet that belongs to no flow for the first one of a flow, as far as the packet
- * tells. It does not where the header is cut, where an ICMP message asks nothing, and where ICMP is that of
- * the other family.
+ * Whether Linux regards a packet outside of any flow as the first of one, as far as the packet itself tells.
+ * It does not if the header is cut, if an ICMP message is no request, or if ICMP is that of the other family.
  */
 export function beginsFlow({ dst: { family }, proto, port, icmpType }: Packet): boolean {
   if (proto === IpProtocol.tcp || proto === IpProtocol.udp) return port !== undefined;
@@ -219,7 +218,7 @@ export function judgingPolicy(
   return best ?? (direction === 'egress' ? ruleSet.policies.get(DEFAULT_POLICY) : undefined);
 }
 
-/** Networks of a policy that are looked at for an address of its own; each costs a look at all policies. */
+/** Networks of a policy to try for an address of its own; each try looks at all policies. */
 const NETWORKS_MAX = 64;
 
 /**

@@ -234,7 +234,7 @@ export function combineSets(
   return { v4: operation(a.v4, b.v4), v6: operation(a.v6, b.v6) };
 }
 
-/** So many entries in a row that only one column has: the end of them is looked for then. */
+/** After so many entries in a row that only one column has, the end of that stretch is searched for. */
 const STREAK_ENTRIES = 8;
 
 /**

@@ -32,7 +32,7 @@ export interface Segment {
   readonly count: number;
   /** The number of rules they stand for, in both families. */
   readonly rules: number;
-  /** They are asked by the class of the address, else one after the other. */
+  /** Whether the rules are looked up by the class of the address; otherwise one after another. */
   readonly gathered: boolean;
 }
 

@@ -47,7 +47,7 @@ const LEFT_MAX = 1024;
 /** Rules in one piece of the walk. */
 const PIECE_RULES = 16_384;
 
-/** Immutable, but for `classes`, to which those of later changes may be added. */
+/** Immutable, except that later changes may add to `classes`. */
 export interface MatchClasses {
   /**
    * Ascending by address, the shorter one first; each once. The first is that of no bits, which holds all
@@ -115,7 +115,7 @@ export function* classPieces(range: RunRange, family: Family): Pieces<MatchClass
   return new KnownClasses(walk);
 }
 
-/** Those of `before`, changed; undefined where too much changed for that to be worth it. */
+/** The classes of `before`, updated; undefined if too much changed for that to pay. */
 export function classesAfter(
   range: RunRange,
   family: Family,
@@ -156,7 +156,7 @@ export function classFor({ prefixes, classOf }: MatchClasses, of: Prefixes, at: 
   }
 }
 
-/** Prefixes of both columns, ascending, without those within another one. */
+/** The prefixes of both columns, ascending, without those within another one. */
 function outermost(a: Prefixes, ofA: readonly number[], b: Prefixes, ofB: readonly number[]): Prefixes {
   const all = new PrefixBuilder(a.family, ofA.length + ofB.length);
   for (const at of ofA) all.push(a.words, at, a.lengths[at]!); // of that column, here and below
@@ -186,7 +186,7 @@ interface Around {
 
 const GROUND = -1;
 
-/** Goes through rules by prefix, and keeps the prefixes whose class is not that of the one around. */
+/** Walks rules by prefix, and collects the prefixes whose class differs from the one around. */
 class Walk {
   readonly columns: RuleColumns;
   readonly order: Uint32Array;
@@ -214,7 +214,7 @@ class Walk {
     return this.listed > LISTED_MAX || this.names.rulesLeft < 0;
   }
 
-  /** Keeps the prefix of no bits. The first rule after those for it, and what is around all. */
+  /** Collects the prefix of length 0. Returns the first rule after those for it, and the stack with it. */
   begin(): { readonly at: number; readonly stack: Around[] } {
     const { family } = this.columns.prefixes;
     const everything = { family, words: new Uint32Array(strideOf(family)), lengths: Uint8Array.of(0) };
@@ -332,11 +332,11 @@ function fitted<T extends Uint32Array | Uint8Array>(column: T, count: number): T
   return (count * 2 < column.length ? column.slice(0, count) : column.subarray(0, count)) as T; // of the same type
 }
 
-/** Gives lists of rules that ask the same the same class. Only ever grows. */
+/** Assigns classes to lists of rules: equal lists get the same class. Only ever grows. */
 class ClassNames {
   readonly classes: RuleMatch[][] = [];
   readonly kinds: MatchKinds;
-  /** By kind: the class of that alone. */
+  /** By kind: the class of a list with that kind alone. */
   readonly #alone: number[] = [];
   /** By kinds in their order. */
   readonly #known = new Map<string, number>();

@@ -344,8 +344,8 @@ export function* nameSetPieces(
 }
 
 /**
- * The names of the entries of a set without what is below them, and how many entries stood for that: those
- * that stood for nothing else are left out.
+ * The names of a set's entries themselves, without the names below them, and the number of suffix entries
+ * reduced that way; entries for names below only are left out.
  */
 export function plainNames(set: NameSet): { readonly names: Names; readonly suffixCount: number } {
   if (!hasWildcards(set.names)) return { names: set.names, suffixCount: 0 };
@@ -360,7 +360,7 @@ export function plainNames(set: NameSet): { readonly names: Names; readonly suff
   return { names: plain.take(), suffixCount };
 }
 
-/** Entries that stand for more than those of the same names did, and exceptions that are gone. */
+/** Entries whose scope is wider than before under the same names, and removed exceptions. */
 export interface WiderNames {
   readonly count: number;
   /** The first, as it is now, for people. */

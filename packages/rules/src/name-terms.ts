@@ -166,7 +166,7 @@ export function reasonLeftOpen(
     listed(blocks, lists).some(({ match }) => match.action === 'drop') ||
     nameTermsOf(policies, policy).unlisted === 'nxdomain';
   if (!isBlocking) return undefined;
-  const forms = blocks.flatMap((runs) => runs.forms); // of those for any address, the first comes first
+  const forms = blocks.flatMap((runs) => runs.forms); // of the rules for any address, the first one decides
   const open = DNS_PORTS.filter(([proto, port]) => {
     const decides = forms.find(({ match, remote }) => remote.kind === 'any' && holds(match, proto, port));
     return (decides?.match.action ?? policy.defaultAction) === 'accept';

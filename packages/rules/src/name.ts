@@ -112,8 +112,8 @@ export function compareHostNames(a: string, b: string): number {
 }
 
 /**
- * Whether a text stands for names below another: `*.NAME`, or `.NAME` with NAME itself. MEANING.md "Forms to
- * come".
+ * Whether a text is an entry for names below another: `*.NAME`, or `.NAME` with NAME itself. MEANING.md
+ * "Forms to come".
  */
 export function isWildcard(text: string): boolean {
   const below = text.startsWith('*.') ? 2 : text.startsWith('.') ? 1 : 0;

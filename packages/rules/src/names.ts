@@ -87,7 +87,8 @@ export function* nameTexts({ bytes }: Pick<Names, 'bytes'>): Generator<string> {
 
 /** Whether an entry stands for more than the name itself. */
 export function hasWildcards({ bytes }: Names): boolean {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length); // whose search is the fastest
+  // a Buffer, whose search is the fastest
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   return buffer.includes(KeyByte.below) || buffer.includes(KeyByte.both);
 }
 

@@ -7,7 +7,7 @@ export type Pieces<T> = Generator<undefined, T>;
 
 /** Parts between two pieces, where each takes 0.05 ms, and 1 ms before it is compiled. Our choice. */
 export const PIECE_PARTS = 32;
-/** So many entries, looked at, merged or hashed, take as long as a part. */
+/** Visiting, merging or hashing so many entries takes as long as a part. */
 const ENTRIES_A_PART = 2048;
 
 /** When a piece of parts, small and large, is over. */
@@ -27,7 +27,7 @@ export class Pace {
   }
 }
 
-/** All of it without a pause. */
+/** Runs everything without a pause. */
 export function atOnce<T>(pieces: Pieces<T>): T {
   for (;;) {
     const { done, value } = pieces.next();

@@ -393,7 +393,7 @@ export class PrefixBuilder {
     return this.#used;
   }
 
-  /** Appends the prefix whose words stand at entry `at` of `words`. */
+  /** Appends a prefix whose words are entry `at` of `words`. */
   push(words: Uint32Array, at: number, length: number): void {
     if (this.#used === this.#lengths.length) this.#grow();
     if (this.family === 4)

@@ -13,7 +13,7 @@ import type { Runs } from './runs.ts';
 export interface RuleColumns {
   /** By rule; what is for any address is for the prefix of no bits. */
   readonly prefixes: Prefixes;
-  /** By rule: what it asks and does, as numbered by `MatchKinds`. */
+  /** By rule: its match and action, as numbered by `MatchKinds`. */
   readonly kinds: Uint32Array;
 }
 
@@ -25,11 +25,11 @@ export interface RuleChange {
 }
 
 const GONE = -1;
-/** With more changed rules, all of them are taken anew. */
+/** With more changed rules, the columns are computed anew. */
 const CHANGED_MAX = 4096;
 /** The distance, in rules of both columns, to search for the place where they agree again. */
 const RESYNC_MAX = 64;
-/** So many rules in a row have to be the same then. */
+/** So many equal rules in a row count as agreement. */
 const RESYNC_RULES = 3;
 /** Runs in one piece of work. */
 export const PIECE_RUNS = 32_768;

@@ -29,7 +29,7 @@ export const COMMENT_MAX_CHARS = 4096;
  * fit in.
  */
 export const RULE_LINE_MAX_CHARS = 8192;
-/** The last second of the year 9999, where Python's datetime ends and with it what dom0 takes. */
+/** The last second of the year 9999, where Python's datetime ends, and with it the range of dom0. */
 export const EXPIRE_MAX = 253_402_300_799;
 
 const PORT_MAX = 65_535;
@@ -88,7 +88,7 @@ const REMOTE_OPTIONS: Readonly<Record<Direction, ReadonlyMap<string, RemoteForm>
     ['dst4', 'v4'],
     ['dst6', 'v6'],
     ['dsthost', 'host'],
-    ['dstname', 'host'], // what Qubes R3 called it
+    ['dstname', 'host'], // its name in Qubes R3
     ['dst', 'list'],
   ]),
   ingress: new Map<string, RemoteForm>([
@@ -303,7 +303,7 @@ function takeExpire(draft: Draft, value: string, at: number, valueAt: number): R
   return undefined;
 }
 
-/** Whether a name may stand for addresses that are nobody's on the Internet. */
+/** Parses whether a name may resolve to private addresses. */
 function takePrivate(draft: Draft, value: string, at: number, valueAt: number): RuleLineFault | undefined {
   if (draft.privateAt >= 0) return duplicate('private', at);
   if (value !== 'true' && value !== 'false') {
@@ -387,7 +387,7 @@ function takeList(draft: Draft, key: string, valueAt: number, end: number): Rule
   return faultAt(valueAt, RuleFault.list, reason);
 }
 
-/** Whether a value of `dsthost=` is meant as an address: dom0 takes both there. */
+/** Whether a value of `dsthost=` looks like an address: dom0 accepts both there. */
 function looksLikeAddress(text: string, start: number, end: number): boolean {
   const value = text.slice(start, end);
   return (
@@ -551,7 +551,7 @@ function parseDecimal(text: string, max: number): number {
   return value <= max ? value : -1;
 }
 
-/** A tab explains every other fault of its token. */
+/** Reports a tab, which explains every other fault of its token. */
 function tabFault(text: string, start: number, end: number): RuleLineFault | undefined {
   const tab = text.indexOf('\t', start);
   if (tab < 0 || tab >= end) return undefined;

@@ -133,7 +133,7 @@ export function opensResolved({ policies }: Pick<RuleSet, 'policies'>): boolean 
 interface DnsUse {
   /** Lists in rules. */
   readonly used: ReadonlySet<string>;
-  /** A policy says how names are answered. */
+  /** A policy sets how names are answered. */
   readonly areNamesAnswered: boolean;
 }
 
@@ -405,7 +405,7 @@ function unmatchedProblems(ruleSet: RuleSet): readonly RuleSetProblem[] {
   return problems;
 }
 
-/** The lines that a rule set which does not say it has to choose from. */
+/** The lines from which a rule set without the setting must choose one. */
 export const UNMATCHED_CHOICE =
   'write "unmatched: drop" at the top level of a rule set document, or "unmatched: accept" to leave them to the other tables of the firewall';
 

@@ -46,7 +46,7 @@ export interface Run {
   readonly remote: RunRemote;
 }
 
-/** The remote side of a run; the rules of other kinds are runs of one. */
+/** The remote side of a run; a rule of any kind but prefixes is a run of its own. */
 export type RunRemote =
   | { readonly kind: 'any' }
   /** One prefix per rule, in rule order: neither sorted nor unique. */
@@ -90,7 +90,7 @@ export function prefixesIn(
   };
 }
 
-/** The runs in their order. Slow where there are many: each is made of objects. */
+/** The runs in their order. Slow for many runs: it makes objects for each. */
 export function* eachRun(runs: Runs): Generator<Run> {
   for (let run = 0; run < runs.count; run++) yield runAt(runs, run);
 }
@@ -177,7 +177,7 @@ export function numberedAlike(a: Runs, b: Runs): readonly [RuleNumbers, RuleNumb
   return [new RuleNumbers(a, [...a.forms.keys()]), new RuleNumbers(b, numbers)];
 }
 
-/** Likewise, of blocks that are numbered alike. */
+/** Likewise, for blocks with common numbers. */
 export function commonEndsByNumber(a: RuleNumbers, b: RuleNumbers): CommonEnds {
   const least = Math.min(a.count, b.count);
   let head = 0;
@@ -206,7 +206,7 @@ function sameNumbers(a: Uint32Array | Uint8Array, b: Uint32Array | Uint8Array): 
   return at === a.length && a.length === b.length;
 }
 
-/** Rules by their place, to be compared with those of another block. */
+/** Numbers the rules of a block, for comparison with another block. */
 export class RuleNumbers {
   readonly runs: Runs;
   readonly count: number;
@@ -345,7 +345,7 @@ export class RunBuilder {
     for (let run = runOfRule(runs, from); run < runs.count && starts[run]! < to; run++) {
       const [first, end] = [starts[run]!, starts[run + 1]!]; // one more than runs
       const own = formOf[run]!;
-      const form = places.get(own) ?? this.form(runs.forms[own]!); // a form of it
+      const form = places.get(own) ?? this.form(runs.forms[own]!); // one of its own forms
       places.set(own, form);
       const words = wordStarts[run + 1]! - wordStarts[run]!;
       if (words === 0) {

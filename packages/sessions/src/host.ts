@@ -53,7 +53,7 @@ export interface PublisherView {
   rulesOut(number: ReleaseNumber): boolean;
   /** Whether it was released by who may now. */
   isSigned(signed: Signed): boolean;
-  /** The roots that come after one; undefined where that is none of this lineage's. */
+  /** The roots after a known one; undefined if that is not of this lineage. */
   rootsAfter(known: MessageOf<'hello'>['root']): readonly SignedRoot[] | undefined;
 }
 
@@ -78,15 +78,16 @@ export interface SessionHost extends PublisherView {
     ): Promise<SessionTransfer>;
   };
   /**
-   * Signs for a subscriber's nonce that a release, one that was `head`, is the newest, or that there is none;
-   * undefined where that cannot be signed, `prove` where it has to prove first what its HELLO claims.
+   * Signs, for a subscriber's nonce, that a release, one that was `head`, is the newest, or that there is
+   * none. Undefined if that cannot be signed; `prove` if the subscriber must first prove the claim in its
+   * HELLO.
    */
   attest(
     nonce: Uint8Array,
     release: SessionRelease | undefined,
     subscriber: string,
   ): Promise<Signed | 'prove' | undefined>;
-  /** Takes up what a subscriber proved. */
+  /** Records a release that a subscriber proved. */
   proved(release: HeldRelease, subscriber: string, proof: Signed): Promise<void>;
   /** Calls it after each change of `head`, until the function that is returned is called. */
   onHead(listener: () => Promise<void>): () => void;

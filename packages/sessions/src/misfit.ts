@@ -2,7 +2,7 @@
 
 import { Capability } from '@rulecast/protocol';
 
-/** A release that a firewall cannot take. */
+/** A release that a firewall cannot enforce. */
 export interface Misfit {
   readonly firewall: string;
   readonly code: string;

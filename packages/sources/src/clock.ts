@@ -6,11 +6,11 @@
  */
 
 export interface Clock {
-  /** Milliseconds since 1970; may jump. For people and for what other programs wrote. */
+  /** Milliseconds since 1970; may jump. For people, and for times by other programs. */
   wallMs(): number;
   /** Milliseconds that only grow, by as much as time passes, from any start. */
   monotonicMs(): number;
-  /** Calls `work` once after a delay; returns what takes that back. */
+  /** Calls `work` once after a delay; returns a function that cancels it. */
   after(delayMs: number, work: () => void): () => void;
 }
 

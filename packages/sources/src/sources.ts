@@ -37,7 +37,7 @@ import { type ListStatus, statusOf } from './source/status.ts';
 /** The configuration of sources. */
 export interface SourcesConfig {
   readonly lists: ReadonlyMap<string, ListConfig>;
-  /** Whether having no lists is meant. */
+  /** Whether the configuration has the key `lists:`, if only without lists. */
   readonly saysLists: boolean;
   readonly tables: ReadonlyMap<string, TableConfig>;
   readonly limits: SourceLimits;
@@ -65,7 +65,7 @@ export interface SourcesOptions {
   readonly clock?: Clock;
   /** 0 to 1; default Math.random. */
   readonly random?: () => number;
-  /** Takes what was done against a guard, for a record of its own. */
+  /** Receives records of overridden guards. */
   readonly audit?: (entry: AuditEntry) => void;
 }
 
@@ -167,7 +167,7 @@ export class Sources {
     }
   }
 
-  /** Takes up what was known of a list before the publisher stopped. */
+  /** Restores the state of a list from before the publisher stopped. */
   async #resume(source: Source, saved: SavedList | undefined): Promise<void> {
     if (saved === undefined) return;
     const { name } = source.config;
@@ -185,7 +185,9 @@ export class Sources {
     else this.#schedule.add(listItem(name), 'local', 0);
   }
 
-  /** Begins with the tables of the configuration at hand, but for those that go on; returns all others. */
+  /**
+   * Creates the tables of the present configuration, keeping unchanged ones; returns the names of all others.
+   */
   #replaceTables(isSameFrame: boolean): ReadonlySet<string> {
     const { tables, limits } = this.#config;
     const goesOn = (name: string): boolean =>
@@ -316,7 +318,7 @@ export class Sources {
     if (this.#delivery.resync()) this.#schedule.gather();
   }
 
-  /** Another configuration from now on: lists that it says the same of go on undisturbed. */
+  /** Applies another configuration: unchanged lists go on undisturbed. */
   async reload(config: SourcesConfig): Promise<void> {
     await this.#watchAll(config);
     await this.#schedule.untold(() => this.#replace(config));
@@ -372,7 +374,7 @@ export class Sources {
     return this.#schedule.idle();
   }
 
-  /** Ends what is under way; nothing is put in force any more. */
+  /** Ends work under way; nothing is put in force any more. */
   async close(): Promise<void> {
     this.#closing.abort();
     this.#cancelExpiry?.();

@@ -101,10 +101,10 @@ async function main(out: Output): Promise<void> {
       ...(names && { names }),
     });
     const garbage = new Garbage();
-    garbage.sweepSoon(); // after what was found on disk
+    garbage.sweepSoon(); // after restoring from disk
     subscriber.events.on('applied', () => garbage.sweepSoon());
     const unwatch = followDns(dnsOf, dns, (addresses) => takeDns(addresses, subscriber, logger));
-    const stop = stopSignal(); // before anybody is told that it runs, and may end it
+    const stop = stopSignal(); // before the program is announced as running, and may be stopped
     upstream.warn(subscriber.status().version);
     logger.info({ connect: upstream.text, version: subscriber.status().version ?? 0 }, 'ready');
     manager.ready();

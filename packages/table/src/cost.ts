@@ -4,7 +4,7 @@ import type { RuleSet } from '@rulecast/rules';
 import { compileImage } from './image/image.ts';
 import { DEFAULT_TABLE_LIMITS } from './limits.ts';
 
-/** Bytes of one generation. Throws TableLimitError. */
+/** The size of one generation in bytes. Throws TableLimitError. */
 export function tableBytesFor(ruleSet: RuleSet): number {
   return compileImage(ruleSet, { now: 0, dns: [] }, DEFAULT_TABLE_LIMITS).sizes.bytes;
 }

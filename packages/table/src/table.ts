@@ -61,7 +61,7 @@ export interface Prepared extends TableFlip {
   readonly ruleSet: RuleSet;
   readonly environment: Environment;
   readonly sizes: ImageSizes;
-  /** Whether only what changed was made anew. */
+  /** Whether only the changes were compiled. */
   readonly isEdit: boolean;
 }
 
@@ -244,7 +244,7 @@ export class Table {
     return this.#current.prepared.generation + 1;
   }
 
-  /** A generation that counts anew, with what its flip makes of the counters in force. */
+  /** A generation with counters of its own, and the succession from those in force. */
   #succeeding(next: Generation): Generation {
     return { ...next, replaced: formerCounters(contentsOf(this.#current), contentsOf(next)) };
   }
@@ -274,7 +274,7 @@ export class Table {
     };
     const successor = preparedOf(made.image, after, newSizes, true);
     const next = { image: made.image, names, state, prepared: successor, replaced: undefined };
-    return change.blocks.length === 0 ? next : this.#succeeding(next); // else the counters in force go on
+    return change.blocks.length === 0 ? next : this.#succeeding(next); // otherwise the counters in force stay
   }
 
   /** An edit made; undefined if a full compile is better. Throws TableLimitError where memory is short. */

@@ -60,7 +60,7 @@ export interface ThreadOptions {
   readonly restMs: number;
   /** Called when a thread is gone that this side did not end at rest or by `close`. */
   readonly onDeath?: () => void;
-  /** Says when a deadline is over. */
+  /** Times deadlines. */
   readonly after?: After;
 }
 
@@ -75,7 +75,7 @@ export interface WorkLimits {
 export interface ThreadLine<Said> {
   /** The thread has just been started: it holds nothing of earlier work. */
   readonly isNew: boolean;
-  /** The work has failed: what is posted goes nowhere. */
+  /** Whether the work has failed: posted messages are dropped. */
   readonly isGone: boolean;
   post(message: unknown, moved?: readonly ArrayBuffer[]): void;
   /**
@@ -83,7 +83,7 @@ export interface ThreadLine<Said> {
    * Work may throw its own error only if no call of this is pending.
    */
   next(): Promise<Said>;
-  /** From now on the thread may say nothing for so long. */
+  /** Sets how long the thread may be silent from now on. */
   allow(deadlineMs: number): void;
 }
 
@@ -117,15 +117,15 @@ export class ThreadHost<Said> {
    */
   ask(message: unknown, limits: WorkLimits, moved: readonly ArrayBuffer[] = []): Promise<Said> {
     return this.run(limits, async (line) => {
-      await setImmediate(); // what is copied to the thread takes milliseconds, too
+      await setImmediate(); // copying to the thread takes milliseconds, too
       line.post(message, moved);
       return line.next();
     });
   }
 
   /**
-   * Does work that is more than a question, when all before it is done; `isUrgent`: before what is not.
-   * Rejects with ThreadError, or what `work` throws of its own.
+   * Runs work of several messages, when all before it is done; `isUrgent`: before work that is not. Rejects
+   * with ThreadError, or with errors of `work` itself.
    */
   run<T>(limits: WorkLimits, work: (line: ThreadLine<Said>) => Promise<T>, isUrgent = false): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -230,7 +230,7 @@ class Thread {
   constructor(file: URL, name: string, heapMib: number | undefined, onDeathAtRest: () => void) {
     const worker = new Worker(file, {
       name,
-      execArgv: [], // flags of the process, such as --input-type, are not meant for this file
+      execArgv: [], // flags of the process, such as --input-type, are not for this file
       ...(heapMib === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: heapMib } }),
     });
     this.#worker = worker;

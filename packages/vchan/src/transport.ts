@@ -65,7 +65,7 @@ export interface ListenOptions {
   readonly descriptor?: number;
   /** Whether a missing parent directory of a socket is made, with mode 0700. Default false. */
   readonly createDirectory?: boolean;
-  /** Told, for a log, of a connection that could not be taken; the listener goes on. */
+  /** Called, for a log, with the error of a connection that could not be accepted; the listener goes on. */
   readonly onError?: (error: Error) => void;
   /** Keys for ZeroMQ, required beyond this machine; refused for any other endpoint. */
   readonly curve?: CurveServerKeys;

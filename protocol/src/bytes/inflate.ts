@@ -4,7 +4,7 @@ import { inflateRawSync } from 'node:zlib';
 
 /** zlib's output buffer at a time, by default: more than most bodies need. */
 const ZLIB_CHUNK_BYTES = 16 * 1024;
-/** The least that it takes. */
+/** zlib's minimum. */
 const ZLIB_CHUNK_LEAST_BYTES = 64;
 
 /** For zlib, whose output most likely has no more bytes. Ten thousand policies have a body each. */

@@ -85,7 +85,7 @@ export class RangeEncoder {
   #carry(): void {
     let at = this.#used - 1;
     while (this.#buffer[at] === 255) this.#buffer[at--] = 0;
-    this.#buffer[at]!++; // at >= 0, as said
+    this.#buffer[at]!++; // at >= 0, as explained above
   }
 
   #shift(): void {

@@ -10,7 +10,7 @@ import { wordsOfBytes } from './words.ts';
 
 /** A u32 in LEB128. */
 const VARINT_MAX_BYTES = 5;
-/** 53 bits of it. */
+/** The bytes of a column of differences: 53 bits in LEB128. */
 const DIFFERENCE_MAX_BYTES = 8;
 
 /**
@@ -144,12 +144,12 @@ export class ByteReader {
     return this.#buffer.toString('latin1', at, at + count);
   }
 
-  /** Text after a u8 of its length. */
+  /** Text behind its length as a u8. */
   shortText(): string {
     return this.text(this.u8());
   }
 
-  /** Throws where bytes are left over. */
+  /** Throws if bytes are left. */
   end(): void {
     if (this.remaining > 0) throw this.error(`${this.remaining} bytes too many`);
   }

@@ -210,7 +210,7 @@ function shortest(change: PartChange): Omit<EncodedChange, 'claim'> {
   }
 }
 
-/** So many times what stays, and at least so many, come with a patch that is not tried. Our choice. */
+/** A patch is not tried if so many entries are added, and several times as many as stay. Our choice. */
 const COMES_MANY = 1024;
 
 /** Whether a patch could save a thousandth at most, for so little stays, and takes as long as the whole. */
@@ -246,7 +246,7 @@ interface ChangeHead extends PartId {
   readonly body: ByteReader;
 }
 
-/** Deltas that are our own: they are within what a receiver takes unless configured. */
+/** Bounds of our own deltas, which respect a receiver's default limits. */
 const OWN_BOUNDS: StepBounds = { entriesMax: ENTRIES_MAX };
 
 /**
@@ -370,7 +370,7 @@ class RoomLeft {
     this.#weight = bounds.entriesMax;
   }
 
-  /** Takes the room of a part. Throws where there is none left. */
+  /** Takes a part's share of the room. Throws if there is too little left. */
   take(part: Part, reader: ByteReader): void {
     const uncounted = uncountedOf(part);
     this.#weight -= partCount(part) + uncounted;

@@ -55,7 +55,7 @@ function checkExceptions(reader: ByteReader, fault: ColumnFault | undefined): vo
   if (fault !== undefined) throw reader.error(`exception ${fault.index} ${fault.reason}`, fault.index);
 }
 
-/** Appends what turns one list into another: the body of a patch. */
+/** Appends the body of a patch: the change from one list to another. */
 export function writeNameEdit(writer: ByteWriter, delta: NameSetDelta, resolve: NameList['resolve']): void {
   writer.u8(resolveCode(resolve));
   writeEdit(writer, delta.names);
@@ -129,7 +129,7 @@ function writeKeys(writer: ByteWriter, { count, bytes }: Names): void {
   let used = 0;
   for (let i = 0, before = 0, at = 0; i < count; i++) {
     let same = 0;
-    if (i > 0) while (bytes[before + same] === bytes[at + same]) same++; // no key begins another one
+    if (i > 0) while (bytes[before + same] === bytes[at + same]) same++; // no key is a prefix of another
     const end = keyEnd(bytes, at);
     shared[i] = same;
     for (let from = at + same; from < end; from++) rest[used++] = bytes[from]!; // within a key

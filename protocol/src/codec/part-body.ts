@@ -54,7 +54,7 @@ const POLICY_PATCH_FLAGS = 3;
 /** A name of one character after its length, and whether it is present. */
 const RESOLUTION_LEAST_BYTES = 3;
 
-/** Looking one prefix up costs about as much as going through so many. */
+/** Looking up one prefix costs about as much as walking past so many. */
 const LOOKUP_COST = 64;
 
 /**

@@ -44,7 +44,7 @@ export type PartEdits =
     }
   /** By name, sorted; undefined: the name is resolved no more. */
   | { readonly kind: 'resolutions'; readonly changes: readonly (readonly [string, PrefixSet | undefined])[] }
-  /** The other action; it is put. */
+  /** The action differs; it is put whole. */
   | { readonly kind: 'unmatched' };
 
 export interface DirectedSplices {
@@ -62,7 +62,8 @@ export function diffParts(before: Part, after: Part): (PartEdits & EditCounts) |
     return diffResolutions(before.resolutions, after.resolutions);
   }
   if (before.kind === PartKind.unmatched && after.kind === PartKind.unmatched) {
-    return { kind: 'unmatched', addedCount: 1, removedCount: 1, unchangedCount: 0 }; // else the content was the same object
+    // equal actions are the same object
+    return { kind: 'unmatched', addedCount: 1, removedCount: 1, unchangedCount: 0 };
   }
   if ('list' in before && 'list' in after) {
     const { list: old } = before;
@@ -73,7 +74,7 @@ export function diffParts(before: Part, after: Part): (PartEdits & EditCounts) |
   throw new TypeError('two parts of different kinds have no edits');
 }
 
-/** The counts of a part that comes or goes whole. */
+/** The counts of a part that is added or removed whole. */
 export function wholeCounts(part: Part, op: 'put' | 'remove'): EditCounts {
   const count = partCount(part);
   return { addedCount: op === 'put' ? count : 0, removedCount: op === 'put' ? 0 : count, unchangedCount: 0 };

@@ -158,7 +158,7 @@ function walkTree(
 ): void {
   const mayBeLeaf = leafDepths(column.family, lengths);
   const largest = lengths.at(-1) ?? 0;
-  /** Depths of the nodes above that have both children, and whose right one is to come. */
+  /** Depths of ancestors with two children, whose right one is still to come. */
   const pending = new Uint8Array(largest + 1);
   let pendingCount = 0;
   const address = new Uint32Array(strideOf(column.family));

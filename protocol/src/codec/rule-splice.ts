@@ -26,7 +26,7 @@ import { PLANE_COLUMNS } from '../content/prefix.ts';
 import { Work } from '../content/work.ts';
 import { ErrorCode } from '../error.ts';
 
-/** Keeps `keep` rules of the old policy, leaves out `drop`, and adds those of `insert`. */
+/** Keeps `keep` rules of the old policy, drops `drop`, and then inserts `insert`. */
 export interface RuleSplice {
   readonly keep: number;
   readonly drop: number;
@@ -168,7 +168,7 @@ interface CommonPlaces {
   readonly b: Uint32Array;
 }
 
-/** The place of each number that occurs once; -1 for the others. */
+/** The index of each number that occurs once; -1 for the others. */
 function placesOfUnique(numbers: Uint32Array, numberCount: number): Int32Array {
   const places = new Int32Array(numberCount).fill(-1);
   const seen = new Uint8Array(numberCount);

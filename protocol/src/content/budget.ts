@@ -61,7 +61,7 @@ function snapshotWork(totals: Totals): number {
   return totals.parts * (Work.part + Work.change) + entriesIn(totals) * ENTRY_WORK + bytes * BYTE_WORK;
 }
 
-/** The most of a release on the way from one to another. */
+/** The largest release that may occur on the way from one to another. */
 export interface StepMost {
   /** Entries, rules and names. */
   readonly entries: number;
@@ -113,7 +113,7 @@ export function uncountedOf(part: Part): number {
   return count;
 }
 
-/** Those of a rule set. */
+/** The uncounted entries of a rule set. */
 export function uncountedIn(ruleSet: RuleSet): number {
   return partsOf(ruleSet).reduce((sum, part) => sum + uncountedOf(part), 0);
 }
@@ -129,9 +129,9 @@ export interface PartBounds {
   readonly meter: Meter;
 }
 
-/** Within what one delta is applied. */
+/** The bounds for applying one delta. */
 export interface StepBounds {
-  /** Most entries, rules, prefixes and addresses in all: what the receiver takes. */
+  /** Most entries, rules, prefixes and addresses in all: the receiver's limit. */
   readonly entriesMax: number;
   /** The most in all, by what was signed. */
   readonly step?: StepMost;

@@ -258,7 +258,7 @@ export function writeResolutions(writer: ByteWriter, resolutions: Resolutions): 
   }
 }
 
-/** The names and what they stand for, sorted by name. */
+/** The names and their addresses, sorted by name. */
 export function sortedResolutions(resolutions: Resolutions): readonly (readonly [string, PrefixSet])[] {
   return [...resolutions].sort(([a], [b]) => compareHostNames(a, b));
 }

@@ -14,7 +14,7 @@ import {
 } from '@rulecast/rules';
 
 export const Capability = {
-  /** Lists of names, names in rules, and what they stand for. */
+  /** Lists of names, names in rules, and their resolutions. */
   names: 'names',
   exceptions: 'exceptions',
   unmatched: 'unmatched',
@@ -24,7 +24,7 @@ export const Capability = {
   openedNames: 'opened-names',
   /** Rules that accept all that its DNS answers. */
   resolved: 'resolved',
-  /** Rules that say of their host name that it may stand for private addresses. */
+  /** Rules that allow their host name to resolve to private addresses. */
   privateRules: 'private-rules',
   /** The policy `first`, which drops before all else. */
   first: 'first',

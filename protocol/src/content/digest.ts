@@ -132,7 +132,7 @@ function policyDigest(policy: Policy, before: Policy | undefined): Uint8Array {
   const { prefixes } = policy;
   const [blocks, old] = [policy, before].map((one) => {
     return one && [one.egress, one.ingress, one.exceptions.egress, one.exceptions.ingress];
-  }) as [readonly Runs[], readonly Runs[] | undefined]; // the first is there
+  }) as [readonly Runs[], readonly Runs[] | undefined]; // the first one exists
   const head = new ByteWriter();
   writeBase(head, policy);
   head.bytes(prefixSetDigest(prefixes));
@@ -205,7 +205,7 @@ const RLP6 = Buffer.from('RLP6', 'latin1');
 class OldColumn {
   readonly #column: Prefixes;
   readonly #leaves: Leaves | undefined;
-  #at = 0; // the first leaf that does not lie below what was asked for
+  #at = 0; // the first leaf not below the last lookup
 
   constructor(column: Prefixes) {
     this.#column = column;
@@ -285,7 +285,7 @@ class OldNames {
   readonly #bytes: Uint8Array;
   readonly #leaves: Leaves | undefined;
   readonly #ends: Uint32Array; // of leaves, in the bytes
-  #at = 0; // the first leaf that does not lie below what was asked for
+  #at = 0; // the first leaf not below the last lookup
 
   constructor(names: Names) {
     this.#bytes = names.bytes;

@@ -7,7 +7,7 @@
  *   rules      rule rule … rule ◀─ whose hash says so, or the 1,024th
  */
 
-/** Keys in ascending order, of which none is another with zero bits added. */
+/** Keys in ascending order; none equals another with zero bits added. */
 export interface SortedKeys {
   readonly count: number;
   /** The first bit, from 0, in which two different keys differ. A key that ends reads as zeros. */
@@ -20,7 +20,7 @@ export const LEAF_ENTRIES = { v4: 1638, v6: 481, names: 512, resolutions: 128, r
 
 /** When a leaf of rules ends. */
 export interface RuleLeafLimits {
-  /** Rules at least, unless no more come. */
+  /** The least number of rules, unless the list ends. */
   readonly least: number;
   readonly most: number;
   /** Between these: after a rule whose hash has none of these bits. */

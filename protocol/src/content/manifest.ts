@@ -32,7 +32,7 @@ export interface ReleaseIdentity {
   readonly createdAtMs: number;
 }
 
-/** With the totals of its parts. */
+/** The identity, with the totals of the parts. */
 export interface Manifest extends ReleaseIdentity, Totals {
   /** 32 bytes: the digest of the catalogue. */
   readonly catalogue: Uint8Array;
@@ -142,9 +142,9 @@ export function manifestFor(ruleSet: RuleSet, identity: ReleaseIdentity, before?
 }
 
 /**
- * Checks that a rule set, made of `before`, is what a manifest says. Throws ProtocolError: `bad-rule-set` for
- * another number of parts, `bad-count` for other totals, `bad-digest` for a catalogue that is another; with
- * the part where it is the only one that is not as it was before.
+ * Checks that a rule set, made from `before`, matches a manifest. Throws ProtocolError: `bad-rule-set` for
+ * another number of parts, `bad-count` for other totals, `bad-digest` for another catalogue, with the part if
+ * only one differs from `before`.
  */
 export function verifyRuleSet(manifest: Manifest, ruleSet: RuleSet, before?: RuleSet): void {
   const catalogue = catalogueOf(ruleSet, before);

@@ -102,7 +102,7 @@ export function readPolicy(
 /** The first byte of a policy: its default action, and how names are answered. */
 export type PolicyBase = Pick<Policy, 'defaultAction' | 'blocked' | 'unlisted'>;
 
-/** By code; 0: it does not say. */
+/** By code; 0: not set. */
 const BLOCKED: readonly (BlockedAnswer | undefined)[] = [undefined, 'nxdomain', 'refused', 'null'];
 const UNLISTED: readonly (UnlistedAnswer | undefined)[] = [undefined, 'answer', 'nxdomain'];
 
@@ -414,7 +414,7 @@ function readRemote(reader: ByteReader, kind: number, run: number): RuleForm['re
   }
 }
 
-/** A host name in normal form after a u8 of its length. `entry` is where it stands, for the error. */
+/** A host name in normal form behind its length as a u8. `entry` is its index, for the error. */
 export function readHostName(reader: ByteReader, entry: number): string {
   return checkHostName(reader, reader.shortText(), entry);
 }

@@ -30,7 +30,7 @@ export function renewalText(root: Pick<Root, 'number' | 'refreshBy'>, renewal: R
   return `root ${number} ${verb} to be renewed by ${dateText(refreshBy)}: rulectl keys renew (docs/how-to/keys.md)`;
 }
 
-/** Such as `2027-03-01T12:00:00Z`. */
+/** A date as text, such as `2027-03-01T12:00:00Z`. */
 export function dateText(seconds: number): string {
   return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
 }

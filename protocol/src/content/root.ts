@@ -36,7 +36,7 @@ export const ROLES = ['root', 'release', 'freshness'] as const;
 export type RoleName = (typeof ROLES)[number];
 
 export interface Role {
-  /** So many of its keys have to sign: from 1 to all of them. */
+  /** How many of its keys must sign: from 1 to all of them. */
   readonly threshold: number;
   /** Public keys of 32 bytes, each once, ascending. */
   readonly keys: readonly Uint8Array[];
@@ -58,7 +58,7 @@ export interface Root {
 /** A signed root, with its decoded content. */
 export interface SignedRoot extends Signed {
   readonly root: Root;
-  /** SHA-256 of its bytes, which names it. */
+  /** SHA-256 of its bytes, its name. */
   readonly hash: Uint8Array;
 }
 
@@ -84,7 +84,7 @@ export function encodeRoot(root: Root): Uint8Array {
   return writer.take();
 }
 
-/** Reads a root; whether it may be believed is another question. Throws ProtocolError `bad-root`. */
+/** Decodes a root; verifying it is the caller's task. Throws ProtocolError `bad-root`. */
 export function readRoot({ signatures, content }: Signed): SignedRoot {
   const reader = new ByteReader(content, ErrorCode.badRoot);
   const tag = reader.text(4);
@@ -209,7 +209,7 @@ function isDate(seconds: number): boolean {
   return Number.isInteger(seconds) && seconds >= 1 && seconds <= EXPIRE_MAX_SECONDS;
 }
 
-/** A count, where there may be so many. */
+/** Checks a number of keys against the limit. */
 function atMost(count: number): number {
   if (count <= ROOT_KEYS_MAX) return count;
   throw badRoot(`${count} keys; the most is ${ROOT_KEYS_MAX}`);

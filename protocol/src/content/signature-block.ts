@@ -11,9 +11,9 @@ const ONE_BYTES = KEY_ID_BYTES + SIGNATURE_BYTES;
 
 /** Signed bytes, with the block of their signatures. */
 export interface Signed {
-  /** Well formed; whose they are, and whether they verify, is another question. */
+  /** Well-formed signatures, not verified. */
   readonly signatures: Uint8Array;
-  /** Not looked into. */
+  /** Not parsed. */
   readonly content: Uint8Array;
 }
 
@@ -58,13 +58,13 @@ export function joinSigned({ signatures, content }: Signed): Uint8Array {
   return bytes;
 }
 
-/** One of a block. */
+/** One signature of a block. */
 export interface Signature {
   readonly id: Buffer;
   readonly signature: Buffer;
 }
 
-/** Those of a block, views of it. */
+/** The signatures of a block, as views of it. */
 export function signaturesIn(block: Uint8Array): readonly Signature[] {
   const bytes = Buffer.from(block.buffer, block.byteOffset, block.length);
   return Array.from({ length: bytes[0] ?? 0 }, (_, i) => {

@@ -61,7 +61,7 @@ export class Meter {
     this.#onWork = onWork;
   }
 
-  /** Throws ProtocolError `over-budget` where so much is not left. */
+  /** Throws ProtocolError `over-budget` if less than that is left. */
   spend(work: number): void {
     this.#left -= work;
     this.#inPiece += work;

@@ -25,7 +25,7 @@ import { type ObjectReference, readReference, writeReference } from './object.ts
 const TAG = 'RCI1';
 
 export interface DepotPage {
-  /** The manifest as it was signed. */
+  /** The signed manifest. */
   readonly signed: Signed;
   /** The capabilities that a firewall needs for the release. */
   readonly capabilities: readonly string[];

@@ -76,7 +76,7 @@ export function tokenOf(secret: Uint8Array, lineage: Uint8Array, name: string, i
   return new Uint8Array(createHmac('sha256', secret).update(tag).update(lineage).update(name).digest());
 }
 
-/** Gives the token by which a name is vouched for, or vouches for others. */
+/** Returns the token of a name: a firewall's, or a relay's, which vouches for others. */
 export type TokenFor = (name: string, isRelay: boolean) => Uint8Array;
 
 /** Throws RangeError for one that could not be decoded again. */

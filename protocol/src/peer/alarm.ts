@@ -15,7 +15,7 @@ export class Alarm {
   #atMs = NEVER; // when the timer ends
   #cancel: (() => void) | undefined;
 
-  /** @param ring Sets the alarm anew if there is more to wait for. */
+  /** @param ring Called at the deadline; sets the alarm again if there is another one. */
   constructor(clock: SteadyClock, ring: () => void) {
     this.#clock = clock;
     this.#ring = ring;

@@ -5,7 +5,7 @@
 
 import { setImmediate as immediate } from 'node:timers/promises';
 
-/** Calls `work` once after a delay; returns what takes that back. */
+/** Calls `work` once after a delay; returns a function that cancels it. */
 export type After = (delayMs: number, work: () => void) => () => void;
 
 export interface SteadyClock {

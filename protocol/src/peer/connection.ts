@@ -27,7 +27,7 @@ import { type After, systemAfter } from './clock.ts';
 /** The part of a channel that a connection uses; the channels of @rulecast/vchan fit. */
 export interface ByteStream {
   readonly state: 'waiting' | 'connected' | 'disconnected';
-  /** Why it is disconnected, in words for a log, where that is known. */
+  /** Why it is disconnected, in words for a log, if known. */
   readonly closeReason?: string | undefined;
   /** It is disconnected because somebody between the ends forbids it: trying again soon is of no use. */
   readonly isForbidden?: boolean;
@@ -49,14 +49,14 @@ export interface ByteStream {
 
 export interface Received {
   readonly message: Message;
-  /** Ties an answer to its question; 0 where there is none. */
+  /** Ties an answer to its question; 0 without one. */
   readonly transaction: number;
 }
 
 /** The result of `sendBytes`. */
 export interface SentBytes {
   readonly bytes: number;
-  /** SHA-256 of them, as END wants it. */
+  /** SHA-256 of the bytes, for END. */
   readonly sha256: Uint8Array;
 }
 
@@ -83,11 +83,11 @@ export class Connection {
   readonly #decoder = new FrameDecoder();
   #sending: Promise<void> = Promise.resolve(); // settles when everything queued so far is written or failed
   #queued = 0; // messages in the queue, the one being written included
-  #queuedBytes = 0; // what they cost
+  #queuedBytes = 0; // with the overhead of each message
   #receiving = false;
   #closed = false;
   #fault: ProtocolError | undefined; // why it was closed here, where that is the peer's doing
-  #cancelFrameTimer: (() => void) | undefined; // of a frame that has begun
+  #cancelFrameTimer: (() => void) | undefined; // of a partly received frame
   #sent = 0;
   #received = 0;
   #skipped = 0;
@@ -135,7 +135,7 @@ export class Connection {
     this.#queued += 1;
     this.#queuedBytes += cost;
     const turn = this.#sending.then(() => this.#write(type, transaction, body));
-    this.#sending = turn.catch(() => undefined); // each caller hears of its own failure
+    this.#sending = turn.catch(() => undefined); // each caller handles its own failure
     try {
       await turn;
     } finally {
@@ -166,7 +166,7 @@ export class Connection {
     pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     { chunkBytes = CHUNK_BYTES }: SendBytesOptions = {},
   ): Promise<SentBytes> {
-    const { createHash } = await import('node:crypto'); // who sends none starts without it
+    const { createHash } = await import('node:crypto'); // loaded on demand
     const digest = createHash('sha256');
     let bytes = 0;
     for await (const chunk of chunksOf(pieces, chunkBytes)) {

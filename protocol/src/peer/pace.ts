@@ -14,7 +14,7 @@ export interface Pulse {
   readonly everyMs: number;
   /** When the next PING is due. */
   readonly beatAtMs: number;
-  /** When the peer counts as gone, unless it is heard before. */
+  /** When the peer counts as gone, unless a message arrives before. */
   readonly silentAtMs: number;
 }
 
@@ -22,7 +22,7 @@ export function pulseFrom(nowMs: number, everyMs: number): Pulse {
   return { everyMs, beatAtMs: nowMs + everyMs, silentAtMs: nowMs + SILENT_BEATS * everyMs };
 }
 
-/** Something came. */
+/** A message arrived. */
 export function heard(pulse: Pulse, nowMs: number): Pulse {
   return { ...pulse, silentAtMs: nowMs + SILENT_BEATS * pulse.everyMs };
 }
@@ -33,7 +33,7 @@ export function beaten(pulse: Pulse, nowMs: number): Pulse {
   return { ...pulse, beatAtMs: next > nowMs ? next : nowMs + pulse.everyMs };
 }
 
-/** When the pulse is to be looked at again. */
+/** The next time at which the pulse needs attention. */
 export function pulseDeadline({ beatAtMs, silentAtMs }: Pulse): number {
   return Math.min(beatAtMs, silentAtMs);
 }
@@ -49,7 +49,7 @@ export function windowFrom(nowMs: number): MovingWindow {
   return { endsAtMs: nowMs + TRANSFER_WINDOW_MS, movedBytes: 0 };
 }
 
-/** So many bytes moved: a window anew once they are enough. */
+/** Counts moved bytes; starts another window once they are enough. */
 export function moved(window: MovingWindow, byteCount: number, nowMs: number): MovingWindow {
   const movedBytes = window.movedBytes + byteCount;
   return movedBytes >= TRANSFER_WINDOW_MIN_BYTES ? windowFrom(nowMs) : { ...window, movedBytes };

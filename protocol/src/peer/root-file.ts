@@ -18,7 +18,7 @@ export function formatRoots(roots: readonly Signed[]): string {
 export function parseRoots(text: string): readonly Signed[] | undefined {
   const [header, ...lines] = text.trimEnd().split('\n');
   const bytes = lines.map((line) => Buffer.from(line, 'base64'));
-  // Else a line that was cut off could say the same.
+  // Only one spelling is valid: a line that was cut off could decode to the same bytes.
   if (header !== HEADER || !bytes.every((root, i) => root.toString('base64') === lines[i])) return undefined;
   try {
     return bytes.map((root) => splitSigned(root));

@@ -9,7 +9,7 @@ import type { After } from './clock.ts';
 
 /** One timer for the date itself would stop in suspend, and would not notice that a clock was set. */
 const LOOK_MS = 60_000;
-/** Roots come one right after the other, and only the last of them is worth a warning. */
+/** Roots arrive one right after another, and only the last of them deserves a warning. */
 const SETTLE_MS = 1000;
 
 export interface RootWatchOptions {

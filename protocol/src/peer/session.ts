@@ -52,7 +52,7 @@ export const PUBLISHER_STATES = [
 export type PublisherState = (typeof PUBLISHER_STATES)[number];
 
 export const PUBLISHER_EVENTS = [
-  // Received. Those ending in Other name another release than the one offered last.
+  // Received. Those ending in Other name another release than the last offer.
   'hello',
   'want',
   /** WANT without a base, after the chain that was sent in answer to the WANT before. */
@@ -72,7 +72,7 @@ export const PUBLISHER_EVENTS = [
   // Local.
   /** After HELLO it claims a release above the head. */
   'claimAhead',
-  /** There is a head that the subscriber lacks, may take, and was not offered last. */
+  /** The subscriber lacks the head, may get it, and was not offered it last. */
   'headChanged',
   /** END is handed to the connection; raised before waiting for it to be written. */
   'transferSent',
@@ -125,7 +125,7 @@ export const SUBSCRIBER_EVENTS = [
   'chunk',
   'end',
   'abort',
-  /** The head needs what this side did not say that it has. */
+  /** The head needs capabilities that this side lacks. */
   'unsupported',
   /** The root that follows the newest one here, signed as it must be, and stored. */
   'root',
@@ -155,14 +155,14 @@ export type SubscriberAction =
   | 'none'
   | 'want' // send WANT for the release offered
   | 'applied' // send APPLIED
-  | 'nack' // discard what is staged, send NACK
+  | 'nack' // discard the staged stream, send NACK
   | 'receive' // check what BEGIN announces, make room; raise refused if it is too much
   | 'store' // keep the CHUNK; raise refused if it is more than announced
   | 'apply' // check length and hash, verify, compile, flip; then raise applied or refused
   | 'answer' // send ANSWER
-  | 'tell' // tell its people what the head needs
+  | 'tell' // report which capabilities the head needs
   | 'trust' // from here on trust the keys of this root
-  | 'learn' // take what is newest, if it answers a nonce and is signed
+  | 'learn' // record the newest release, if the message answers a nonce and is signed
   | 'proof' // send PROOF, or NACK for the claimed release if its manifest is not at hand
   | 'pong' // send PONG
   | 'bye' // send BYE with the code, and close

@@ -90,7 +90,7 @@ const message = textOf(MESSAGE_MAX_BYTES);
 const releasing = {
   /** Refuse with `version-moved` unless the head has this version. */
   ifVersion: optional(uint),
-  /** Say what would change; release nothing. */
+  /** Only report the changes; release nothing. */
   dryRun: boolean,
   /** Release it in a new epoch, above all that was ever released; absent: no. */
   asNewEpoch: optional(boolean),
@@ -126,7 +126,7 @@ const permitting = {
   '+allowUnsupported': optional(boolean),
 } as const;
 
-/** With which DONE a request may end. */
+/** The DONE codes that may end each request. */
 export const DONE_CODES = {
   push: ['released', 'unchanged', 'planned'],
   rollback: ['released', 'unchanged', 'planned'],
@@ -220,7 +220,7 @@ export const CONTROL_FIELDS = {
     ...permitting,
   },
   history: {
-    /** The newest so many. */
+    /** The newest so many releases. */
     most: uint,
     /** Only releases from then on; and those that changed this list, or this policy. */
     sinceMs: optional(uint),
@@ -240,7 +240,7 @@ export const CONTROL_FIELDS = {
     pushed: optional(boolean),
   },
   lists: {
-    /** Leave out those that only pushes bring. */
+    /** Leave out lists without a source. */
     sourcesOnly: boolean,
   },
   list: {
@@ -265,7 +265,7 @@ export const CONTROL_FIELDS = {
   log: {
     qube: REFUSED_QUERY_FIELDS.qube,
     sinceS: REFUSED_QUERY_FIELDS.sinceS,
-    /** Go on with what is refused later. */
+    /** Continue with later refusals. */
     follow: boolean,
   },
   top: {
@@ -403,7 +403,7 @@ export const RECORD_FIELDS = {
     rules: uint,
     deltaBytes: uint,
     dryRun: boolean,
-    /** False: the content is that of the head, and there is no new version. */
+    /** False: the content equals the head's, and there is no new version. */
     changed: boolean,
     /** Warnings about parts that the request did not touch, which STATUS tells. */
     otherWarnings: uint,
@@ -443,7 +443,7 @@ export const RECORD_FIELDS = {
   subscriber: {
     name,
     state: oneOf(...SUBSCRIBER_STATES),
-    /** Whether it has to apply what is released. */
+    /** Whether it must apply releases. */
     expected: boolean,
     /** The active release there, as last reported. */
     epoch: optional(uint),
@@ -481,7 +481,7 @@ export const RECORD_FIELDS = {
     /** The refusals by code, the most frequent first. */
     refusedBy: listOf(mapOf({ code, count: uint }), FLEET_CODES_MAX),
   },
-  /** One of them, by its last report. */
+  /** One reporting name, by its last report. */
   member: {
     name,
     state: oneOf(...FLEET_STATES),
@@ -502,13 +502,13 @@ export const RECORD_FIELDS = {
   /** Samples of one family of metrics; more of it may follow. */
   samples: {
     family: code,
-    /** Those of each value, one after the other. */
+    /** The labels of each value, one after another. */
     labels: listOf(textOf(63), SAMPLES_MAX * METRIC_LABELS_MAX),
     values: listOf(uint, SAMPLES_MAX),
   },
   /** The end of a batch: one status of a watched one, or one turn of a continuous log. */
   end: {},
-  /** One release that is kept. */
+  /** One kept release. */
   history: {
     epoch: uint,
     version: uint,
@@ -555,7 +555,7 @@ export const RECORD_FIELDS = {
     /** A line that begins with a space continues the one before it, which may be in the record before. */
     lines: listOf(textOf(RULE_TEXT_MAX_BYTES), EDIT_LINES_MAX),
   },
-  /** A list: where it comes from, how fresh it is, what is wrong with it. */
+  /** A list: its source, its freshness, its troubles. */
   list: {
     name,
     source: oneOf(...LIST_SOURCES),
@@ -566,7 +566,7 @@ export const RECORD_FIELDS = {
     count: uint,
     /** For a list of names that has some. */
     exceptions: optional(uint),
-    /** Whether releases carry it; else it is only an operand of others. */
+    /** Whether releases contain it; otherwise it is only an operand of others. */
     published: boolean,
     fetchedAtMs: optional(uint),
     nextAtMs: optional(uint),
@@ -593,7 +593,7 @@ export const RECORD_FIELDS = {
   entries: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
   /** The exceptions of a list of names, likewise. */
   exceptions: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
-  /** A list that holds what is looked for. */
+  /** A list that contains the subject. */
   holder: {
     name,
     how: oneOf(...HOLDING_WORDS),
@@ -622,7 +622,7 @@ export const RECORD_FIELDS = {
     /** Rules that hold it. */
     rules: uint,
   },
-  /** One of those, in the order in which they are judged. */
+  /** One of those rules, in the order in which they are judged. */
   step: {
     policy: optional(name),
     direction: oneOf('egress', 'ingress'),

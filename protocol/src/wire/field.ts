@@ -50,7 +50,7 @@ type RequiredField<T> = Field<T, false>;
 const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
 const UNPRINTABLE_ALL = /[\p{Cc}\p{Cs}]/gu;
 
-/** A check by a condition alone. */
+/** A check by a single condition. */
 function only(what: string, holds: (value: unknown) => boolean): Check {
   return (value, place = '') => (holds(value) ? undefined : `${place || 'body'} is not ${what}`);
 }

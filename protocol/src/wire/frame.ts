@@ -25,7 +25,7 @@ import { MessageType } from './message.ts';
 export interface Frame {
   /** Kind of message, 0..255; whether it exists is the message layer's business. */
   readonly type: number;
-  /** Ties an answer to its question; 0 where there is none. */
+  /** Ties an answer to its question; 0 without one. */
   readonly transaction: number;
   /** The caller's from here on. May be a view of the bytes that were fed. */
   readonly body: Uint8Array;
@@ -64,7 +64,7 @@ function versionOf(type: number): number {
   return GREETINGS.includes(type) ? GREETING_VERSION : PROTOCOL_VERSION;
 }
 
-/** Numbers the frames of one direction of one connection. */
+/** Encodes and numbers the frames of one direction of one connection. */
 export class FrameEncoder {
   #sequence: number;
 
@@ -117,10 +117,10 @@ export class FrameEncoder {
 export class FrameDecoder {
   #input: Uint8Array = NO_BYTES; // fed and not yet used from `inputAt` on
   #inputAt = 0;
-  readonly #headerBytes = new Uint8Array(FRAME_HEADER_BYTES); // of a header that came in pieces
+  readonly #headerBytes = new Uint8Array(FRAME_HEADER_BYTES); // of a header received in pieces
   #headerFill = 0;
-  #header: Header | undefined; // of the frame whose body is awaited
-  #body: Uint8Array = NO_BYTES; // of a body that came in pieces
+  #header: Header | undefined; // of the frame whose body is still to come
+  #body: Uint8Array = NO_BYTES; // of a body received in pieces
   #bodyFill = 0;
   #sequence: number; // the number the next frame must have
   #failure: ProtocolError | undefined;
@@ -161,7 +161,7 @@ export class FrameDecoder {
     }
   }
 
-  /** Says that no more bytes will come. Throws ProtocolError `truncated` inside a frame. */
+  /** Signals the end of the bytes. Throws ProtocolError `truncated` inside a frame. */
   end(): void {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.partial)

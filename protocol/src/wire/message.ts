@@ -121,7 +121,7 @@ export const SESSION_FIELDS = {
     root: mapOf({ hash, number: optional(uint) }),
     /** The active release. */
     holds: optional(mapOf({ hash, epoch: uint, version: uint })),
-    /** The newest that ever was, where that is another. */
+    /** The newest release it ever had, if that is another. */
     floor: optional(mapOf({ hash, epoch: uint, version: uint })),
     /** Manifests it refused with `never`, the newest last. */
     refused: listOf(hash, REFUSED_MAX),
@@ -214,7 +214,7 @@ export const SESSION_FIELDS = {
   unsupported: {
     /** The release that is not offered. */
     hash,
-    /** Those that it needs and the subscriber did not say. */
+    /** The required capabilities that the subscriber lacks. */
     capabilities,
     text,
   },
@@ -229,7 +229,7 @@ export const RELAY_FIELDS = {
 const SIGNED_KINDS = ['offer', 'proof', 'root', 'fresh'] as const;
 type SignedKind = (typeof SIGNED_KINDS)[number];
 
-/** Bytes, which others make and read. */
+/** Kinds whose body is bytes, made and read elsewhere. */
 const BYTES_KINDS = ['chunk', 'head', 'reports', 'answers'] as const;
 type BytesKind = (typeof BYTES_KINDS)[number];
 

@@ -74,7 +74,7 @@ export type WireVerdict = FieldValues<typeof VERDICT_FIELDS>;
 export const TOLD_FIELDS = { name: textOf(HOST_NAME_MAX_BYTES), agoS: uint } as const;
 export type WireTold = FieldValues<typeof TOLD_FIELDS>;
 
-/** Which refusals are asked for. */
+/** Selects refusals. */
 export const REFUSED_QUERY_FIELDS = {
   after: uint,
   qube: optional(bytes(4, 16)),

@@ -64,7 +64,7 @@ export class Collector implements LineSink {
   truncated: string | undefined;
   /** Prefixes that hold more of the Internet than one usually means. */
   short: ShortPrefixes | undefined;
-  /** Reads the addresses and keeps them. */
+  /** Parses the addresses and stores them. */
   readonly reader: EntryReader;
   /** Keeps the names. Only the tight loop of plain lists pushes here itself. */
   readonly names: NamesBuilder;

@@ -72,7 +72,7 @@ export class DraftGuards {
     this.mustReach = options.mustReach;
   }
 
-  /** The guards of a way to a release. A new epoch that only repeats the head goes by the way `epoch`. */
+  /** The guards for a way to a release. A new epoch that only repeats the head uses the way `epoch`. */
   of(
     asked: Way,
     { role = 'admin', asNewEpoch, require }: PushOptions,

@@ -33,7 +33,7 @@ import type { ControlParts } from '../control/parts.ts';
 import { Holder, holdingOf, type Judgement, type Subject } from './holding.ts';
 import { policyOf } from './test.ts';
 
-/** Policies that are told. Our choice. */
+/** The most policies reported. Our choice. */
 const POLICIES_TOLD_MAX = 20;
 
 /** Answers a WHICH. Throws ProtocolError. */
@@ -90,7 +90,7 @@ function judges({ policies }: RuleSet): readonly (Policy | undefined)[] {
   return policies.has(DEFAULT_POLICY) ? own : [undefined, ...own];
 }
 
-/** The lists that hold it: those of the release, and those that are operands of others alone. */
+/** The lists that contain the subject: those of the release, and those that are only operands of others. */
 function* listRecords(
   ruleSet: RuleSet,
   holder: Holder,

@@ -30,7 +30,7 @@ export interface SignerRecord extends SignedNumber {
   readonly hash: string;
 }
 
-/** The keys, and what they are of. */
+/** The release keys, with their lineage and root. */
 export type SignerKeys = Pick<Identity, 'lineage' | 'root' | 'releaseKeys'>;
 
 /** A request that can never be signed, whatever was signed before. */
@@ -41,7 +41,7 @@ export class SignerDesk {
   readonly #keep: (record: SignerRecord) => void;
   #last: SignerRecord | undefined;
 
-  /** `last` as it was kept; `keep` returns when a record is on disk, or throws. */
+  /** `last` is the stored record; `keep` returns when a record is on disk, or throws. */
   constructor(keys: SignerKeys, last: SignerRecord | undefined, keep: (record: SignerRecord) => void) {
     this.#keys = keys;
     this.#last = last;

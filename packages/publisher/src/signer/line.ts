@@ -23,7 +23,7 @@ export type SignerRequest =
   | { readonly ask: 'sign'; readonly manifest: Uint8Array };
 
 export interface IdentityAnswer {
-  /** An identity file without the keys that sign releases; absent where there is none. */
+  /** An identity file without the keys that sign releases; absent if there is no identity. */
   readonly identity?: string | undefined;
   readonly hasRootKey?: boolean | undefined;
 }
@@ -40,7 +40,7 @@ export function requestLine(request: SignerRequest): string {
   return lineOf(request.ask === 'sign' ? { ask: 'sign', manifest: hex(request.manifest) } : request);
 }
 
-/** Undefined for what is no request. */
+/** Undefined if the line is not a request. */
 export function requestIn(line: string): SignerRequest | undefined {
   const { ask, manifest } = fieldsIn(line);
   if (ask === 'identity' || ask === 'make') return { ask };

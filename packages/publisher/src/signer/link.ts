@@ -31,7 +31,7 @@ export interface SignerLinkOptions {
   readonly logger: Pick<Logger, 'warn'>;
   /** Receives the standard error of a signer started here; by default it goes to ours. */
   readonly onText?: (text: string) => void;
-  /** Default: as said above. */
+  /** Default: the constants above. */
   readonly timeoutMs?: number;
 }
 
@@ -80,7 +80,7 @@ export class SignerLink implements Signer {
     const deadline = new AbortController();
     const cancel = clock.after(timeoutMs, () => {
       deadline.abort();
-      this.#drop(); // wakes who waits on it
+      this.#drop(); // ends the caller's wait
     });
     try {
       const line = await this.#heard(requestLine(request), deadline.signal);

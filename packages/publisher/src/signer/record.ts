@@ -61,7 +61,7 @@ export function readRecord(
   if (!existsSync(file)) return undefined;
   const lines = linesIn(file).map((line) => recordIn(file, line));
   if (lines.length === 0) throw damaged(file);
-  const own = hexOf(lineage); // the numbers of another lineage are others
+  const own = hexOf(lineage); // other lineages have numbers of their own
   const last = lines.filter((line) => line.lineage === own && countsUnder(root, line.keys)).at(-1);
   if (last === undefined) return undefined;
   const { lineage: _, ...record } = last;
@@ -137,7 +137,7 @@ function keepReserve(path: string): void {
   try {
     writeFileSync(path, Buffer.alloc(RESERVE_BYTES, 0x20), { mode: 0o600, flag: 'wx' });
   } catch {
-    rmSync(path, { force: true }); // half of it is none
+    rmSync(path, { force: true }); // half a reserve is useless
   }
 }
 

@@ -42,7 +42,7 @@ export interface Databases {
   transactionSync(work: () => void): void;
   /** The same in a later turn of the event loop. */
   transaction(work: () => void): Promise<unknown>;
-  /** On disk; undefined where that cannot be told. */
+  /** Size on disk; undefined if that is unknown. */
   readonly bytes?: number | undefined;
   close(): Promise<void>;
 }

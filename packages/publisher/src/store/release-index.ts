@@ -29,7 +29,8 @@ export class ReleaseIndex {
     const from = this.entries.findLastIndex((entry) => entry.hash === hash);
     if (from < 0) return undefined;
     const steps = this.entries.slice(from + 1);
-    if (!steps.every((entry, i) => follows(entry, this.entries[from + i]))) return undefined; // one of an older day
+    // a gap: older releases are kept by day only
+    if (!steps.every((entry, i) => follows(entry, this.entries[from + i]))) return undefined;
     const bytes = steps.reduce((sum, { deltaBytes }) => sum + deltaBytes, 0);
     return bytes <= limitBytes && isWithinBudget(this.entries[from], steps) ? steps : undefined;
   }
@@ -44,7 +45,7 @@ export class ReleaseIndex {
     return this.entries.findLast((entry) => entry.hash === hash);
   }
 
-  /** One store gives no version twice. */
+  /** A store uses each version once. */
   ofVersion(version: number): HistoryEntry | undefined {
     return this.entries.findLast(({ key }) => key[1] === version);
   }
@@ -86,7 +87,7 @@ export class ReleaseIndex {
     return this.entries[0]?.key[1];
   }
 
-  /** The oldest version kept that is newer than one; undefined where none is. */
+  /** The oldest kept version that is newer than `version`; undefined if there is none. */
   oldestAfter(version: number): number | undefined {
     return this.entries.find(({ key }) => key[1] > version)?.key[1];
   }
@@ -114,8 +115,8 @@ function follows({ key: [epoch, version], previousVersion }: HistoryEntry, befor
 }
 
 /**
- * Whether a subscriber takes these steps as far as manifests tell; it asks for the snapshot itself where they
- * do not. CONTENT.md "Budget".
+ * Whether a subscriber would accept these steps, by their manifests; if it still does not, it asks for a
+ * snapshot. CONTENT.md "Budget".
  */
 function isWithinBudget(base: HistoryEntry | undefined, steps: readonly HistoryEntry[]): boolean {
   const result = steps.at(-1);

@@ -15,17 +15,17 @@ export interface StoreOptions {
   readonly chainBytes?: number;
   /** History: releases that were the head within this time, in milliseconds, … */
   readonly historyAgeMs?: number | undefined;
-  /** … at most so many, … */
+  /** … at most so many of them, … */
   readonly historyReleases?: number;
   /** … and of so many bytes of manifests and deltas. Snapshots come on top: about as much again. */
   readonly historyBytes?: number;
-  /** However many releases come and whatever they take: the last of each of so many days, … */
+  /** However many and large releases are: the last one of each of so many days, … */
   readonly historyDaily?: number;
   /** … and of so many weeks, within `historyAgeMs`. */
   readonly historyWeekly?: number;
 }
 
-/** All of it. */
+/** All options, with their values. */
 export type Retention = { readonly [K in keyof StoreOptions]-?: number };
 
 const DAY_MS = 86_400_000;
@@ -34,7 +34,7 @@ const FIRST_MONDAY_MS = 4 * DAY_MS; // 5 January 1970
 /** The head, and as many before it as one transfer has deltas: nobody can be sent a longer chain. */
 const CHAIN_RELEASES = STEPS_MAX + 1;
 
-/** Our choice; the configuration can say another age by `history:`. */
+/** Our choice; the configuration can set another age by `history:`. */
 const STORE_DEFAULTS = {
   /** No chain that outweighs a snapshot is sent, and a snapshot of a million entries is 1.7 MB. */
   chainBytes: 64 * 2 ** 20,

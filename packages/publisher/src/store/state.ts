@@ -44,7 +44,7 @@ export interface IdentityKeeper {
 export interface State {
   readonly identity: Identity;
   readonly store: Store;
-  /** Whether the store was made anew for an identity that was there. */
+  /** Whether a new store was made for an existing identity. */
   readonly startedOver: boolean;
   /** The newest release, if it is loaded already. */
   readonly head?: Release | undefined;
@@ -86,7 +86,7 @@ function identityFileOf({ stateDirectory, identityFile }: StateOptions): string 
   return identityFile ?? join(stateDirectory, 'identity');
 }
 
-/** The store for an identity, which is made after it where there is none. */
+/** The store of an identity; without one, an empty store for the identity to be made. */
 function openStore(
   options: StateOptions,
   found: Identity | undefined,
@@ -138,7 +138,7 @@ function setStoreAside(stateDirectory: string, identity: Identity): StoreLegacy 
   return legacy;
 }
 
-/** Whether a new epoch was begun for an identity that was there. */
+/** Begins the store; true if that opened a new epoch for an existing identity. */
 function begin(
   store: Store,
   stateDirectory: string,

@@ -130,7 +130,7 @@ export interface SubscriberStore {
   storeSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void>;
 }
 
-/** Each of some that stand one after the other. */
+/** The key ids in a sequence of them. */
 const KEY_ID = new RegExp(`.{${2 * KEY_ID_BYTES}}`, 'g');
 
 export class Store implements SubscriberStore {
@@ -163,7 +163,7 @@ export class Store implements SubscriberStore {
     throw new StoreError(fault);
   }
 
-  /** On disk; undefined where that cannot be told. */
+  /** Size on disk; undefined if that is unknown. */
   get bytes(): number | undefined {
     return this.#databases.bytes;
   }
@@ -220,7 +220,7 @@ export class Store implements SubscriberStore {
     return bytes === undefined ? undefined : decodeKey(bytes);
   }
 
-  /** Ids of the keys that signed it, hex; undefined where nobody knows. */
+  /** Ids of the keys that signed it, hex; undefined if they are unknown. */
   get behindKeys(): readonly string[] | undefined {
     const bytes = this.#databases.meta.get('behind keys');
     return bytes === undefined ? undefined : (hexOf(bytes).match(KEY_ID) ?? []);
@@ -249,7 +249,7 @@ export class Store implements SubscriberStore {
     return this.#compared.isSame;
   }
 
-  /** Notes what was taken of the rules file where that makes no release. Throws StoreError. */
+  /** Stores the note on the rules file when no release goes with it. Throws StoreError. */
   noteRules(taken: TakenRules | undefined): void {
     if (taken === undefined && this.takenRules === undefined) return;
     const whole = taken && withContent(taken, this.#pushed);
@@ -487,8 +487,8 @@ export class Store implements SubscriberStore {
   }
 
   /**
-   * Removes what is between a release that is kept, or the beginning, and the snapshot that the next one kept
-   * is rebuilt from.
+   * Removes the releases between a kept one, or the beginning, and the snapshot from which the next kept one
+   * is rebuilt.
    */
   #pruneGap(from: ReleaseKey | undefined, to: ReleaseKey): void {
     const start = this.#snapshotUpTo(to);
@@ -540,14 +540,14 @@ export class Store implements SubscriberStore {
     return { version: entry.key[1], deltas: this.#deltasTo(entry.key).deltas, manifestBytes };
   }
 
-  /** The newest snapshot, with the hash (hex) and totals of its release; undefined where there is none. */
+  /** The newest snapshot, with the hash (hex) and totals of its release; undefined if there is none. */
   newestSnapshot():
     | { readonly hash: string; readonly totals: Totals; readonly bytes: Uint8Array }
     | undefined {
     const head = this.#index.head?.key;
     const key = head && this.#snapshotUpTo(head);
     const entry = key && this.#index.entries.findLast((one) => compareKeys(one.key, key) === 0);
-    if (key === undefined || entry === undefined) return undefined; // its release is not kept any more
+    if (key === undefined || entry === undefined) return undefined; // its release was pruned
     return { hash: entry.hash, totals: entry.totals, bytes: this.#bytesAt(this.#databases.snapshots, key) };
   }
 

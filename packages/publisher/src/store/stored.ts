@@ -49,12 +49,12 @@ export interface ReleaseNotes {
   /** The first CHANGED_PARTS_KEPT changed parts, as `partText` prints them. */
   readonly changedParts: readonly string[];
   readonly changedCount: number;
-  /** Entries and rules, of all parts. */
+  /** Entries and rules added, over all parts. */
   readonly added: number;
   readonly removed: number;
 }
 
-/** One release of the history, as far as it is kept in memory. */
+/** One release of the history, as kept in memory. */
 export interface HistoryEntry {
   readonly key: ReleaseKey;
   /** Hex. */
@@ -63,7 +63,7 @@ export interface HistoryEntry {
   /** Manifest, signature and delta. */
   readonly bytes: number;
   readonly createdAtMs: number;
-  /** As its manifest says; 0: it is the first of its epoch. */
+  /** As in its manifest; 0: it is the first of its epoch. */
   readonly previousVersion: number;
   /** Its cost in the budget of a transfer, and that of its delta as a step, at least. CONTENT.md "Budget". */
   readonly totals: Totals;
@@ -101,7 +101,7 @@ export function compareKeys(a: ReleaseKey, b: ReleaseKey): number {
   return a[0] - b[0] || a[1] - b[1];
 }
 
-/** A key as the database gives it. */
+/** A key as returned by the database. */
 export function keyOf(key: readonly number[]): ReleaseKey {
   return [key[0] ?? 0, key[1] ?? 0];
 }

@@ -10,9 +10,9 @@ import { type Catalogue, hexOf, PartKind, type PartRecord } from '@rulecast/prot
 export interface TakenRules {
   /** The digest of the document and the files that it names. */
   readonly digest: string;
-  /** The parts that it gave. */
+  /** The parts of that content. */
   readonly parts: OwnedParts;
-  /** Parts that it gave before and nobody pushed since: a rollback may bring them back. */
+  /** Parts of earlier content that nobody has pushed since: a rollback may bring them back. */
   readonly former: OwnedParts;
   /** The digest of its parts then: after a rollback the parts in force have another one. */
   readonly content?: string | undefined;
@@ -46,7 +46,7 @@ function rowOf({ lists, policies, unmatched }: OwnedParts): object {
   return { lists: [...lists], policies: [...policies], unmatched };
 }
 
-/** Undefined for what is damaged: the file is then taken as one that is new. */
+/** Undefined for a damaged note: the file then counts as new. */
 export function decodeTaken(bytes: Uint8Array | undefined): TakenRules | undefined {
   if (bytes === undefined) return undefined;
   try {

@@ -29,13 +29,13 @@ export class KnownSubscribers {
     this.#cancelWrite ??= this.#options.clock.after(WRITE_AFTER_MS, () => this.#write());
   };
 
-  /** Takes up what was kept. */
+  /** Restores the stored records. */
   constructor(options: KnownSubscribersOptions) {
     this.#options = options;
     const { store, subscribers, logger } = options;
     for (const [name, text] of store.storedSubscribers()) {
       const stored = decodeStored(text);
-      this.#written.set(name, text); // what is damaged is replaced, or removed
+      this.#written.set(name, text); // a damaged record is replaced, or removed
       if (stored === undefined)
         logger.warn({ subscriber: name }, 'what was kept of a subscriber is damaged: forgotten');
       else subscribers.resume(name, stored);
@@ -73,7 +73,7 @@ export class KnownSubscribers {
   }
 }
 
-/** Undefined for what no publisher wrote. */
+/** Undefined for a malformed record. */
 function decodeStored(text: string): StoredSubscriber | undefined {
   try {
     const value: unknown = JSON.parse(text);

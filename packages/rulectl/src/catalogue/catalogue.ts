@@ -40,7 +40,7 @@ export interface CatalogueEntry {
   readonly evidence: string;
 }
 
-/** In the order of the file, where feeds of one topic and publisher stand together. */
+/** In the order of the file, where feeds of one topic and publisher are together. */
 export const CATALOGUE: readonly CatalogueEntry[] = catalogue.entries as unknown as readonly CatalogueEntry[];
 
 export function catalogueEntry(key: string): CatalogueEntry | undefined {
@@ -55,7 +55,7 @@ export function findKey(key: string): CatalogueEntry | Expression | undefined {
 /** Entries that have, for each of `beginnings`, a word starting with it, in any case. */
 export function searchCatalogue(beginnings: readonly string[]): readonly (CatalogueEntry | Expression)[] {
   const sought = beginnings.map(wordsOf);
-  if (sought.includes('')) return []; // of marks alone
+  if (sought.includes('')) return []; // a word of marks only
   const matches = (...texts: readonly string[]): boolean => {
     const text = wordsOf(texts.join(' '));
     return sought.every((beginning) => text.includes(beginning));

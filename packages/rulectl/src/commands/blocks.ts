@@ -15,7 +15,7 @@ export const command = 'blocks';
 
 const ANSWER_TIMEOUT_MS = 30_000;
 const ALL = 'all';
-/** Options that go with --remove alone. */
+/** Options that are valid with --remove only. */
 const OF_CHANGES = [
   'dry-run',
   'if-version',

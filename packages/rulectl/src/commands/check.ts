@@ -165,7 +165,7 @@ function checkConfig(file: string, bytes: Uint8Array, report: Report): Publisher
   return faultCount === 0 ? config : undefined;
 }
 
-/** Endpoints that nobody can open. */
+/** Endpoints that cannot be opened. */
 function endpointFaults({ listen, control }: PublisherConfig): readonly Reject[] {
   return [...(listen ?? []), ...(control ?? [])].flatMap(({ value, line, column }) => {
     try {
@@ -222,7 +222,7 @@ class Report {
   readonly #terminal: Terminal;
   readonly #out: Output;
   readonly #colors: Colors;
-  #shown = 0; // rejects of the file at hand
+  #shown = 0; // rejects of the present file
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
@@ -248,13 +248,13 @@ class Report {
   list(file: string, { format, skipped, widened }: ImportedList): void {
     if (this.isJson) return this.#terminal.record({ kind: 'list-file', file, format, skipped, widened });
     for (const { code, count, line } of skipped) {
-      if (code === 'comment' || code === 'metadata') continue; // what every list has
+      if (code === 'comment' || code === 'metadata') continue; // every list has such lines
       this.#out.line(renderSkipped(file, { code, count, line }));
     }
     if (widened > 0) this.#out.line(renderWidened(file, widened));
   }
 
-  /** All rejects of a file came, but for some that were counted and not kept. */
+  /** The end of a file's rejects; `unkept` of them were only counted. */
   fileRead(unkept: number): void {
     const more = this.#shown + unkept - REJECTS_SHOWN;
     if (more > 0 && !this.isJson) this.#out.line(`… and ${more} more`);

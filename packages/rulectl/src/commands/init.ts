@@ -172,7 +172,7 @@ function plannedDocuments(
 
 type Parse = (file: string, bytes: Uint8Array) => { readonly rejects: readonly Reject[] };
 
-/** A document with others added, or undefined where it has all they say. Throws CliError `refused`. */
+/** A document merged with others, or undefined if it has all of them already. Throws CliError `refused`. */
 function added(
   file: string,
   before: string,

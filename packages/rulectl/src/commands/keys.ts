@@ -60,7 +60,7 @@ const ACTIONS = [
   ...['new', 'init', 'show', 'rotate', 'renew', 'revoke', 'sign', 'install'],
   ...['fleet', 'token'],
 ] as const;
-/** Those that make the next root, and the options that only they take. */
+/** The actions that make the next root, and the options that only they have. */
 const CHANGES: readonly KeysArgs['action'][] = ['rotate', 'renew', 'revoke'];
 const CHANGE_OPTIONS = ['epochs', 'refresh-by', 'draft'] as const;
 const TOKEN_OPTIONS = ['secret', 'names', 'to', 'relay'] as const;

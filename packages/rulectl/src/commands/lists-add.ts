@@ -122,7 +122,7 @@ async function put(
   return true;
 }
 
-/** Throws CliError `refused` where use is restricted and nobody agrees to it. */
+/** Throws CliError `refused` if use is restricted and the user does not agree. */
 async function agree(
   found: CatalogueEntry | Expression,
   isAgreed: boolean,

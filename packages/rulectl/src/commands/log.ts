@@ -28,7 +28,7 @@ import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'log';
 
-/** Pages of a log come one after the other; the publisher gives up on a firewall after five seconds. */
+/** Pages of a log come one at a time; the publisher gives up on a firewall after five seconds. */
 const ANSWER_TIMEOUT_MS = 30_000;
 const TOPS = ['qubes', 'lists', 'rules', 'destinations'] as const;
 /** Hints for a refused request, by its code. */
@@ -188,7 +188,7 @@ class Batch {
     const { out, colors } = this.#terminal;
     for (const text of gapTexts(this.#gaps)) this.#terminal.complain(`rulectl: ${text}`);
     const { top, follow } = this.#args;
-    // In a turn what is not judged yet comes again when it is.
+    // In a continuous log, a record without a verdict comes again with one.
     const refused = [...this.#refused.values()].filter(
       ({ reason, verdict }) => follow !== true || reason !== 'rule' || verdict !== undefined,
     );

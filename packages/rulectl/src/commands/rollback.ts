@@ -115,7 +115,7 @@ async function execute(
     if (record.record === 'refusal') refusals.push(record);
     report.record(record);
   });
-  // Asked for only where it is needed: it takes another role.
+  // Requested only if needed, as it takes another role.
   const asksToDropAll = refusals.length > 0 && refusals.every(({ permit }) => permit === DROP_ALL);
   if (!asksToDropAll || args.yes !== true || request.dryRun) return report.end(ending);
   return execute({ ...request, allowDropAll: true }, { ...args, yes: false }, terminal);

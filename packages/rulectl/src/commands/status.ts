@@ -119,7 +119,7 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   }
 }
 
-/** As they come: there may be very many. */
+/** Prints members as they come: there may be very many. */
 async function tellMembers(state: FleetState, args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   const { out, colors } = terminal;
   const onRecord = (record: ControlRecord): void => {
@@ -149,7 +149,7 @@ async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
 interface View {
   record(record: ControlRecord): void;
   batch(snapshot: StatusView): void;
-  /** Time has passed and nothing else. */
+  /** Draws again, as only time has passed. */
   redraw(snapshot: StatusView): void;
 }
 
@@ -213,7 +213,7 @@ class Batches {
   #batch = new StatusBatch();
   #isWhole = false;
 
-  /** `fail` takes what the view throws while no record is being added. */
+  /** `fail` gets errors of the view that occur outside of adding a record. */
   constructor(view: View, watch: boolean, fail: (error: unknown) => void) {
     this.#view = view;
     if (watch) this.#clock = setInterval(() => this.#redraw(fail), REDRAW_MS);

@@ -75,5 +75,5 @@ async function ended(access: Access, terminal: Terminal): Promise<void> {
     'rulectl: open it once, in a browser of this machine. Enter: another link. Ctrl-C: the end.',
   );
   process.stdin.on('data', () => tellLink(access, terminal));
-  await once(process.stdin, 'end').catch(() => undefined); // reading a terminal that is gone fails
+  await once(process.stdin, 'end').catch(() => undefined); // reading fails if the terminal is gone
 }

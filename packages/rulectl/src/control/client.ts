@@ -42,7 +42,7 @@ export interface ControlRequest {
   readonly signal?: AbortSignal;
 }
 
-/** The options that every command has, as far as they say where the publisher is. */
+/** The common options that say where the publisher is. */
 export interface ControlArgs {
   readonly control: string;
   readonly 'curve-key'?: string | undefined;
@@ -118,7 +118,9 @@ export async function ask(request: ControlRequest): Promise<Ending> {
   }
 }
 
-/** As `ask`, and throws what `errorOf` makes of a request that failed: usually a CliError of its code. */
+/**
+ * Like `ask`, but throws the error made by `errorOf` for a failed request: usually a CliError with its code.
+ */
 export async function askOrFail(
   request: ControlRequest,
   errorOf: (fail: MessageOf<'fail'>) => CliError = (fail) => failedError(fail),

@@ -42,7 +42,7 @@ export interface Pace {
   readonly waitMs: (ms: number) => Promise<void>;
 }
 
-/** Before a subscriber that has answered enough is asked again: it counts anew each second. */
+/** The wait before a rate-limited subscriber is asked again: its count restarts each second. */
 const PACE_MS = 250;
 /**
  * How long to wait for a subscriber that is busy with others: after that, another client must be asking all
@@ -75,8 +75,8 @@ export function withSources({ verdicts, missing }: LiveAnswers, policy: string |
 }
 
 /**
- * Asks about one packet, and those that have answered enough once more. `subscriber`: only that one. Throws
- * CliError where the publisher refuses the question itself.
+ * Asks about one packet, and repeats the question for rate-limited subscribers. `subscriber`: only that one.
+ * Throws CliError if the publisher refuses the question itself.
  */
 export async function askForVerdicts(
   ask: AskOnce,
@@ -128,7 +128,7 @@ function missingOf({ code, part, reason }: ControlRecordOf<'warning'>): MissingV
 export class Witnesses {
   readonly #known = new Set<string>();
 
-  /** The answers, with those added that are missing and not told of. */
+  /** The answers, with a reason added for each earlier subscriber that is missing. */
   complete({ verdicts, missing }: LiveAnswers): LiveAnswers {
     const told = new Set([...verdicts, ...missing].map(({ subscriber }) => subscriber));
     const gone = [...this.#known]
@@ -139,7 +139,7 @@ export class Witnesses {
   }
 }
 
-/** The end of a command that could not tell all it was asked. */
+/** The error of a command that could not get all verdicts. */
 export function missingError(missing: number, verdicts: number): CliError {
   const all = missing + verdicts;
   const text = `${missing} of ${all} verdicts ${missing === 1 ? 'is' : 'are'} missing: look at rulectl status, and ask again`;

@@ -32,7 +32,7 @@ export async function askStatus(
 export async function askCounters(place: Place): Promise<StatusView['counters']> {
   const batch = new StatusBatch();
   await askStatus(place, batch, true, statusError, COUNTERS_TIMEOUT_MS).catch((error: unknown) => {
-    if (!(error instanceof CliError)) throw error; // a firewall is silent: the others have said theirs
+    if (!(error instanceof CliError)) throw error; // a firewall is silent: the others have answered
   });
   return batch.counters;
 }
@@ -53,7 +53,7 @@ export class StatusBatch implements StatusView {
   readonly members: Member[] = [];
   readonly counters: StatusView['counters'][number][] = [];
 
-  /** The counters of one subscriber come in pages, one after the other. */
+  /** The counters of one subscriber come in pages, one after another. */
   #putPage(page: Extract<ControlRecord, { record: 'counters' }>): void {
     const last = this.counters.at(-1);
     if (last?.record === 'counters' && last.subscriber === page.subscriber) {

@@ -1,6 +1,6 @@
 /** Findings of `rulectl doctor`, and the interface to the machine it examines. */
 
-/** One thing that was looked at. */
+/** The result of one check. */
 export interface Finding {
   /** Stable, for programs. */
   readonly check: string;

@@ -5,7 +5,7 @@ import { readFileSync, realpathSync, type Stats, statfsSync, statSync } from 'no
 import { release } from 'node:os';
 import type { FileState, Machine } from './finding.ts';
 
-/** A program that takes longer has nothing to say. */
+/** A program that takes longer counts as failed. */
 const RUN_TIMEOUT_MS = 10_000;
 /** 64 qubes that each hold all that they may, as `nft` lists it, and then some. */
 const OUTPUT_MAX_BYTES = 67_108_864;

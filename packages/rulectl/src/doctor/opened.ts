@@ -5,9 +5,9 @@ import type { Machine } from './finding.ts';
 /** An address that a qube was told, and may use. */
 export interface OpenAddress {
   readonly address: string;
-  /** Seconds until it ends, if it is not told again and no connection goes there. */
+  /** Seconds until it ends, unless it is resolved again or a connection uses it. */
   readonly leftS: number;
-  /** Seconds since it was told last. */
+  /** Seconds since DNS last gave it to the qube. */
   readonly agoS: number;
 }
 
@@ -16,9 +16,9 @@ export interface OpenName {
   readonly qube: string;
   /** As the kernel has it: the name, or a digest of one that is not written there. */
   readonly name: string;
-  /** Null: the kernel does not say it. */
+  /** Null: the kernel does not tell. */
   readonly list: string | null;
-  /** Those that end first come first. */
+  /** Sorted by end, the earliest first. */
   readonly addresses: readonly OpenAddress[];
 }
 
@@ -32,7 +32,7 @@ const NAME_SET = /^n[0-9a-f]{16}_[46]_\d+_[0-9a-f]{16}$/;
 const TABLE = /^rulecast_[ab]$/;
 /** The chain where packets come in: a table without it is being made, or removed. */
 const BASE_CHAIN = 'forward';
-/** A release may take the place of another while we look. */
+/** A release may replace another while we read. */
 const TRIES = 5;
 /** The form of a digest, which no name has: its labels are shorter. */
 const DIGEST = /^[0-9a-f]{64}$/;

@@ -14,7 +14,7 @@ const WORDS: ReadonlySet<unknown> = new Set([
   ...Object.values(ErrorCode),
 ]);
 
-/** Lines for people to paste. `rulectl` is asked of the publisher where `isManagement`. */
+/** Lines for people to paste. If `isManagement`, `rulectl` asks the publisher. */
 export function reportLines(
   machine: Machine,
   findings: readonly Finding[],
@@ -68,7 +68,7 @@ function fieldOf(record: unknown, field: string): unknown {
   return typeof record === 'object' && record !== null ? Reflect.get(record, field) : undefined;
 }
 
-/** `2 synced, 1 refused`: known words of a field, and how many others. */
+/** `2 synced, 1 refused`: the known words of a field, and the number of others. */
 function tally(records: readonly unknown[], field: string): string {
   const counts = new Map<unknown, number>();
   for (const word of records.map((each) => fieldOf(each, field))) {

@@ -166,7 +166,7 @@ const REMEDIES: ReadonlyMap<unknown, string> = new Map([
   ),
 ]);
 
-/** Throws CliError `refused` with what to do. */
+/** Throws CliError `refused` with a remedy. */
 export function attempt<T>(what: 'read' | 'write', path: string, work: () => T): T {
   try {
     return work();

@@ -11,10 +11,10 @@ const FRESH = new URL('../../../packaging/publisher.yaml', import.meta.url);
 export const SUBJECTS = ['country', 'name', 'qube'] as const;
 /** The examples in presets that answers replace. */
 const EXAMPLES = { country: 'ru', name: 'deb.debian.org, .qubes-os.org', qube: '10.137.0.5' } as const;
-/** The first of the names, where a rule set document says how it is proved. */
+/** The name used in a rule set document's instructions on how to check it. */
 const PROOF = 'getent hosts deb.debian.org';
 
-/** A preset as it stands, or with answers in the place of its examples. */
+/** A preset, with its examples or with answers in their place. */
 export interface Preset {
   readonly name: string;
   /** Its effect, in a sentence. */
@@ -34,7 +34,7 @@ export function freshConfiguration(): string {
   return readFileSync(FRESH, 'utf8');
 }
 
-/** Those that there are, by name. */
+/** All presets, by name. */
 export function readPresets(): ReadonlyMap<string, Preset> {
   const folders = readdirSync(FOLDER, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   return new Map(folders.map(({ name }) => [name, readPreset(name)]));
@@ -89,12 +89,12 @@ function inName(address: string): string {
   return address.replace(/[.:]/g, '-');
 }
 
-/** A text as an item of YAML: a `*` or `:` would mean something else. */
+/** A text as an item of YAML, quoted if `*` or `:` would be misread. */
 function quoted(text: string): string {
   return /[*:]/.test(text) ? `"${text}"` : text;
 }
 
-/** The lines that say how a preset is proved: those of its rules that are indented in a comment. */
+/** The lines on how to check a preset: the indented lines in comments of its rules. */
 export function proofOf({ rules }: Preset): readonly string[] {
   return [...rules.matchAll(/^# {3}(.*)$/gm)].map(([, line = '']) => line);
 }

@@ -23,7 +23,7 @@ export interface Question {
   /** The form of an answer, and its reader, which returns the canonical form; undefined for a wrong one. */
   readonly form?: string;
   readonly read?: (word: string) => string | undefined;
-  /** Instead: all words that there are. */
+  /** In place of `form`: all possible words. */
   readonly choices?: readonly string[];
   /** The answer with --yes, or of an empty line. */
   readonly usual?: string | undefined;

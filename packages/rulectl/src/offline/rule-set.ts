@@ -39,7 +39,7 @@ export type LoadedRuleSet =
   | {
       readonly kind: 'rejects';
       readonly rejects: readonly RuleSetReject[];
-      /** Those beyond the first thousand included. */
+      /** Includes those beyond the first thousand. */
       readonly rejectCount: number;
     };
 
@@ -62,14 +62,12 @@ export interface OfflineReading extends Partial<Omit<FileArgs, 'file'>> {
   readonly guards?: typeof pushRefusals;
 }
 
-/** Missing lists whose place is looked for: each search goes through all files. */
+/** Missing lists whose place is searched for: each search reads all files. */
 const PLACES_MAX = 16;
 
-/**
- * Everything that files say together, or what is wrong with them. The files of rejects are those of the disk.
- */
+/** The content of all files together, or their faults. The files in rejects are named by their paths. */
 export interface OfflinePush {
-  /** Undefined where something is refused. */
+  /** Undefined if anything is refused. */
   readonly ruleSet: RuleSet | undefined;
   /** Rejects in files; the first thousand of each. */
   readonly rejects: readonly RuleSetReject[];
@@ -153,7 +151,7 @@ export function readOffline(
   const faults: readonly RuleSetReject[] = [
     ...problems.filter(({ severity }) => severity === 'fault').map(withPlace),
     ...refusals.flatMap(({ guard: code, part: named, reason }) => {
-      const part = /^list (.+)$/.exec(named)?.[1]; // for other parts counts what the publisher has
+      const part = /^list (.+)$/.exec(named)?.[1]; // other parts depend on the publisher's
       return part === undefined ? [] : [{ file: fileOf(part), line: 1, column: 1, code, part, reason }];
     }),
   ];
@@ -208,7 +206,7 @@ export async function loadRuleSet(
   throw new CliError(ExitCode.refused, 'not-a-rule-set', text);
 }
 
-/** Names that rules use and nobody gave addresses for: they stand for nothing. */
+/** Names in rules for which no option has addresses: they match nothing. */
 export function unresolvedNames(ruleSet: RuleSet): readonly string[] {
   return usedNames(ruleSet).filter((name) => !ruleSet.resolutions.has(name));
 }

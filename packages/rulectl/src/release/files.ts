@@ -79,7 +79,7 @@ export function withFileOptions<A>(yargs: Argv<A>): Argv<A & FileArgs> {
 const STDIN_LIST = 'standard-input';
 
 export interface PushFile {
-  /** As the publisher is told. */
+  /** The name sent to the publisher. */
   readonly name: string;
   readonly role: 'pushed' | 'referenced';
   /** Its path, for messages. */

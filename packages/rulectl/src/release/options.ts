@@ -11,7 +11,7 @@ import { usageError } from '../terminal/exit.ts';
 const DEFAULT_TIMEOUT_SECONDS = '300';
 /** A share of the names that report besides: words, for shells complete them. */
 const WAITS = ['released', 'applied', '50%', '90%', '95%', '99%', '100%'] as const;
-/** No subscriber has to apply it. */
+/** The value for: no subscriber must apply it. */
 const NOBODY = 'none';
 
 export interface ReleaseArgs {
@@ -153,7 +153,7 @@ export function checkPartNames(args: PartArgs): void {
   }
 }
 
-/** Likewise, and for both at once. */
+/** Likewise, and refuses both at once. */
 export function checkOnePart(args: PartArgs): void {
   if (args.list !== undefined && args.policy !== undefined) {
     throw usageError('--list and --policy exclude each other');

@@ -69,7 +69,7 @@ export function permittingLine(
   return ['rulectl', command, '--permit', [...all].join(','), ...kept.map(quoted)].join(' ');
 }
 
-/** A word as a shell takes it. */
+/** A word, quoted for a shell if needed. */
 function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -89,7 +89,8 @@ export async function askForChange(
 
 function secondsOf(text: string): number {
   const [, count = '0', unit = 's'] = /^([1-9]\d{0,8})([smhd])$/.exec(text) ?? [];
-  const seconds = Number(count) * SECONDS[unit as keyof typeof SECONDS]; // one of those that the pattern has
+  // the pattern allows only these units
+  const seconds = Number(count) * SECONDS[unit as keyof typeof SECONDS];
   if (seconds > 0 && seconds <= BLOCK_MAX_SECONDS) return seconds;
   throw usageError(`--for ${text}: write a number and s, m, h or d, as in 10m or 2d, at most 10 years`);
 }

@@ -25,7 +25,7 @@ export async function sendPush(connection: Connection, plan: PushPlan, progress:
   }
 }
 
-/** The bytes in pieces of a chunk each, telling of each as it is asked for. */
+/** Cuts bytes into chunks, and reports each when it is read. */
 function* chunksOf(bytes: Uint8Array, onChunk: (count: number) => void): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
     const chunk = bytes.subarray(at, at + CHUNK_BYTES);

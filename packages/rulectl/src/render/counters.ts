@@ -11,8 +11,8 @@ interface CounterWord {
 }
 
 /**
- * Counters that people know by other words: packets, which lists, policies and rules follow, then what they
- * cost. CONTROL.md "record counters".
+ * Counters with labels for people: packets, before those of lists, policies and rules, then costs. CONTROL.md
+ * "record counters".
  */
 const PACKET_COUNTERS: readonly CounterWord[] = [
   { name: 'nftDecided', label: 'judged', format: formatPackets },

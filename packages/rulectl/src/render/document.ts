@@ -20,7 +20,7 @@ export interface PartLines {
 /** The lists that the publisher keeps itself, by name. */
 type Sources = ReadonlyMap<string, ControlRecordOf<'list'>>;
 
-/** Those of `rulectl blocks`. */
+/** The rows that `rulectl blocks` lists. */
 type Rows = readonly ControlRecordOf<'block'>[];
 
 const DIRECTIONS = ['egress', 'ingress'] as const;
@@ -36,7 +36,7 @@ export function addToParts(parts: PartLines[], record: ControlRecord): void {
     lines.push(line.startsWith(' ') ? `${lines.pop() ?? ''}${line.slice(1)}` : line);
 }
 
-/** One part alone, of a list that a source has, too, what is in it. */
+/** One part alone; for a list with a source, its content too. */
 export function* partLines(
   version: number,
   part: PartLines,

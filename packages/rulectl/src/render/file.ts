@@ -10,7 +10,7 @@ export function renderSkipped(file: string, { code, count, line }: Skipped): str
   return `${shownName(file)}:${line}: not used: ${leftOutText(code, count)}`;
 }
 
-/** So much of a kind; one that we do not know is told by its code. */
+/** A number of skipped lines with their reason; an unknown one is named by its code. */
 export function leftOutText(code: string, count: number): string {
   const reason = Object.entries(SKIP_REASONS).find(([known]) => known === code)?.[1];
   return `${formatCount(count)} ${reason === undefined ? code : `${reason} (${code})`}`;

@@ -8,12 +8,12 @@ import { renderNarrowTable } from './table.ts';
 export type Fleet = ControlRecordOf<'fleet'>;
 export type Member = ControlRecordOf<'member'>;
 
-/** Names of which anything was heard. */
+/** The number of names that ever reported. */
 export function heardCount({ synced, behind, refused, silent }: Fleet): number {
   return synced + behind + refused + silent;
 }
 
-/** Whether so many percent of those have the head. */
+/** Whether `share` percent of these names have the head. */
 export function hasShare(fleet: Fleet, share: number): boolean {
   const heard = heardCount(fleet);
   return heard > 0 && fleet.synced * 100 >= heard * share;
@@ -34,7 +34,7 @@ export function renderFleet(fleet: Fleet, colors: Colors): string {
   return `of ${formatAmount(heardCount(fleet) + unknown, 'name')} that report: ${counts.join(', ')}`;
 }
 
-/** Likewise, for a release that so many percent are to have, or that nobody waits for there. */
+/** Likewise, for a release that a share of names must have, or whose fleet is not waited for. */
 export function renderShare(fleet: Fleet, share: number | undefined, colors: Colors): string {
   const text = renderFleet(fleet, colors);
   if (share === undefined) return `${text}; --wait 99% waits for them`;
@@ -58,7 +58,7 @@ export function renderMembers(members: readonly Member[], nowMs: number, colors:
   );
 }
 
-/** One of many, which come one after the other. */
+/** One member of a stream of them. */
 export function renderMember(member: Member, nowMs: number): string {
   return cellsOf(member, nowMs).join('  ');
 }

@@ -127,7 +127,7 @@ function isComing({ everyMs }: Fleet, { createdAtMs }: Head, nowMs: number): boo
   return nowMs - createdAtMs < 2 * everyMs;
 }
 
-/** Those that were never heard are expected, and so among the subscribers. */
+/** Troubles of a fleet. Names that never reported are expected, and so listed with the subscribers. */
 function fleetTroubles(fleet: Fleet, head: Head, nowMs: number): readonly Ranked[] {
   const heard = heardCount(fleet);
   const few = heard * ODD_SHARE;

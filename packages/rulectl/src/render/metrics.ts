@@ -13,7 +13,7 @@ export interface Metric {
   readonly help: string;
   /** Families of the publisher by what is added to the name of a sample. */
   readonly families: Readonly<Record<string, string>>;
-  /** The publisher says it in milliseconds. */
+  /** Whether the publisher sends it in milliseconds. */
   readonly isTime: boolean;
 }
 

@@ -75,7 +75,7 @@ export function allowText({ allow, qube }: Refused): string | undefined {
   return allow === undefined ? undefined : `rulectl allow ${allow} --qube ${qube} --for 1h`;
 }
 
-/** As `rulectl test` takes it. */
+/** A packet in the syntax of `rulectl test`. */
 export function packetText({
   what,
   qube,

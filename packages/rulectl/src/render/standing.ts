@@ -7,7 +7,7 @@ import { type Fleet, hasShare } from './fleet.ts';
 /** The scope of a request's wait. */
 export interface WaitScope {
   readonly wait: 'released' | 'applied';
-  /** `--require none`: nobody has to apply it. */
+  /** `--require none`: no subscriber must apply it. */
   readonly isNobodyRequired: boolean;
   /** Percent of the names that report, which must have it too. */
   readonly share?: number | undefined;

@@ -32,7 +32,7 @@ export interface StatusView {
 export interface StatusScope {
   /** Also every trouble, and digests, lineage, epoch and parts. */
   readonly verbose: boolean;
-  /** Also what each subscriber counted. */
+  /** Also the counters of each subscriber. */
   readonly counters: boolean;
 }
 

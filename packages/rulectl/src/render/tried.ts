@@ -17,7 +17,7 @@ export interface TriedRecord extends Costs {
   readonly share4?: number;
   readonly share6?: number;
   readonly rejects: number;
-  /** The first of them, with their places. */
+  /** The first rejects, with their places. */
   readonly rejected: readonly string[];
   readonly leftOut: readonly { readonly code: string; readonly count: number }[];
   /** Entries that contained addresses or names that must never be blocked. */

@@ -34,14 +34,14 @@ export class Progress {
     this.#sinceMs = terminal.nowMs();
   }
 
-  /** Shows `done` of `total` of a stage, 0 if unknown; another stage takes the bar over. */
+  /** Shows `done` of `total` of a stage, 0 if unknown; another stage replaces the bar. */
   show(stage: string, done: number, total: number): void {
     if (!this.#terminal.errIsTty) return;
     if (this.#bar === undefined || this.#stage !== stage) this.#start(stage, total);
     this.#bar?.update(done);
   }
 
-  /** Takes the records of an answer: shows progress, and gives the others on. */
+  /** Wraps a receiver of records: shows progress, and passes on the others. */
   around(onRecord: (record: ControlRecord) => void): (record: ControlRecord) => void {
     return (record) => {
       if (record.record === 'progress') return this.#tell(record);

@@ -29,7 +29,7 @@ export class Terminal {
   /** The command line, from the command on. */
   readonly words: readonly string[];
   readonly outIsTty = isatty(1);
-  /** Progress is for people who watch. */
+  /** Progress is shown on a terminal only. */
   readonly errIsTty = isatty(2);
   colors: Colors;
   readonly #err = new Output(2);
@@ -74,7 +74,7 @@ export class Terminal {
     return setTimeout(ms);
   }
 
-  /** Errors and warnings: always told. */
+  /** Prints an error or a warning, in every mode. */
   complain(text: string): void {
     this.out.flush(); // so that the two streams keep their order on a screen
     this.#err.line(text);
@@ -103,14 +103,15 @@ export class Terminal {
 
 /** Closes the descriptor. Undefined for Ctrl-C, Ctrl-D, and a terminal that hangs up. */
 async function answerOf(fd: number, question: string): Promise<string | undefined> {
-  const { createInterface } = await import('node:readline/promises'); // few are asked anything
+  // loaded on demand, as few commands ask questions
+  const { createInterface } = await import('node:readline/promises');
   const tty = new ReadStream(fd);
   const lines = createInterface({ input: tty, output: createWriteStream('', { fd, autoClose: false }) });
   try {
     const ended = once(lines, 'close').then(() => undefined);
     const asked = lines.question(question).catch(() => undefined); // Ctrl-C and Ctrl-D reject it
     const answer = await Promise.race([asked, ended]);
-    if (answer === undefined) writeSync(fd, '\n'); // what comes next has a line of its own
+    if (answer === undefined) writeSync(fd, '\n'); // the next output starts on a line of its own
     return answer;
   } finally {
     lines.close();

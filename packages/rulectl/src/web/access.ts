@@ -74,7 +74,7 @@ export class Access {
   }
 }
 
-/** In a time that says nothing of where they differ. */
+/** Compares in constant time. */
 function isSame(text: string, secret: string): boolean {
   const [a, b] = [Buffer.from(text), Buffer.from(secret)];
   return a.length === b.length && timingSafeEqual(a, b);

@@ -33,7 +33,7 @@ function textOf(piece: Piece): string {
   return typeof piece === 'number' ? String(piece) : piece.map(textOf).join('');
 }
 
-/** Also without what has text read in another order, or not at all. */
+/** Also replaces characters that change the order of text or hide it. */
 function escaped(text: string): string {
   return text
     .replace(/(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}]/gu, '\u{fffd}')

@@ -38,7 +38,7 @@ const LOG_RECORDS_MAX = 2000;
 const QUESTIONS_AT_ONCE = 2;
 /** For how long answers are good enough; the publisher looks at counters once a minute itself. */
 const KEPT_MS = { status: 500, counters: 10_000, log: 10_000, hours: 60_000 } as const;
-/** Before a publisher that is gone is asked again. */
+/** The wait before a lost publisher is asked again. */
 const RETRY_MS = 2000;
 
 export type Release = ControlRecordOf<'history'>;
@@ -165,11 +165,11 @@ export class Model {
     return sizes;
   }
 
-  /** Undefined where what was before is not kept. */
+  /** Undefined if the version before is not kept. */
   async #change(to: number, list: string): Promise<Pick<Release, 'added' | 'removed'> | undefined> {
     try {
       const changes = await this.#all({ kind: 'diff', from: to - 1, to, list, stats: true }, 'change');
-      // Addresses of its names may have changed alone.
+      // If the list has no change, only the addresses of its names may have changed.
       return changes.find(({ kind }) => kind === 'list') ?? { added: 0, removed: 0 };
     } catch (error) {
       if (!(error instanceof CliError)) throw error;
@@ -269,7 +269,7 @@ export class Model {
           if (record === 'end') onChange();
         },
       }).catch((error: unknown) => {
-        if (!(error instanceof CliError)) throw error; // the page says it when it is asked for
+        if (!(error instanceof CliError)) throw error; // the page itself reports it when it is requested
       });
       if (signal.aborted) return;
       onChange();
@@ -313,7 +313,7 @@ function isOf<K extends ControlRecord['record']>(
   return record.record === kind;
 }
 
-/** So many questions at once; others wait for their turn. */
+/** Limits the number of concurrent requests; others wait for their turn. */
 class Turns {
   #free = QUESTIONS_AT_ONCE;
   readonly #waiting: (() => void)[] = [];

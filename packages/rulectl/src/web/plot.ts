@@ -39,7 +39,7 @@ export function sizesPlot(sizes: readonly (readonly [atMs: number, count: number
   const [least, most] = [Math.min(...counts), Math.max(...counts)];
   const span = Math.max(1, nowMs - first[0]);
   const x = (atMs: number): number => Math.round(((atMs - first[0]) / span) * WIDTH * 10) / 10;
-  // Small changes are to be seen: the axis does not begin at 0, and the words say where the line is.
+  // Small changes must be visible: the axis does not begin at 0, and the labels give the values.
   const room = Math.max(1, most - least) * 0.15;
   const y = (count: number): number =>
     Math.round((1 - (count - least + room) / (most - least + 2 * room)) * HEIGHT * 10) / 10;

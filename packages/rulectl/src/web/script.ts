@@ -13,7 +13,7 @@ else
   }, () => say('rulectl web has ended: start it again.'));
 `;
 
-/** Shows what changed, and copies commands. */
+/** Updates the page, and copies commands. */
 export const PAGE_SCRIPT = `'use strict';
 const find = (what) => document.querySelector(what);
 const places = () => [...document.querySelectorAll('main :is(a, button, input, [tabindex])')];

@@ -18,10 +18,10 @@ import { view } from './view.ts';
 const CONNECTIONS_MAX = 64;
 const HEADER_MAX_BYTES = 8 * 1024;
 const SECRET_MAX_BYTES = 64;
-/** Windows that are told of changes. */
+/** Windows with a stream of changes. */
 const FOLLOWERS_MAX = 16;
 const REQUEST_TIMEOUT_MS = 5000;
-/** Between two looks at who is too slow. */
+/** The interval of checks for slow peers. */
 const CHECK_MS = 1000;
 const SILENCE_MS = 60_000;
 /** Ages on a page move on although nothing changes. */
@@ -45,7 +45,7 @@ interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** The same for everybody, and says nothing. */
+/** Pages open to everybody, without data. */
 const OPEN: Readonly<Record<string, Answer>> = {
   '/': { status: 200, type: HTML, body: messagePage('Opening…', true) },
   '/enter.js': { status: 200, type: 'text/javascript', body: ENTER_SCRIPT },
@@ -156,7 +156,7 @@ function send(
   response.writeHead(status, { ...HEADERS, ...headers, 'Content-Type': type }).end(body);
 }
 
-/** Tells windows of each change of the status. While there are some, one question watches it. */
+/** Sends each change of the status to open windows. While there are some, one request watches it. */
 function followersOf(
   model: Model,
   complainOf: (error: unknown) => void,

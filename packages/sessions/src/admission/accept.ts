@@ -14,7 +14,7 @@ import type { SessionHost } from '../host.ts';
 import type { Binding } from './bindings.ts';
 
 export interface Service {
-  /** Ends what is under way and stops listening. */
+  /** Ends connections and stops listening. */
   close(): Promise<void>;
 }
 

@@ -28,7 +28,7 @@ export interface OwnSocket {
 
 /** The service that subscribers call by qrexec. */
 const SUBSCRIBE_SERVICE = 'rulecast.Subscribe';
-/** Tells keys apart for a person. */
+/** Enough characters to tell keys apart. */
 const KEY_CHARS_SHOWN = 8;
 
 export function shownKey(key: string): string {

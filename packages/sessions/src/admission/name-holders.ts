@@ -39,7 +39,7 @@ export class NameHolders<H extends NameHolder> {
       if (!claimant.isOpen) return false;
       const holder = this.#holders.get(name);
       if (holder?.isOpen === true && !isBound && (await holder.answers())) return false;
-      // Another claimant may have been faster, and the claimant may have gone.
+      // Meanwhile another claimant may have been faster, or this one may have gone.
       if (!claimant.isOpen || this.#holders.get(name) !== holder) continue;
       if (holder !== undefined) this.#names.delete(holder);
       else if (!this.#isBound(name)) this.#unboundCount += 1;

@@ -15,7 +15,7 @@ interface PendingConnection {
 
 export class PendingConnections {
   readonly #clock: SteadyClock;
-  /** In the order in which they came. */
+  /** In the order of arrival. */
   readonly #waiting = new Set<PendingConnection>();
   #cancelNext: (() => void) | undefined;
 

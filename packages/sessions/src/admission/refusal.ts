@@ -6,17 +6,17 @@ import { BUSY_RETRY_AFTER_MS, ErrorCode, PROTOCOL_VERSION, RETRY_AFTER_MS } from
 export interface Refusal {
   readonly code: ErrorCode;
   readonly text: string;
-  /** When it may come back. */
+  /** When the peer may try again. */
   readonly retryAfterMs?: number;
 }
 
 /**
- * Our choice: one of a fleet that came all at once, and whose processor let it wait, has room then; a crowd
- * that means harm does not ask.
+ * The pause for a silent peer. Our choice: a member of a fleet that came all at once, on a busy machine,
+ * finds room by then; attackers do not ask.
  */
 const SILENT_RETRY_AFTER_MS = 1000;
 
-/** Others came meanwhile, and it has said nothing. */
+/** The refusal of a silent peer when others need its place. */
 export const SILENT: Refusal = {
   code: ErrorCode.tooManyConnections,
   text: 'many others connect, and nothing came from here yet',
@@ -36,7 +36,7 @@ export function versionRefusal(
   return { code: ErrorCode.noCommonVersion, text, retryAfterMs: RETRY_AFTER_MS };
 }
 
-/** There is no place now. */
+/** The refusal if there is no place. */
 export function busy(text: string): Refusal {
   return { code: ErrorCode.tooManyConnections, text, retryAfterMs: BUSY_RETRY_AFTER_MS };
 }

@@ -4,7 +4,7 @@ import type { Pace } from '../pace.ts';
 
 /** A session, as far as this is concerned. */
 export interface HeadListener {
-  /** There is another head. */
+  /** Called when the head has changed. */
   published(): void;
 }
 

@@ -8,7 +8,7 @@ import type { EffectOf } from './state.ts';
 
 type Answer = MessageOf<'answer'>;
 
-/** A promise, and what settles it. */
+/** A promise with its functions to settle it. */
 interface Deferred<T> {
   readonly promise: Promise<T>;
   readonly resolve: (value: T) => void;

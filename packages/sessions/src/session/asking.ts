@@ -8,7 +8,7 @@ import type { FreshnessRequest, Named, Now } from './state.ts';
 
 export const NOTHING_ASKED: FreshnessRequest = { nonce: undefined, notBeforeMs: 0, signing: undefined };
 
-/** The nonce of a PING takes the place of one that was not answered yet. */
+/** A PING's nonce replaces an earlier one without an answer. */
 export function askedWith<S extends Named>(state: S, nonce: Uint8Array | undefined): S {
   return nonce === undefined ? state : withAsking(state, { nonce });
 }

@@ -79,7 +79,7 @@ async function prove(
   } catch (error) {
     logger.error({ err: error, subscriber: name }, 'what was proved cannot be noted');
   }
-  feed({ kind: 'proved', release }); // it is known all the same
+  feed({ kind: 'proved', release }); // the proof is valid even if storing it failed
 }
 
 async function attest({ nonce, release, name }: EffectOf<'attest'>, parts: Parts): Promise<void> {

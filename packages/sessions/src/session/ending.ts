@@ -20,7 +20,7 @@ export function stepTo<S extends State>(state: S, ...effects: readonly Effect[])
   return { state, effects };
 }
 
-/** Goes on from where a step led. */
+/** Continues from the state of a step. */
 export function andThen<S extends State, T extends State>(
   before: Step<S>,
   next: (state: S) => Step<T>,

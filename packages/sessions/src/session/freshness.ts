@@ -20,7 +20,8 @@ export function sayIfDue(state: Named, now: Now): Step<Named> {
       : offerIfDue(withAsking(state, { signing: undefined }), now);
   }
   if (nonce === undefined || notBeforeMs > nowMs) return stepTo(state);
-  if (now.publisher.isBehind) return stepTo(withAsking(state, { nonce: undefined })); // the next PING asks again
+  // the next PING brings another nonce
+  if (now.publisher.isBehind) return stepTo(withAsking(state, { nonce: undefined }));
   const untilMs = nowMs + ANSWER_TIMEOUT_MS;
   const asking = { nonce: undefined, notBeforeMs: nowMs + FRESH_EVERY_MS, signing: { nonce, untilMs } };
   return stepTo(withAsking(state, asking), {

@@ -143,7 +143,7 @@ function newPeer(hello: MessageOf<'hello'>, refused: readonly string[]): Peer {
   };
 }
 
-/** A subscriber that is counted on says that it takes less than a publisher may have to send it. */
+/** Warns of an expected subscriber whose limits are below what a publisher may have to send. */
 function fewLimits({ name, limits }: MessageOf<'hello'>, { publisher }: Now): readonly Effect[] {
   const planned = { entries: ENTRIES_MAX, bytes: TRANSFER_MAX_BYTES, parts: PARTS_MAX };
   const few = (['entries', 'bytes', 'parts'] as const).filter((limit) => limits[limit] < planned[limit]);
@@ -153,7 +153,7 @@ function fewLimits({ name, limits }: MessageOf<'hello'>, { publisher }: Now): re
   return [{ kind: 'log', level: 'warn', fields: { subscriber: name, code: ErrorCode.overLimit }, text }];
 }
 
-/** Two releases of one number: another publisher has, or had, this lineage's key. */
+/** Logs a fork: two releases with one number, as another publisher has, or had, this lineage's key. */
 function forkOf(state: Idle, { hash, epoch, version }: HeldRelease, now: Now): readonly Effect[] {
   const own = now.publisher.hashOf({ epoch, version });
   if (own === undefined || now.publisher.numberOf(hash) !== undefined) return [];

@@ -28,7 +28,7 @@ export class Heartbeat {
     this.#beat();
   }
 
-  /** Something came. */
+  /** A message arrived. */
   heard(): void {
     this.#pulse = heard(this.#pulse, this.#clock.monotonicMs());
   }
@@ -42,7 +42,8 @@ export class Heartbeat {
     if (this.#pulse.silentAtMs <= nowMs) return this.#onSilent();
     if (this.#pulse.beatAtMs <= nowMs) {
       this.#pulse = beaten(this.#pulse, nowMs);
-      if (!this.#connection.sendPending) this.#connection.send({ kind: 'ping' }).catch(() => undefined); // who receives notices
+      // the receiver notices it
+      if (!this.#connection.sendPending) this.#connection.send({ kind: 'ping' }).catch(() => undefined);
     }
     this.#alarm.set(pulseDeadline(this.#pulse));
   }

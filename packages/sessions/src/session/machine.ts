@@ -135,7 +135,8 @@ function received(before: Open, { message, transaction }: EventOf<'received'>, n
     return byTable(state, tableEventOf(message.kind), now);
   }
   if (state.kind === 'claiming') {
-    const event = message.kind === 'hello' ? 'other' : tableEventOf(message.kind); // one HELLO, and no other
+    // only one HELLO is allowed
+    const event = message.kind === 'hello' ? 'other' : tableEventOf(message.kind);
     return byTable(state, event, now);
   }
   const seen = stepTo(state, { kind: 'note', note: { lastSeenMs: now.wallMs } });
@@ -180,7 +181,7 @@ function tableEventOf(kind: MessageKind): PublisherEvent {
   }
 }
 
-/** Another connection has the name. */
+/** Ends a session whose name another connection now has. */
 function superseded(state: Open, why: EventOf<'superseded'>['why'], now: Now): Step<Closed> {
   const subscriber = 'peer' in state ? state.peer.name : undefined;
   const code = ErrorCode.nameInUse;
@@ -199,7 +200,8 @@ function superseded(state: Open, why: EventOf<'superseded'>['why'], now: Now): S
  * more than that.
  */
 function probed(state: Open, now: Now): Step {
-  if (!('peer' in state)) return stepTo(state, { kind: 'alive', isAlive: true }); // it has just said HELLO, and nothing goes before WELCOME
+  // it has just sent HELLO, and WELCOME must come before a PING
+  if (!('peer' in state)) return stepTo(state, { kind: 'alive', isAlive: true });
   if (state.peer.probeUntilMs !== NEVER) return stepTo(state);
   const probeUntilMs = now.monotonicMs + NAME_PATIENCE_MS;
   return stepTo(withPeer(state, { probeUntilMs }), ping(now));

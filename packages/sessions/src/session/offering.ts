@@ -366,7 +366,7 @@ export function activeNoted(
   const well: readonly Effect[] = isWell ? [{ kind: 'well' }] : [];
   if (isSame(before?.hash, hash)) return stepTo(state, ...well);
   const held = releaseOf(hash, claimed, now);
-  if (before === undefined && held === undefined) return stepTo(state); // a hash that says nothing, again
+  if (before === undefined && held === undefined) return stepTo(state); // still no release in force
   const { epoch, version } = held ?? { epoch: 0, version: 0 };
   const appliedAtMs = ageMs === undefined ? undefined : Math.max(0, now.wallMs - ageMs);
   const text = 'another release is in force there than it said: the status follows';

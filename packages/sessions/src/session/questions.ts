@@ -103,7 +103,7 @@ export function dueQuestions(questions: Questions, name: string, nowMs: number):
   return { questions: { ...questions, lastTransaction, waiting, open }, effects };
 }
 
-/** An ANSWER came; one that nobody waits for any more is nothing. */
+/** Handles an ANSWER; one for a question that was given up is ignored. */
 export function answer(
   questions: Questions,
   transaction: number,
@@ -135,7 +135,7 @@ export function questionsDeadline({ open, waiting }: Questions): number {
   return Math.min(open[0]?.untilMs ?? NEVER, waiting[0]?.atMs ?? NEVER);
 }
 
-/** Whom no answer comes to, and why. */
+/** The failure of a question, for its caller. */
 export function unanswered(ticket: number, code: ErrorCode, text: string): EffectOf<'unanswered'> {
   return { kind: 'unanswered', ticket, error: new ProtocolError(code, text) };
 }

@@ -26,7 +26,7 @@ import { Heartbeat } from './heartbeat.ts';
 /** A depot, and the receiver of reports. */
 export interface RelayHost {
   readonly head: Uint8Array | undefined;
-  /** Undefined where it is gone. */
+  /** Undefined if it is gone. */
   object(reference: ObjectReference): Promise<Uint8Array | undefined>;
   /** Called after each head; returns what ends that. */
   onHead(listener: () => void): () => void;
@@ -35,8 +35,8 @@ export interface RelayHost {
 }
 
 /**
- * Objects in memory for relays whose names are bound to nothing: each lasts as long as the slowest of them
- * takes. A bound one has its own beside those, so that no crowd keeps it from what is new. Our choice.
+ * Objects in memory for relays without a binding: each stays until the slowest of them has read it. A bound
+ * relay has objects of its own, so that no crowd keeps it from new ones. Our choice.
  */
 const OBJECTS_MAX = 16;
 
@@ -47,7 +47,10 @@ const NO_DEPOT =
 class SharedObjects {
   readonly #used = new Map<string, { readonly bytes: Promise<Uint8Array | undefined>; count: number }>();
 
-  /** Resolves when `use` has; it gets undefined for what is gone, or where there are too many. */
+  /**
+   * Calls `use` with an object, and resolves when that has; undefined if the object is gone, or if there are
+   * too many.
+   */
   async with(
     host: RelayHost,
     reference: ObjectReference,
@@ -211,7 +214,7 @@ export class RelaySession implements NameHolder {
     this.#parts.connection.send(message).catch(() => undefined);
   }
 
-  /** The newest, however many there were since. */
+  /** Sends the newest head only, however many there were since. */
   async #tellHead(): Promise<void> {
     const { connection, relays } = this.#parts;
     if (this.#isTelling) return;
@@ -266,7 +269,7 @@ export class RelaySession implements NameHolder {
     this.stop({ code: ErrorCode.internal, text: 'the publisher failed' });
   }
 
-  /** Ends who takes too little of an object in each window of time. */
+  /** Ends a relay that reads too little of an object in each window of time. */
   #watch(): void {
     const { connection, host } = this.#parts;
     const sentBefore = connection.bytesSent;

@@ -31,7 +31,7 @@ export type AskTable = (subscriber: string, about: Question) => Promise<MessageO
 
 export interface ServedSubscribers extends Service {
   readonly ask: AskTable;
-  /** Ends all sessions, which come back at once: what they were greeted with is over. */
+  /** Ends all sessions; subscribers reconnect at once: what WELCOME told them has changed. */
   restart(): void;
 }
 
@@ -42,7 +42,7 @@ export interface SubscriberOptions {
   readonly bindings?: Bindings;
   /** Sessions at once of names that are bound to nothing; default SUBSCRIBERS_MAX. */
   readonly places?: number;
-  /** For relays; default: there are none. */
+  /** The depot for relays; default: none. */
   readonly relays?: RelayHost | undefined;
 }
 
@@ -97,7 +97,7 @@ export async function serveSessions(
     if (relay === undefined) return;
     await relaying.serve(connection, relay, logOf(owner), {
       admit: (one, name) => {
-        const leave = pending.add(one, owner); // while who has the name is asked
+        const leave = pending.add(one, owner); // while the holder of the name is probed
         return admit(one, name, owner, channel.peer).finally(leave);
       },
       release: (one) => holders.release(one),
@@ -154,7 +154,7 @@ class PendingSubscribers {
     this.#pending = new PendingConnections(clock);
   }
 
-  /** Returns what takes it out again. */
+  /** Returns a function that removes it. */
   add(session: Stoppable, owner: string | undefined): () => void {
     if (owner === undefined) return this.#pending.add(() => session.stop(SILENT));
     this.#bound.get(owner)?.stop(busy(`${owner} connected once more before it said HELLO here`));

@@ -88,7 +88,7 @@ export class SubscriberSession implements NameHolder {
     return undefined;
   }
 
-  /** There is another head. */
+  /** Called when the head has changed. */
   published(): void {
     this.#feed({ kind: 'published' });
   }

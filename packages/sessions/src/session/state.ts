@@ -31,7 +31,7 @@ export interface Greeting {
   readonly untilMs: number;
 }
 
-/** HELLO came, and whose name it is is being found out. */
+/** HELLO came, and the claim to its name is being decided. */
 export interface Claiming {
   readonly kind: 'claiming';
   readonly pulse: Pulse;
@@ -44,7 +44,7 @@ export interface Idle {
   readonly kind: 'idle';
   readonly pulse: Pulse;
   readonly peer: Peer;
-  /** When what was refused with `later` is offered again; NEVER where nothing was. */
+  /** When a release refused with `later` is offered again; NEVER if there is none. */
   readonly retryAtMs: number;
 }
 
@@ -123,7 +123,7 @@ export interface Peer {
   readonly refused: readonly string[];
   /** A release that was offered and answered, so it need not be offered again. */
   readonly settled: SessionRelease | undefined;
-  /** PING or PONG named another release than was believed: told once a session. */
+  /** PING or PONG named another release than recorded: logged once a session. */
   readonly isCorrected: boolean;
   /** When it loses its name to another connection, unless it answers before; NEVER where none wants it. */
   readonly probeUntilMs: number;
@@ -153,10 +153,10 @@ export type Event =
   | { readonly kind: 'claimed'; readonly refusal: Refusal | undefined }
   /** Another connection wants the name: is this peer alive? */
   | { readonly kind: 'probed' }
-  /** Another connection has the name. */
+  /** Another connection has taken the name. */
   | { readonly kind: 'superseded'; readonly why: 'reconnected' | 'no-answer' }
   | { readonly kind: 'stopped'; readonly refusal: Refusal }
-  /** There is another head. */
+  /** The head has changed. */
   | { readonly kind: 'published' }
   /** A proof of this session was taken up. */
   | { readonly kind: 'proved'; readonly release: ReleaseNumber }
@@ -254,7 +254,7 @@ export type Effect =
   /** The status changed. */
   | { readonly kind: 'changed' }
   | { readonly kind: 'settle'; readonly outcome: Outcome }
-  /** Take up what was proved; `proved` follows. */
+  /** Record a proved release; the event `proved` follows. */
   | {
       readonly kind: 'prove';
       readonly release: HeldRelease;

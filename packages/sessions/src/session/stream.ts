@@ -9,7 +9,7 @@ export interface StreamWatch {
   readonly stopped: () => boolean;
   /** Resolves when the next CHUNK may go: sessions share the event loop. */
   readonly paced: () => Promise<void>;
-  /** BEGIN goes next. */
+  /** Called before BEGIN is sent. */
   readonly begun: (isChain: boolean) => void;
   /** END is handed to the connection: the answer may be faster than its bytes. */
   readonly sent: () => void;
@@ -35,7 +35,7 @@ export async function sendTransfer(
     from: from === 0 ? undefined : from,
   });
   await connection.sendStream(stream.subarray(from), stopped, paced);
-  if (stopped()) return; // asked right before END: a NACK may have come since the last CHUNK was taken
+  if (stopped()) return; // checked right before END: a NACK may have come since the last CHUNK was sent
   const ended = connection.send({ kind: 'end' });
   sent();
   await ended;

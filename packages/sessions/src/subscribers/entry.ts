@@ -12,7 +12,7 @@ export interface HeldRelease extends ReleaseNumber {
   readonly hash: Uint8Array;
 }
 
-/** Why a subscriber takes something not. */
+/** An error of a subscriber, or its reason for a refusal. */
 export interface Reason {
   readonly code: string;
   readonly text: string;

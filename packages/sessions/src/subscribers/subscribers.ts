@@ -102,7 +102,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     this.changed();
   }
 
-  /** Names that are heard of by other ways are expected only while they are connected. */
+  /** Names that report in other ways are expected only while they are connected. */
   leaveOut(isElsewhere: (name: string) => boolean): void {
     this.#elsewhere.push(isElsewhere);
     this.changed();
@@ -209,7 +209,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     this.changed();
   }
 
-  /** Names of those connected now. */
+  /** Names of the connected subscribers. */
   connected(): readonly string[] {
     return [...this.#entries.values()]
       .filter((entry) => entry.connectedSinceMs !== undefined)

@@ -55,7 +55,7 @@ export interface Attempt {
   readonly maxBytes: number;
   /** The body's share of the budget. */
   readonly room: Room;
-  /** Makes what the body is written to. */
+  /** Creates the file for the body. */
   readonly draft: () => Promise<Draft>;
   readonly leastSpeed: LeastSpeed;
   readonly signal: AbortSignal;
@@ -89,7 +89,7 @@ export type AttemptResult =
 
 const REDIRECT_STATUS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
-/** Throws FetchError, CacheError and RoomError; what the signal did is for the caller to tell. */
+/** Throws FetchError, CacheError and RoomError; the caller reports an abort by the signal. */
 export async function attemptFetch(attempt: Attempt): Promise<AttemptResult> {
   let url = attempt.url;
   const seen = new Set<string>();
@@ -126,8 +126,8 @@ export function shownUrl(url: URL): string {
 }
 
 /**
- * The validators, where the request goes to the address that they came from. Its query may be a signature,
- * new each time.
+ * The validators, if the request goes to the address they came from. The query does not count, as it may be a
+ * signature, new each time.
  */
 function sentValidators(validators: Validators | undefined, url: URL): Validators | undefined {
   if (validators === undefined || (validators.etag ?? validators.lastModified) === undefined)
@@ -280,7 +280,7 @@ async function readBody(
   return { body: draft, sha256: digest.digest('hex') };
 }
 
-/** Ends a body that comes too slowly; returns what ends the watch. */
+/** Aborts a body that comes too slowly; returns a function that ends the watch. */
 function watchSpeed(
   { bytes, windowMs }: LeastSpeed,
   received: () => number,

@@ -25,7 +25,7 @@ export type BodyEnd = 'proven' | 'connection';
 
 /** The record of a downloaded body. */
 export interface DownloadInfo {
-  /** As asked for, without credentials; for people who look into the directory. */
+  /** As requested, without credentials; for people who look into the directory. */
   readonly url: string;
   /** After redirects, without credentials. */
   readonly finalUrl: string;
@@ -85,7 +85,7 @@ export class DownloadCache {
     );
   }
 
-  /** For a body of a URL that is to come. Throws CacheError. */
+  /** A draft for the next body of a URL. Throws CacheError. */
   async draft(url: string): Promise<Draft> {
     await this.#ready();
     return this.#draftOf(keyOf(url));
@@ -148,7 +148,7 @@ export class DownloadCache {
     try {
       await this.#swept;
     } catch (cause) {
-      this.#swept = undefined; // somebody may mend it
+      this.#swept = undefined; // an administrator may mend it
       throw new CacheError(`cannot use ${this.#directory} to keep downloads`, { cause });
     }
   }

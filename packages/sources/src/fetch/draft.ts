@@ -24,7 +24,7 @@ export class Draft {
     return this.#size;
   }
 
-  /** One piece after the other. Throws CacheError. */
+  /** Appends a piece; one call at a time. Throws CacheError. */
   async add(piece: Uint8Array): Promise<void> {
     if (this.#isOver) throw new CacheError(`${this.#path} is not wanted any more`);
     this.#pieces.push(piece);

@@ -6,14 +6,14 @@ export const FetchErrorCode = {
   badUrl: 'bad-url',
   /** Aborted by the caller, or by closing. */
   aborted: 'aborted',
-  /** The attempt took longer than asked for, or than one of our own limits. */
+  /** The attempt took longer than its timeout, or than one of our own limits. */
   timeout: 'timeout',
   /** No connection, or one that broke. */
   connection: 'connection',
   /** The server's identity cannot be verified. */
   tls: 'tls',
   proxy: 'proxy',
-  /** The server says no; see `status`. */
+  /** The server answered with an error; see `status`. */
   status: 'status',
   /** A loop, too many, one without a place, or one to where we do not go. */
   redirect: 'bad-redirect',
@@ -26,7 +26,7 @@ export const FetchErrorCode = {
   encoding: 'bad-encoding',
   /** The body is not the one that the configuration pins. */
   pin: 'pin-mismatch',
-  /** The download cannot be kept. */
+  /** The download cannot be stored. */
   cache: 'cache',
 } as const;
 export type FetchErrorCode = (typeof FetchErrorCode)[keyof typeof FetchErrorCode];
@@ -41,7 +41,7 @@ export interface FetchErrorOptions extends ErrorOptions {
   readonly status?: number;
   /** The wait that the server requests, from now. */
   readonly retryAfterMs?: number | undefined;
-  /** Another try may succeed although nobody changed anything. */
+  /** Whether another try may succeed without any change. */
   readonly temporary?: boolean;
 }
 
@@ -66,7 +66,7 @@ const TEMPORARY_STATUS: ReadonlySet<number> = new Set([
   408, 421, 425, 429, 500, 502, 503, 504, 507, 522, 524,
 ]);
 
-/** The server said no. */
+/** The error of an HTTP status. */
 export function statusError(url: string, status: number, retryAfterMs: number | undefined): FetchError {
   const hint =
     status === 401 || status === 403

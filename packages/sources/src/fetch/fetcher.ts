@@ -55,8 +55,7 @@ export type FetchOutcome = {
   /** Size of the body, in bytes. */
   readonly size: number;
   /**
-   * Reads the body from the cache; it is the caller's. Throws FetchError `cache` where another took its
-   * place.
+   * Reads the body from the cache; the caller owns it. Throws FetchError `cache` if another body replaced it.
    */
   readonly read: () => Promise<Uint8Array<ArrayBuffer>>;
   /** Digest of the body, hex. */
@@ -88,7 +87,7 @@ export interface FetcherOptions {
   readonly allowInsecureRedirects?: boolean;
   /** The lookup of names; default: the system's. */
   readonly lookup?: LookupFunction;
-  /** Default: that of FETCH_LIMITS. */
+  /** Default: as in FETCH_LIMITS. */
   readonly leastSpeed?: LeastSpeed;
   /** Default: `rulecast/VERSION`. */
   readonly userAgent?: string;
@@ -153,7 +152,7 @@ export class Fetcher {
     });
   }
 
-  /** Ends what is under way, with FetchError `aborted`, and all connections. */
+  /** Aborts all fetches, with FetchError `aborted`, and closes all connections. */
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled(this.#turns.values());
@@ -251,7 +250,10 @@ export class Fetcher {
     }
   }
 
-  /** Twice as long each time, half of it by chance; undefined where the server asks for more than we wait. */
+  /**
+   * The wait before the next attempt: twice as long each time, half of it random; undefined if the server
+   * asks for more than we wait.
+   */
   #waitMs(attempt: number, retryAfterMs: number | undefined): number | undefined {
     const backoffMs = Math.min(FETCH_LIMITS.backoffMs * 2 ** (attempt - 1), FETCH_LIMITS.backoffMaxMs);
     const jitteredMs = backoffMs * (0.5 + 0.5 * this.#random());
@@ -413,7 +415,7 @@ function privateHeadersOf(
   return own;
 }
 
-/** A strong validator other than ours stands for another body than ours; RFC 9111 §4.3.4. */
+/** Whether a strong validator differs from ours, so that the server has another body; RFC 9111 §4.3.4. */
 function isAnotherBody(etag: string | undefined, kept: Download | undefined): boolean {
   if (etag === undefined || kept?.etag === undefined) return false;
   return isStrongEtag(etag) && isStrongEtag(kept.etag) && etag !== kept.etag;

@@ -5,7 +5,7 @@
 
 /** Our choice, for a link that may be Tor and a feed of any quality. */
 export const FETCH_LIMITS = {
-  /** Longest URL, in characters: what common servers take. */
+  /** Longest URL, in characters: the limit of common servers. */
   urlChars: 8192,
   /** Redirects followed in one attempt. Real feeds need one or two; a CDN with a signed address three. */
   redirects: 8,
@@ -20,12 +20,12 @@ export const FETCH_LIMITS = {
    * The longest wait between two tries. A server that asks for more (Retry-After) is left to the schedule.
    */
   backoffMaxMs: 60_000,
-  /** Until a connection, TLS included, stands. */
+  /** The time for a connection, TLS included. */
   connectMs: 15_000,
   /** Between two pieces of a body; a whole attempt is bounded by the request. */
   idleMs: 30_000,
   /** A body must bring at least so much in each such time: 512 B/s, which Tor reaches at its worst. */
   leastSpeed: { bytes: 10_240, windowMs: 20_000 },
-  /** All headers of one answer. */
+  /** Size of all headers of one answer. */
   headerBytes: 32 * 1024,
 } as const;

@@ -30,7 +30,7 @@ export class BodyBudget {
   /** The first one that waits goes first, whatever it takes: the large ones do not starve. */
   readonly #waiting: Waiting[] = [];
 
-  /** For one body; `most` is what all may take. */
+  /** Room for one body; `most` is the limit of all. */
   room(most: number): Room {
     return new Room(this, most);
   }
@@ -56,7 +56,7 @@ export class BodyBudget {
     });
   }
 
-  /** Takes more, if there is some now. */
+  /** Takes more, if there is some free. */
   take(bytes: number, most: number): boolean {
     if (this.#heldBytes + bytes > most) return false;
     this.#heldBytes += bytes;

@@ -15,7 +15,7 @@ import {
   wholeFinding,
 } from './finding.ts';
 
-/** Codes beside those of FindingCode. */
+/** Codes beside FindingCode. */
 export const GuardCode = {
   tooFew: 'too-few-entries',
   tooMany: 'too-many-entries',
@@ -24,7 +24,7 @@ export const GuardCode = {
   flapping: 'flapping',
 } as const;
 
-/** Why a list is not taken. */
+/** Why a list is refused. */
 export interface Refusal {
   /** Stable: a FindingCode or GuardCode, or the code of a fetch, an archive or an import. */
   readonly code: string;
@@ -128,8 +128,8 @@ export function wholeRefusals(
 }
 
 /**
- * Against a first download that looks like an apology of its server: nothing is known yet that it could be
- * compared with.
+ * A refusal of a first download that looks like an error message: there is no earlier content to compare
+ * with.
  */
 export function firstRefusals(apology: string | undefined, isFirst: boolean): readonly Refusal[] {
   if (apology === undefined || !isFirst) return [];

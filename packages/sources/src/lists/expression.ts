@@ -30,7 +30,7 @@ export interface Expression {
   readonly aggregate: boolean;
 }
 
-/** Why an expression stands for nothing. */
+/** Why an expression has no value. */
 export interface UnsayableExpression {
   readonly kind: 'unsayable';
   readonly code: 'mixed-list';

@@ -25,7 +25,7 @@ export interface Merging {
   readonly aggregate: boolean;
 }
 
-/** Layers and what they are together. */
+/** Layers, and their union. */
 export interface Merged {
   readonly layers: readonly Layer[];
   readonly list: List;

@@ -173,7 +173,7 @@ function decodeLayers(bytes: Uint8Array): readonly Layer[] {
   let at = headerEnd + 1;
   const take = (count: number): Uint8Array<ArrayBuffer> => {
     at += count;
-    return Uint8Array.from(body.subarray(at - count, at)); // aligned, and of its own
+    return Uint8Array.from(body.subarray(at - count, at)); // a copy, which is aligned
   };
   return headers.map(({ seenAtMs, v4 = 0, v6 = 0, nameBytes, exceptionBytes = 0, resolve = false }) => {
     if (nameBytes !== undefined) {

@@ -33,7 +33,7 @@ export interface Inputs {
   readonly inputs: readonly (Input | StoredInput)[];
   /** Milliseconds since 1970 of the oldest of them, by its server's or this machine's clock. */
   readonly fetchedAtMs: number;
-  /** Equal for equal bytes; undefined where that is not known without reading them. */
+  /** Equal for equal bytes; undefined if only reading them would tell. */
   readonly fingerprint: string | undefined;
   /** Warnings about them, for people. */
   readonly notes?: readonly string[];

@@ -93,7 +93,7 @@ export class ListWorker {
   /** Ends when the last large input from the cache is done: only one is in memory at a time. */
   #reading: Promise<unknown> = Promise.resolve();
 
-  /** `clock` says when a job has taken too long. */
+  /** `clock` times the jobs. */
   constructor(clock: Clock = SYSTEM_CLOCK) {
     this.#host = new ThreadHost({
       file: THREAD_FILE,

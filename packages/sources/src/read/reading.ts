@@ -44,7 +44,7 @@ export interface ReadingJob {
   readonly reading: ReadingConfig;
   /** Becomes the `resolve` of a list of names. */
   readonly resolve: NameList['resolve'];
-  /** Whether of suffix entries the names are taken, without those below them. */
+  /** Whether suffix entries are reduced to the names themselves. */
   readonly asNames: boolean;
   readonly aggregate: boolean;
   /** Largest share of rejected lines in one member, 0 to 1. */
@@ -123,7 +123,7 @@ export async function readSource(
     const read = importList(name, bytes, options);
     const verdict = acceptImport(read, {
       tolerance: job.rejectsShare,
-      minEntries: members.length > 1 ? 0 : job.leastEntries, // one of many files may be empty
+      minEntries: members.length > 1 ? 0 : job.leastEntries, // one of several files may be empty
       ignoreDeclared: job.ignoreDeclared,
     });
     if (read.fault?.code === TextFault.tooManyEntries) return tooMany(`${name} holds`, job.limits.entries);
@@ -257,7 +257,7 @@ function importOptions({ reading, resolve, limits }: ReadingJob): ImportOptions 
   const { members: _, take, json, pattern, ...said } = reading;
   const query = json === undefined ? undefined : jsonQueryOf(json);
   const finder = pattern === undefined ? undefined : finderOf(pattern);
-  // The configuration was checked; read in another way than it says, a list would hold anything.
+  // The configuration was checked; reading in another way would give a wrong list.
   if (query === undefined && json !== undefined) throw new TypeError(`json: ${json} is no path`);
   if (typeof finder === 'string') throw new TypeError(`pattern: ${finder}`);
   const isSaid = (value: unknown): boolean =>

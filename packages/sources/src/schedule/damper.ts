@@ -10,7 +10,7 @@
 /** 4 at once and 7.5 an hour; at most 11 in any hour, and 12 with a push. Our choice. */
 export const DAMPER_LIMITS = {
   tokens: 4,
-  /** Until a token is there again. */
+  /** The time to regain a token. */
   refillMs: 480_000,
   /** Since the last telling, by how many tokens are left, from one on. */
   spacingsMs: [120_000, 30_000, 0, 0],
@@ -30,7 +30,7 @@ export class Damper {
     return Math.max(0, this.#toldAtMs + spacingMs - nowMs);
   }
 
-  /** Something was told. */
+  /** Takes a token for a release. */
   spend(nowMs: number): void {
     this.#tokens = Math.max(0, this.#tokensAt(nowMs) - 1);
     this.#filledAtMs = nowMs;

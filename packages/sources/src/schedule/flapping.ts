@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import type { List } from '@rulecast/rules';
 import { Damper } from './damper.ts';
 
-/** Our choice: so many contents are remembered, for so long. */
+/** So many contents are remembered, for so long. Our choice. */
 const CONTENTS_MAX = 8;
 const REMEMBERED_MS = 86_400_000;
 
@@ -19,7 +19,7 @@ interface Content {
 
 export class Flapping {
   readonly #damper = new Damper();
-  /** The one that was taken last comes last. */
+  /** In the order of use, the last one last. */
   #contents: readonly Content[] = [];
 
   /**

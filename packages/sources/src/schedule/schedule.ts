@@ -24,7 +24,7 @@ export interface ScheduleOptions {
   readonly clock: Clock;
   /** By the name that items have it by. */
   readonly pools: Readonly<Record<string, Pool>>;
-  /** Quiet time before a batch is told. */
+  /** The quiet time before a flush. */
   readonly settleMs: number;
   /** A batch waits no longer than this for items that still run. */
   readonly settleMaxMs: number;
@@ -185,7 +185,8 @@ export class Schedule {
       else due.push([name, item, dueAtMs]);
     }
     due.sort(([, a, aMs], [, b, bMs]) => Number(a.isSlow) - Number(b.isSlow) || aMs - bMs);
-    const full = new Set<string>(); // looked at once, for there may be a thousand items and a run ends often
+    // pools found full: checked once, as there may be a thousand items and runs end often
+    const full = new Set<string>();
     for (const [name, item] of due) {
       if (full.has(item.pool) || item.hosts.some((host) => this.#hosts.has(host))) continue; // until a run ends
       if (this.#hasRoom(item.pool, nowMs)) this.#start(name, item);

@@ -15,7 +15,7 @@ import type { SourceTrouble } from './source.ts';
 /** Lists to put in force, by name; undefined: no source has this list any more. */
 export type ListBatch = ReadonlyMap<string, List | undefined>;
 
-/** Why a list stays as it was. */
+/** Why a list keeps its former content. */
 export interface DeliveryRefusal extends Refusal {
   /** Only true has it tried again although the list stays the same. */
   readonly isTemporary?: boolean;
@@ -53,7 +53,7 @@ export class Delivery {
   readonly #onPermitted: (entry: AuditEntry) => void;
   /** The content of our lists at the consumer. */
   readonly #delivered = new Map<string, List>();
-  /** Lists that are to be withdrawn. */
+  /** Lists to be withdrawn. */
   readonly #leaving = new Set<string>();
   /** Why the consumer has not taken a list. */
   readonly #refused = new Map<string, SourceTrouble>();
@@ -110,7 +110,7 @@ export class Delivery {
     this.#leaving.delete(name);
   }
 
-  /** Forgets lists that others took out of force. Returns whether there are any. */
+  /** Forgets lists that others removed. Returns whether there are any. */
   resync(): boolean {
     const lost = [...this.#delivered.keys()].filter((name) => !this.#consumer.holds(name));
     for (const name of lost) this.#delivered.delete(name);

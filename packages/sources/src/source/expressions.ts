@@ -9,7 +9,7 @@ import { NO_PERMITS, type Permits } from '../guard/guard.ts';
 import { type ListLog, standingOf } from './list-log.ts';
 import type { ListWork, Source } from './source.ts';
 
-/** Lists by name; undefined where there is no good one yet. */
+/** Lists by name; undefined if there is no good content yet. */
 export type ListsAtOnce = Map<string, List | undefined>;
 
 export interface ExpressionContext {

@@ -57,7 +57,7 @@ export function itemsAt(path: string, { lists, tables }: Watchable): readonly st
   return items;
 }
 
-/** Whether two configurations of a list say the same, wherever they stand in their files. */
+/** Whether two configurations of a list are equal, wherever they are in their files. */
 export function isSameConfig(a: ListConfig, b: ListConfig): boolean {
   return isDeepStrictEqual({ ...a, line: 0, column: 0 }, { ...b, line: 0, column: 0 });
 }

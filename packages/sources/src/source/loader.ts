@@ -14,7 +14,7 @@ import type { RangeTable } from './range-table.ts';
 import type { Source } from './source.ts';
 
 export interface LoaderOptions {
-  /** Those of the configuration at hand. */
+  /** The sources of the present configuration. */
   readonly sources: () => ReadonlyMap<string, Source>;
   readonly tables: () => ReadonlyMap<string, RangeTable>;
   /** For the refresh that is under way, by list. */

@@ -27,7 +27,7 @@ export class RangeTable {
     this.#limits = limits;
   }
 
-  /** Fetches what is newer. Throws FetchError. */
+  /** Fetches newer content. Throws FetchError. */
   async refresh(signal: AbortSignal): Promise<void> {
     const { source, timeoutMs } = this.config;
     if (source.kind === 'files') return;

@@ -157,7 +157,7 @@ export class Source {
     this.#rest = new FileRest(config.rest, context.clock);
   }
 
-  /** Takes up what was good before the publisher stopped. */
+  /** Restores the state from before the publisher stopped. */
   resume(kept: SavedList | undefined, layers: readonly Layer[] | undefined, held: List | undefined): void {
     this.goodAtMs = kept?.goodAtMs;
     this.fetchedAtMs = kept?.fetchedAtWallMs;
@@ -266,7 +266,7 @@ export class Source {
       waitMs = takeInMs(true);
     }
     if (waitMs > 0) {
-      this.#lastRead = undefined; // it is read again, and taken if it is there still
+      this.#lastRead = undefined; // so that it is read again, and accepted if it is still there
       return this.#refused(flappingRefusal(this.config.name, waitMs));
     }
     this.report = result;
@@ -326,7 +326,7 @@ export class Source {
     return list.kind === 'names' ? { ...list, resolve } : list;
   }
 
-  /** The source says `list` now. */
+  /** Sets the present content of the source. */
   async #setFresh(list: List): Promise<void> {
     const fresh: Layer = { seenAtMs: this.#context.time.nowMs(), list };
     const isSameKind = this.list === undefined || this.list.kind === list.kind;

@@ -3,15 +3,15 @@
 export const UnpackErrorCode = {
   truncated: 'truncated',
   damaged: 'damaged',
-  /** More comes out than was allowed. */
+  /** The output exceeds the limit. */
   tooLarge: 'too-large',
   tooManyMembers: 'too-many-members',
   /** No member of it is wanted. */
   noMember: 'no-member',
   encrypted: 'encrypted',
-  /** A name that leads out of the archive: somebody means harm. */
+  /** A name that leads out of the archive: probably an attack. */
   unsafePath: 'unsafe-path',
-  /** An archive inside an archive, or more compressions around each other than anybody needs. */
+  /** An archive inside an archive, or more nested compressions than are ever needed. */
   nested: 'nested',
   /** Sound as far as one can tell, but not a kind that we read. */
   unsupported: 'unsupported',

@@ -20,15 +20,15 @@ export interface HarvestLimits {
    * part. Default: all.
    */
   readonly members?: readonly string[];
-  /** Is told of each file that is not wanted. */
+  /** Called for each file that is not wanted. */
   readonly onUnwanted?: (name: string) => void;
   /** The limit for all wanted members, including repeated names, as each was work. */
   readonly maxBytes: number;
-  /** Members that are kept. */
+  /** The limit for wanted members. */
   readonly maxMembers: number;
 }
 
-/** Takes one member. */
+/** Receives one member. */
 export interface Taker {
   /** Throws UnpackError `too-large`. */
   add(piece: Uint8Array): void;

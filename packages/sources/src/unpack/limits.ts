@@ -2,10 +2,7 @@
 
 /** Our choice. */
 export const UNPACK_LIMITS = {
-  /**
-   * Compressions around each other: one is usual, and two happen where a server compresses what is
-   * compressed.
-   */
+  /** Nested compressions: one is usual, and two happen if a server compresses a compressed file. */
   depth: 3,
   /** Entries of an archive, wanted or not, before it is refused: reading their headers is work too. */
   entries: 65_536,

@@ -7,7 +7,7 @@ import type { Compression } from './magic.ts';
 import { slices, throughZlib } from './zlib.ts';
 import { unzstd } from './zstd.ts';
 
-/** Our choice: how long a decompressor on the thread keeps others waiting. */
+/** How long a decompressor may block the thread. Our choice. */
 const TURN_MS = 10;
 
 /** The decompressed bytes, in pieces. Iterating throws UnpackError; a reader may stop early. */
@@ -27,7 +27,7 @@ const XZ_UNSUPPORTED: ReadonlySet<string> = new Set(['2', '4', '6']);
 const XZ_TRUNCATED = '8';
 
 async function* unxz(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  const { default: xz } = await import('xz-decompress'); // CommonJS whose names Node does not see
+  const { default: xz } = await import('xz-decompress'); // a CommonJS module, whose names Node does not find
   const source = new ReadableStream<Uint8Array>({
     start(controller) {
       for (const slice of slices(bytes)) controller.enqueue(slice);

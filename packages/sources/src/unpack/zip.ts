@@ -6,7 +6,7 @@ import { UnpackError, UnpackErrorCode } from './error.ts';
 import type { Harvest } from './harvest.ts';
 import { zlibError } from './zlib.ts';
 
-// Fixed by the format; APPNOTE.TXT 4.4.2 and 4.4.15, and stat.h for what Unix keeps there.
+// Fixed by the format; APPNOTE.TXT 4.4.2 and 4.4.15, and stat.h for Unix modes.
 const MADE_BY_UNIX = 3;
 const FILE_TYPE_MASK = 0o170000;
 const REGULAR_FILE = 0o100000;
@@ -14,7 +14,7 @@ const REGULAR_FILE = 0o100000;
 /** The library's message for a name that leads out of the archive. */
 const UNSAFE_NAME = /^(absolute path|invalid relative path|invalid characters in fileName)/;
 
-/** Takes what is wanted. Throws UnpackError. */
+/** Takes the wanted files. Throws UnpackError. */
 export async function takeZip(bytes: Uint8Array, harvest: Harvest): Promise<void> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {

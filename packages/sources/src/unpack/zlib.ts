@@ -3,7 +3,7 @@
 import { Readable, type Transform } from 'node:stream';
 import { UnpackError, UnpackErrorCode } from './error.ts';
 
-/** Our choice: so much goes in at once, and gives at most a thousand times as much by gzip. */
+/** The input of one step, which gives at most a thousand times as much by gzip. Our choice. */
 const INPUT_BYTES = 16 * 1024;
 
 /** The output of a decompressor, which ends with the iteration. Throws UnpackError. */

@@ -20,7 +20,7 @@ interface Seen {
 export class FileRest {
   readonly config: RestConfig;
   readonly #clock: Clock;
-  /** Files that did not rest at the last look at all of them, by path. */
+  /** Files that had not rested at the last full look, by path. */
   #before: ReadonlyMap<string, Seen> = new Map();
   #seen = new Map<string, Seen>();
 
@@ -37,8 +37,8 @@ export class FileRest {
 
   /** The time until a file has rested for `restMs` if it is not written to; 0: it has. */
   leftMs(path: string, stats: Stats, restMs: number): number {
-    // A write sets both times to the same; what comes later sets one. Within one tick of the system's clock
-    // they cannot be told apart.
+    // A write sets both times alike; a later change of mode or name sets one only. Within one tick of the
+    // system's clock they cannot be told apart.
     if (restMs === 0 || stats.ctimeMs > stats.mtimeMs) return 0;
     const ageMs = this.#clock.wallMs() - stats.mtimeMs;
     const signature = `${stats.ino} ${stats.size} ${stats.mtimeMs}`;

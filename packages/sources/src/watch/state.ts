@@ -17,7 +17,7 @@ export interface Place {
 }
 
 export interface PathState {
-  /** Differs when the content may; undefined where there is nothing to read. */
+  /** Differs if the content may differ; undefined if there is nothing to read. */
   readonly signature: string | undefined;
   /** By path and identity. */
   readonly places: ReadonlyMap<string, Place>;
@@ -28,7 +28,7 @@ export interface PathState {
   readonly tree: { readonly directory: string; readonly identity: string } | undefined;
 }
 
-/** Looks at a path. Never throws: what cannot be looked at is not there. */
+/** The state of a path. Never throws: a path that cannot be examined counts as missing. */
 export async function stateOf(path: string): Promise<PathState> {
   const places = new Map<string, Place>();
   const end = await walk(resolve(path), places);

@@ -24,7 +24,7 @@ export interface WatchOptions {
   readonly settleMs?: number;
   /** Between two looks that must agree; default 100 ms. */
   readonly pollMs?: number;
-  /** A path that never rests is told after so long; default 30 s. */
+  /** A path that never rests is reported after so long; default 30 s. */
   readonly settleMaxMs?: number;
   /** Absence before it is told; default 1 s. */
   readonly goneMs?: number;
@@ -35,11 +35,11 @@ export interface WatchOptions {
 type Timing = Required<WatchOptions>;
 
 interface PathWatchEvents {
-  /** A path, as it was given, has other content and has come to rest. */
+  /** A path, as given, has other content and has come to rest. */
   readonly change: [path: string];
   /** A path that was there is not any more. */
   readonly gone: [path: string];
-  /** A directory cannot be watched: changes there are found by the regular look only. */
+  /** A directory cannot be watched: changes there are found by regular looks only. */
   readonly fault: [directory: string, error: Error];
 }
 
@@ -100,7 +100,7 @@ class WatchedPath {
   #known: string | undefined;
   /** The state of the last look, if it differs. */
   #candidate: string | undefined;
-  /** When the last look first found nothing. */
+  /** When a look first found nothing. */
   #missingSinceMs: number | undefined;
   /** The first wake that led to nothing yet. */
   #restlessSinceMs: number | undefined;
@@ -119,7 +119,8 @@ class WatchedPath {
 
   async start(): Promise<void> {
     let state = await stateOf(this.#path);
-    while (await this.#watchAround(state)) state = await stateOf(this.#path); // what changed before there was a watch
+    // it may have changed before the watch began
+    while (await this.#watchAround(state)) state = await stateOf(this.#path);
     this.#known = state.signature;
   }
 
@@ -196,7 +197,7 @@ class WatchedPath {
     this.#restlessSinceMs = undefined;
   }
 
-  /** Watches where the state says; whether that is anywhere new. */
+  /** Watches the directories of a state; returns whether any is new. */
   async #watchAround({ places, tree }: PathState): Promise<boolean> {
     const isNewPlace = this.#around.places.take(this, places);
     if (tree?.identity === this.#tree?.identity) return isNewPlace;
@@ -222,7 +223,7 @@ class WatchedPath {
   }
 }
 
-/** The directories on the way to the paths, each watched once for all of them. */
+/** The directories along the paths, each watched once for all of them. */
 class Places {
   readonly #onFault: (directory: string, error: Error) => void;
   readonly #open = new Map<string, OpenPlace>();
@@ -291,6 +292,6 @@ class Places {
 
 interface OpenPlace {
   readonly interests: Map<WatchedPath, ReadonlySet<string>>;
-  /** undefined where it cannot be watched. */
+  /** undefined if it cannot be watched. */
   readonly watcher: FSWatcher | undefined;
 }

@@ -65,7 +65,7 @@ export interface ActivatorOptions {
   readonly nowMs: () => number;
   readonly clock: Pick<SteadyClock, 'monotonicMs'>;
   readonly turn: Turn;
-  /** Called with what went wrong after the flip, where nothing can be refused any more. */
+  /** Called with an error after the flip, when nothing can be refused any more. */
   readonly onUnpersisted: (error: unknown) => void;
   /** Called with a sentence about state that is damaged. */
   readonly onDamage: (text: string) => void;
@@ -74,8 +74,8 @@ export interface ActivatorOptions {
 }
 
 /**
- * Our choice: so many streams that are not on disk make one snapshot, which is about what they take together
- * where they are small.
+ * So many streams that are not on disk are replaced by one snapshot, about as large as many small ones. Our
+ * choice.
  */
 const KEPT_STREAMS_MAX = 64;
 
@@ -106,7 +106,8 @@ export class Activator {
     undo: async ({ hash }) => {
       await this.#options.sink?.discard();
       this.#options.state?.dropCandidate(hash);
-      await this.#options.content.ask('dropped', {}).catch(() => undefined); // with its owner it is gone
+      // if the thread died, it is gone anyway
+      await this.#options.content.ask('dropped', {}).catch(() => undefined);
     },
     flip: (offer, facts, prepared) => this.#putInForce(offer, facts, prepared),
     mark: (stored) => this.#markActive(stored),
@@ -201,7 +202,7 @@ export class Activator {
     return { ...figures, release: this.active };
   }
 
-  /** Neither waits for the other; the flush is under way when verifying takes this thread. */
+  /** Runs both in parallel; the flush should start before verifying occupies this thread. */
   async #verifiedAndDrafted(
     candidate: Candidate,
     draft: StoredRelease | undefined,
@@ -218,7 +219,7 @@ export class Activator {
     throw [verified, drafted].flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))[0];
   }
 
-  /** Likewise. */
+  /** Likewise: prepares and writes in parallel. */
   async #preparedAndWritten(offer: VerifiedOffer, stored: StoredRelease): ReturnType<CommitSteps['prepare']> {
     const { state, turn } = this.#options;
     const writing = state?.writeCandidate(stored);

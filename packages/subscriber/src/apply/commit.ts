@@ -50,7 +50,7 @@ export class RefusedError extends Error {
 
 /** The time of each step in milliseconds, and its results. */
 export interface CommitFigures {
-  /** Without what drafting took beyond it. */
+  /** Not counting the time that drafting took longer. */
   readonly verifyMs: number;
   /** Compiling the table and planning the sink. */
   readonly compileMs: number;
@@ -61,7 +61,7 @@ export interface CommitFigures {
 
 /** The steps of a commit. Those that return a promise may reject, except `undo` and `mark`. */
 export interface CommitSteps {
-  /** `draft` is written meanwhile, beside its place; it is gone again where this rejects. */
+  /** `draft` is written meanwhile, beside its place; it is removed if this rejects. */
   verify(
     candidate: Candidate,
     draft: StoredRelease | undefined,

@@ -29,12 +29,12 @@ export class Keyring {
   readonly #shelf: RootShelf | undefined;
   #roots: Roots = [];
 
-  /** Takes what is kept, as far as it follows from the trust line. */
+  /** Loads the stored roots, as far as they follow from the trust line. */
   constructor(trust: Trust, shelf: RootShelf | undefined) {
     this.trust = trust;
     const kept = (shelf?.readRoots() ?? []).flatMap(rootIn);
     const isForeign = kept.some(({ root }) => !Buffer.from(root.lineage).equals(trust.lineage));
-    this.#shelf = isForeign ? undefined : shelf; // those of another lineage are its own, and stay
+    this.#shelf = isForeign ? undefined : shelf; // roots of another lineage are left alone
     for (const signed of kept) {
       try {
         this.#roots = this.#with(signed);

@@ -59,7 +59,7 @@ export function markOf({ hash, manifest, manifestBytes, signatures }: VerifiedOf
   return { lineage, hash, epoch, version, manifestBytes, signatures };
 }
 
-/** Below it nothing is taken. */
+/** The floor: a release below it is refused. */
 export class Floor {
   readonly #trust: Trust;
   readonly #isReleased: (signed: Signed) => boolean;

@@ -34,7 +34,8 @@ export async function findRestorable(
   if (active !== undefined && !Buffer.from(active.lineage).equals(trust.lineage)) {
     throw new StateError(floor.refuseAll(active.lineage));
   }
-  const marks = found.marks.filter(({ lineage }) => Buffer.from(lineage).equals(trust.lineage)); // of its own lineage is a floor
+  // marks of its own lineage are floors
+  const marks = found.marks.filter(({ lineage }) => Buffer.from(lineage).equals(trust.lineage));
   const signed = found.releases.flatMap((release) => signedMark(release, keyring) ?? []);
   signed.sort((one, other) => compareRelease(other, one));
   const [newest] = found.isMarked

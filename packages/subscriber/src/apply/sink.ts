@@ -35,9 +35,9 @@ export interface Sink {
   readonly plans?: unknown;
   /** Makes everything ready; enforces nothing yet. */
   prepare(release: SinkRelease): Promise<void>;
-  /** Enforces what was prepared, all at once. */
+  /** Enforces the prepared release, all at once. */
   commit(): Promise<void>;
-  /** Forgets what was prepared. Does not throw. */
+  /** Discards the prepared release. Does not throw. */
   discard(): Promise<void>;
   /**
    * Enforces the boot rule set before the first release; a sink that still enforces a release of an earlier

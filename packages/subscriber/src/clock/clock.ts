@@ -42,7 +42,7 @@ export class FirewallClock {
   constructor(clocks: Clocks, stored: StoredClock | undefined) {
     this.#clocks = clocks;
     const bootMs = clocks.bootMs();
-    // A container may start anew under the boot id of its host: its time since boot then begins anew as well.
+    // A container may restart under its host's boot id, and its time since boot then starts at 0.
     const isSameBoot = stored !== undefined && stored.bootId === clocks.bootId && stored.bootMs <= bootMs;
     this.#anchor = isSameBoot ? stored : { wallMs: clocks.wallMs(), bootMs };
     this.#ended = isSameBoot ? stored.ended : 0;

@@ -28,7 +28,7 @@ export class Expiries {
     this.#ends = ends;
   }
 
-  /** Whether other rules have ended at one time than at another. */
+  /** Whether different rules have ended at the two times. */
   differ(before: Times, after: Times): boolean {
     return ACTIONS.some((action) => this.#ended(action, before) !== this.#ended(action, after));
   }

@@ -23,7 +23,7 @@ export interface RuleEndsOptions {
   readonly compiledFor: () => Times;
   /** Compiles the rule set in force for the present times. If that rejects, the table is unchanged. */
   readonly compile: () => Promise<void>;
-  /** Keeps the clock over a restart. */
+  /** Stores the clock's state for a restart. */
   readonly store: (clock: StoredClock) => Promise<void>;
 }
 
@@ -64,7 +64,7 @@ export class RuleEnds {
     this.#cancel = this.#options.after(Math.max(leastMs, delayMs), () => void this.#look());
   }
 
-  /** Compiles anew where other rules have ended than those that the table in force was compiled without. */
+  /** Compiles again if rules have ended since the table in force was compiled. */
   async #look(): Promise<void> {
     this.#compareClocks();
     const { compiledFor, compile, logger } = this.#options;
@@ -111,7 +111,7 @@ export class RuleEnds {
     return this.#storing;
   }
 
-  /** Says when the clocks have come apart, and when they agree again. */
+  /** Logs when the clocks diverge, and when they agree again. */
   #compareClocks(): void {
     const { clock, logger } = this.#options;
     const { aheadMs } = clock;
@@ -125,7 +125,7 @@ export class RuleEnds {
     );
   }
 
-  /** Looks no more. */
+  /** Stops looking. */
   stop(): void {
     this.#isStopped = true;
     this.#cancel();

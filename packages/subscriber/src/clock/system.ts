@@ -12,7 +12,7 @@ export const systemWallMs = (): number => Date.now();
 /** In [0, 1). */
 export const systemRandom = (): number => Math.random();
 
-/** Random bytes that nobody can foretell. */
+/** Random bytes that cannot be predicted. */
 export const systemNonce = (): Uint8Array => new Uint8Array(randomBytes(NONCE_BYTES));
 
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';

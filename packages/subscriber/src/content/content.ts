@@ -40,7 +40,7 @@ export interface Content {
   readonly handle: TableHandle;
   /** Rejects with TableEngineError. */
   begin(options: ContentOptions, kept: Kept): Promise<void>;
-  /** Rejects with what was thrown, and with ThreadError where the owner has died. */
+  /** Rejects with the error thrown there, and with ThreadError if the thread has died. */
   ask<K extends ContentKind>(
     kind: K,
     asks: ContentQuestions[K]['asks'],
@@ -156,7 +156,7 @@ export class ThreadContent implements Content {
     throw error;
   }
 
-  /** Begins another owner, after a pause where others died not long ago. */
+  /** Starts another thread, after a pause if others died recently. */
   #onDeath(): void {
     if (this.#begun === undefined || this.#handle === undefined) return; // `begin` rejects
     const { closing, onDeath } = this.#begun.kept;

@@ -23,7 +23,7 @@ import { SignedFault } from '../verify/verify.ts';
 
 /** Facts about a rule set, for code that does not have it. */
 export interface ReleaseFacts {
-  /** Packets alone cannot enforce it: names are to be judged. */
+  /** Packets alone cannot enforce it: DNS must judge names. */
   readonly needsDns: boolean;
   /** Names open addresses. */
   readonly opensNames: boolean;
@@ -49,7 +49,7 @@ export interface Compiled extends TableFlip {
 
 /** Each question with its answer. */
 export interface ContentQuestions {
-  /** First of all. The handle is that of the table of an owner before this one, which is gone. */
+  /** The first question. The handle is that of the table of a dead predecessor. */
   begin: {
     readonly asks: { readonly options: ContentOptions; readonly handle: TableHandle | undefined };
     readonly answer: TableHandle;
@@ -118,7 +118,7 @@ export type ContentAnswer = ContentQuestions[ContentKind]['answer'];
 export type ContentReply =
   | { readonly kind: 'answer'; readonly answer: ContentAnswer }
   | { readonly kind: 'fault'; readonly fault: ContentFault }
-  /** Verifying goes on. */
+  /** Verifying makes progress. */
   | { readonly kind: 'step' };
 
 /** A thrown error, reduced to the fields that decide about it. */

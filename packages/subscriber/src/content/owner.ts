@@ -62,7 +62,7 @@ export class ContentOwner {
   readonly #parts: OwnerParts;
   #active: Content | undefined;
   #candidate: Content | undefined;
-  /** Undefined until this owner is told. */
+  /** Undefined until the first `aim`. */
   #aim: Aim | undefined;
   #prepared: Prepared | undefined;
   /** The table in force is one that was compiled here. */
@@ -154,7 +154,7 @@ export class ContentOwner {
   #take({ at, isShut, environment }: ContentQuestions['aim']['asks']): undefined {
     const { boot, shut } = this.#options;
     const of = at === 'boot' ? undefined : found(at === 'active' ? this.#active : this.#candidate);
-    // A release of lists alone must not open what the boot mode closes.
+    // A release of lists only must not open what the boot mode closes.
     const isOwn = of !== undefined && !isShut && saysAnything(of.ruleSet);
     const other = isShut ? shut : of === undefined ? boot : bootBehindFirst(boot, of.ruleSet);
     const ruleSet = isOwn ? of.ruleSet : other;
@@ -191,7 +191,7 @@ export class ContentOwner {
   #planned(question: unknown, moved: Set<ArrayBuffer>): unknown {
     const { planner } = this.#parts;
     if (planner === undefined) throw new TypeError('nothing is planned here');
-    return planner.answer(question as never, this.#aimed, moved); // by who began with its options
+    return planner.answer(question as never, this.#aimed, moved); // the caller began with its options
   }
 }
 

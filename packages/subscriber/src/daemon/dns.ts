@@ -12,7 +12,7 @@ const LOOPBACK = /^(?:127\.|::1$)/;
 
 export interface DnsSettings {
   readonly fixed: readonly Address[];
-  /** Names others, and is followed. */
+  /** A file with further addresses, which is watched. */
   readonly file: string | undefined;
 }
 
@@ -24,7 +24,7 @@ export function dnsSettings(text: string): DnsSettings {
   return { fixed: texts.filter((each) => each !== file).map(readAddress), file };
 }
 
-/** Throws ProgramError where a file that nothing stands beside is not there. */
+/** Throws ProgramError if the file is missing and no fixed address is given. */
 export function readDns({ fixed, file }: DnsSettings): readonly Address[] {
   if (file === undefined) return fixed;
   if (fixed.length > 0) return [...fixed, ...forQubes(nextNameServers(file) ?? [])];
@@ -37,7 +37,7 @@ export function readDns({ fixed, file }: DnsSettings): readonly Address[] {
   }
 }
 
-/** Calls back with other addresses than those before, at first `known`. Call the result to stop. */
+/** Calls back when the addresses change, at first from `known`. Call the result to stop. */
 export function followDns(
   { fixed, file }: DnsSettings,
   known: readonly Address[],
@@ -53,7 +53,7 @@ export function followDns(
   });
 }
 
-/** Without loopback addresses, as systemd-resolved has one: what a qube asks there never comes here. */
+/** Without loopback addresses, such as systemd-resolved's: a qube's questions to them never come here. */
 function forQubes(addresses: readonly Address[]): readonly Address[] {
   return addresses.filter((address) => !LOOPBACK.test(formatAddress(address)));
 }

@@ -13,7 +13,7 @@ export interface EnforcementOptions {
   readonly downstreamGroup: number;
   readonly answer: 'reject' | 'silent';
   readonly flowMarks: boolean;
-  /** Kernel memory that the tables may take. */
+  /** The limit of kernel memory for the tables. */
   readonly kernelMib: number;
   /** Socket at which `rulecast-dns` has addresses opened; undefined: none are. */
   readonly openings: string | undefined;
@@ -30,7 +30,7 @@ export interface EnforcementOptions {
   /** Given to the user, so that it can write there. */
   readonly stateDirectory: string | undefined;
   readonly logger: SinkLogger;
-  /** Asks for plans where the rule sets are. */
+  /** Asks the thread with the rule sets for plans. */
   readonly askPlans: AskPlans;
   /** Receives the applier's standard error. */
   readonly onText: (text: string) => void;

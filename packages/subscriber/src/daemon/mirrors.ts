@@ -66,7 +66,7 @@ export interface Mirrors {
   readonly channel: () => Promise<ByteStream>;
   /** Overrides the value for sessions. */
   readonly staleAfterMs: number;
-  /** Ends what waits for a mirror. */
+  /** Aborts requests to mirrors. */
   close(): Promise<void>;
 }
 

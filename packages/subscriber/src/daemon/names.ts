@@ -20,7 +20,7 @@ export interface NamesOptions {
 }
 
 export interface NamesSettings {
-  /** auto: questions are taken to it; router: it is asked at addresses of this host. */
+  /** auto: questions are redirected to it; router: it listens at addresses of this host. */
   readonly mode: 'auto' | 'router';
   /** Socket of `rulecast-dns`. */
   readonly socket: string;
@@ -48,7 +48,7 @@ export function namesSettings(options: NamesOptions): NamesSettings | undefined 
     socket: path ?? join(namesFolder ?? FOLDERS.names, 'names.sock'),
     openings: enforce ? (openings ?? (path === undefined ? fixed : undefined)) : undefined,
     isGiven: path !== undefined,
-    isOnDemand: path === undefined && mode === 'auto', // hosts that ask a router ask it always
+    isOnDemand: path === undefined && mode === 'auto', // a router is needed by its hosts all the time
   };
 }
 

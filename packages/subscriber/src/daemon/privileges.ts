@@ -9,7 +9,7 @@ import koffi from 'koffi';
 export interface Identity {
   readonly uid: number;
   readonly gid: number;
-  /** All of them. */
+  /** All supplementary groups. */
   readonly groups: readonly number[];
 }
 

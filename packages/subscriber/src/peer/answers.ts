@@ -16,10 +16,10 @@ export interface LiveExplanation extends Explanation {
 export interface AnswerHost {
   /** May reject: it asks a sink which names DNS gave the qube. */
   explain(packet: Packet): Promise<LiveExplanation>;
-  /** All there are. May reject: a sink is asked too. */
+  /** All counters. May reject, as the sink is asked too. */
   counters(): Promise<Readonly<Record<string, number>>>;
   readonly pages: CounterPages;
-  /** Throws Error where nothing is logged. */
+  /** Throws Error if there is no log. */
   refused(query: WireRefusedQuery): RefusedPage;
 }
 

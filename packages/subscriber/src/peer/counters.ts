@@ -43,7 +43,7 @@ export function healthCounters(
   };
 }
 
-/** For a publisher that asks for no page: the whole first, then of lists and others those with most. */
+/** One page for a publisher without support for pages: the totals first, then lists and others with most. */
 export function withMost(counters: Readonly<Record<string, number>>): CounterPage {
   const all = Object.entries(counters);
   const parts = all.filter(isOfPart).sort(([, a], [, b]) => b - a);

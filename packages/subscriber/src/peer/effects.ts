@@ -16,7 +16,7 @@ export interface EffectHost extends IntakeHost, AnswerHost {
 /** Feeds the results of effects back into the machine. */
 export type Feed = (event: Event) => void;
 
-/** Gives what the session is not to end before: a release that is being applied. */
+/** Returns a promise that the session must wait for before it ends: a release being applied. */
 export function perform(
   effect: Effect,
   connection: Connection,
@@ -26,7 +26,7 @@ export function perform(
   switch (effect.kind) {
     case 'send':
       if (effect.isSpare && connection.sendPending) return undefined;
-      // A send that fails means that the connection is gone, which the receiver notices.
+      // A failed send means that the connection is gone, which the receiver notices.
       connection.send(effect.message, effect.transaction).catch(() => undefined);
       return undefined;
     case 'bye':

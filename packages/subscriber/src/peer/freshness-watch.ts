@@ -15,9 +15,9 @@ export type Standing = 'fresh' | 'unsure' | 'stale';
 
 export interface FreshnessOptions {
   readonly clock: SteadyClock;
-  /** So long after the moment of which it is known, it is stale. */
+  /** So long after the last confirmation, it is stale. */
   readonly staleAfterMs: number;
-  /** Another standing; `text` says it to people. */
+  /** Called when the standing changes; `text` is for people. */
   readonly onChange: (standing: Standing, before: Standing, text: string) => void;
 }
 
@@ -40,7 +40,7 @@ export class FreshnessWatch {
     return this.#standing;
   }
 
-  /** For how long it has not been known any more; undefined where it never was. */
+  /** Milliseconds since the last confirmation; undefined if there was none. */
   get ageMs(): number | undefined {
     if (this.#asOfMs === undefined) return undefined;
     return Math.max(0, this.#options.clock.monotonicMs() - this.#asOfMs);
@@ -63,7 +63,7 @@ export class FreshnessWatch {
     this.#become('unsure', 'it was confirmed under a root that is overdue');
   }
 
-  /** There is a newer one. */
+  /** A newer release exists. */
   outdone(by: Named): void {
     this.#outdone = by;
   }

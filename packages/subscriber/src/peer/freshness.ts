@@ -41,7 +41,7 @@ export interface Ask {
   readonly least: Named | undefined;
   /** The hash of the release in force at that time. */
   readonly had: Uint8Array | undefined;
-  /** Answers that nobody signed. */
+  /** Answers with a bad signature so far. */
   readonly triedCount: number;
 }
 
@@ -55,7 +55,7 @@ export interface Newest extends Named {
 export interface Known {
   /** The oldest first. */
   readonly asks: readonly Ask[];
-  /** When another nonce is due. */
+  /** When the next nonce is due. */
   readonly askAtMs: number;
   readonly newest: Newest | undefined;
   /** Why the last answer was rejected, as already reported. */
@@ -140,7 +140,8 @@ function faultOf(
     return { code: ErrorCode.badSignature, text };
   }
   if (floor === undefined || least === undefined) return undefined;
-  const bound = compareRelease(least, floor) < 0 ? least : floor; // what came meanwhile is no fault of the publisher
+  // a release that came since the question is no fault of the publisher
+  const bound = compareRelease(least, floor) < 0 ? least : floor;
   const order = compareRelease(statement, bound);
   if (order === 0 && Buffer.compare(statement.hash, bound.hash) !== 0) {
     const text = `the publisher says that ${forkText(bound, statement)}`;
@@ -169,12 +170,12 @@ export function checkNewest(offer: Named, { newest }: Known, hasFloor: boolean, 
   throw new ProtocolError(ErrorCode.notFresh, text);
 }
 
-/** Whether what is in force was the newest when that was asked; or came since. */
+/** Whether the release in force was the newest when that was asked, or came later. */
 export function isNewest(held: Named | undefined, { newest }: Known): boolean {
   if (newest === undefined) return false;
   if (held === undefined) return newest.version === 0;
   if (Buffer.compare(held.hash, newest.hash) === 0) return true;
-  // A number alone is worth nothing: a thief may have given it, whose key a root has taken away since.
+  // A higher number alone proves nothing: a thief may have signed it, whose key was revoked since.
   const cameSince = newest.had === undefined || Buffer.compare(held.hash, newest.had) !== 0;
   return cameSince && compareRelease(held, newest) > 0;
 }

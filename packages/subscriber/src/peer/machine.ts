@@ -101,7 +101,7 @@ function numberOf(release: Open['floor']): MessageOf<'hello'>['floor'] {
   return release && { hash: release.hash, epoch: release.epoch, version: release.version };
 }
 
-/** When the clock has to be looked at, by a `tick`. */
+/** The time at which a `tick` is due. */
 export function deadline(state: State): number {
   switch (state.kind) {
     case 'closed':

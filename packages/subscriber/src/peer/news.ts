@@ -55,19 +55,19 @@ export class News {
     this.#failed(code, text);
   }
 
-  /** No connection came about: told once, as long as the reason is the same. */
+  /** A connection failed: logged once, as long as the reason is the same. */
   notConnected(code: string, text: string): void {
     if (!this.#standsOtherwise(text)) return;
     this.#log(code, text);
     this.#failed(code, text);
   }
 
-  /** A session has ended that complained of nothing: told once, likewise. */
+  /** A session ended without an error: logged once, likewise. */
   ended(text: string): void {
     if (this.#standsOtherwise(text)) this.#log('disconnected', text);
   }
 
-  /** There is no connection any more. */
+  /** The connection is lost. */
   disconnected(): void {
     this.publisher = undefined;
     this.#options.listeners.tell('disconnected');

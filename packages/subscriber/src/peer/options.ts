@@ -20,7 +20,7 @@ export interface SubscriberOptions {
   /** Shown by `rulectl status`; 1 to 63 of `A-Z a-z 0-9 . _ -`. */
   readonly name: string;
   readonly logger: Logger;
-  /** Keeps the release in force over restarts; without it APPLIED says that nothing is persisted. */
+  /** Stores the release in force for restarts; without it APPLIED reports it as not persisted. */
   readonly stateDirectory?: string | undefined;
   /** The disk of the state directory; default the file system of this machine. */
   readonly disk?: Disk;
@@ -29,7 +29,7 @@ export interface SubscriberOptions {
    * default `closed`: dropped.
    */
   readonly bootMode?: 'closed' | 'open';
-  /** The addresses that `specialtarget=dns` means; default none. */
+  /** The addresses that `specialtarget=dns` stands for; default none. */
   readonly dns?: readonly Address[];
   /** At most one: another enforcer of each release. */
   readonly sink?: Sink;
@@ -49,7 +49,7 @@ export interface SubscriberOptions {
   readonly boot?: Pick<Clocks, 'bootMs' | 'bootId'>;
   /** The clock for waits and timeouts; default that of the process. */
   readonly clock?: SteadyClock;
-  /** Between stretches of work that take long; default lets the event loop do what waits. */
+  /** Yields between long stretches of work; by default to the event loop. */
   readonly turn?: Turn;
   /** Holds rule sets and writes the table; default a thread of its own. */
   readonly content?: Content;
@@ -60,7 +60,7 @@ export interface SubscriberOptions {
   readonly staleMode?: 'keep' | 'closed';
   /** Default two minutes. */
   readonly staleAfterMs?: number;
-  /** 16 random bytes, other ones at each call; default those of the machine. */
+  /** 16 random bytes, new at each call; default the machine's random source. */
   readonly nonce?: () => Uint8Array;
   /** In [0, 1): spreads reconnects; default Math.random. */
   readonly random?: () => number;
@@ -88,7 +88,7 @@ export interface SubscriberStatus {
 
 /** Listeners run after the event; an error they throw is logged, and has no other effect. */
 export interface SubscriberEvents {
-  /** A release came into force. */
+  /** A release is in force. */
   applied: [ApplyReport];
   /** Something was refused, or a session ended with an error; what was in force still is. */
   refused: [{ readonly code: string; readonly text: string }];

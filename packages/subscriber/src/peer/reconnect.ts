@@ -15,7 +15,7 @@ export const FIRST_BACKOFF: Backoff = { waitMs: FIRST_MS };
 
 /** The previous attempt to connect. */
 export interface Attempt {
-  /** The publisher is there, and the right one: the waits begin anew. */
+  /** Whether the right publisher answered, so that the waits start over. */
   readonly welcomed: boolean;
   /** The pause that the publisher asked for. */
   readonly retryAfterMs: number | undefined;

@@ -35,7 +35,7 @@ export class PublisherSession {
   readonly #alarm: Alarm;
   #state: State;
   readonly #hello: readonly Effect[];
-  readonly #events: Event[] = []; // the first is being taken
+  readonly #events: Event[] = []; // the first one is being handled
   #applying: Promise<void> = Promise.resolve();
 
   constructor(connection: Connection, host: SessionHost, memory: Memory) {

@@ -195,7 +195,7 @@ export type Received =
   | MessageOf<
       'welcome' | 'begin' | 'chunk' | 'end' | 'abort' | 'unsupported' | 'prove' | 'ping' | 'pong' | 'bye'
     >
-  /** A root that was taken. */
+  /** A root that was accepted. */
   | { readonly kind: 'root'; readonly number: number }
   | (Question & { readonly kind: 'query'; readonly transaction: number })
   | { readonly kind: 'other' };
@@ -203,7 +203,7 @@ export type Received =
 /** A release that was received is not in force, and why. */
 export interface Refused {
   readonly kind: 'refused';
-  /** Undefined: of nobody that we know of. */
+  /** Who is at fault; undefined if unknown. */
   readonly blame: Blame | undefined;
   readonly code: ErrorCode;
   readonly text: string;
@@ -215,7 +215,7 @@ export interface Refused {
 export type Outcome =
   | { readonly kind: 'applied'; readonly held: Held; readonly figures: Omit<Figures, 'receiveMs'> }
   | Refused
-  /** The chain of deltas takes more than what was signed allows. */
+  /** The chain of deltas exceeds the signed budget. */
   | { readonly kind: 'overBudget' };
 
 /** The answer to a question; comes once. */
@@ -248,7 +248,7 @@ export type TableEvent = Exclude<Event, { readonly kind: 'tick' | 'trouble' | 'a
 
 // ── Effects ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** To be done in their order. */
+/** Effects, to be executed in order. */
 export type Effect =
   /** `isSpare`: only if nothing waits to be sent. */
   | {
@@ -257,14 +257,14 @@ export type Effect =
       readonly transaction: number;
       readonly isSpare: boolean;
     }
-  /** Says BYE and closes. */
+  /** Send BYE and close. */
   | { readonly kind: 'bye'; readonly code: ErrorCode; readonly text: string }
   | { readonly kind: 'close' }
-  /** Makes room for a stream that begins anew; where there is none, `refused`. */
+  /** Make room for a stream from its beginning; without room, `refused` follows. */
   | { readonly kind: 'stage'; readonly bytes: number }
-  /** Puts bytes to those that are staged: there is room for them. */
+  /** Append bytes to the staged stream, which has room for them. */
   | { readonly kind: 'keep'; readonly bytes: Uint8Array }
-  /** Throws away what is staged. */
+  /** Discard the staged stream. */
   | { readonly kind: 'drop' }
   /** Puts what is staged in force; an Outcome follows. */
   | {
@@ -334,7 +334,7 @@ export function sayApplied(
   ];
 }
 
-/** Whether what is in force is the newest, as far as that is known. */
+/** Whether the release in force is the newest, as far as known. */
 export function sayLearned({ held, known }: Pick<Open, 'held' | 'known'>): readonly Effect[] {
   const { newest } = known;
   return newest === undefined ? [] : [{ kind: 'learned', newest, isInForce: isNewest(held, known) }];

@@ -337,7 +337,7 @@ class RunningSubscriber implements Subscriber {
   /** Why the active release is not, or may not be, enforced. */
   #notEnforced(): string | undefined {
     const { active } = this.#activator;
-    // Such a release is from a time when there was something to judge names.
+    // Such a release was applied when there was still a DNS to judge its names.
     if (!this.#judgesNames && active?.facts.needsDns === true)
       return 'not enforced: nothing here blocks its names: start rulecast-dns-names.socket, and this subscriber with --names auto';
     if (!this.#opensNames && active?.facts.opensNames === true)
@@ -357,7 +357,7 @@ class RunningSubscriber implements Subscriber {
     return this.#freshness.standing !== 'fresh' || this.#rootWatch.renewal === 'overdue';
   }
 
-  /** Closes, or opens what is in force again; goes on trying where the sink cannot. */
+  /** Shuts the firewall, or enforces the release again; retries if the sink fails. */
   async #shut(): Promise<void> {
     const isShut = this.#isToBeShut;
     try {
@@ -508,7 +508,7 @@ class RunningSubscriber implements Subscriber {
     return (isAsked && src ? await this.#options.sink?.toldTo?.(src, dst) : undefined) ?? [];
   }
 
-  /** Rejects where the sink does. */
+  /** Rejects if the sink does. */
   async #explainLive(packet: Packet): Promise<LiveExplanation> {
     return this.#explainTold(packet, await this.#toldNames(packet));
   }

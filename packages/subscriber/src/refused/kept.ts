@@ -53,7 +53,7 @@ export interface Kept {
 }
 
 // Our choice: what a person reads of a qube, and some megabytes.
-export const OF_A_QUBE_MAX = 500; // each way
+export const OF_A_QUBE_MAX = 500; // for each direction
 export const KEPT_MAX = 10_000;
 /** Bytes of a page, and of a record without its texts; the rest of the answer takes 150 bytes. */
 const PAGE_BYTES = CONTROL_BODY_MAX_BYTES - 256;
@@ -75,7 +75,7 @@ export class KeptRefusals {
     return this.#all.size;
   }
 
-  /** It happened so many times more. */
+  /** Counts `count` more occurrences. */
   add(of: Refused, release: string, count: number, nowS: number): Kept {
     const key = keyOf(of);
     const known = this.#all.get(key);
@@ -92,7 +92,7 @@ export class KeptRefusals {
     });
   }
 
-  /** It is judged, unless it is gone or was refused by another release meanwhile. */
+  /** Sets its verdict, unless it is gone or another release refused it meanwhile. */
   judge({ key, release }: Kept, judgement: Judgement): void {
     const now = this.#all.get(key);
     if (now?.release === release) this.#put({ ...now, judgement });
@@ -111,7 +111,7 @@ export class KeptRefusals {
     return kept;
   }
 
-  /** All, and those of its way and of its interface. */
+  /** The maps it belongs to: all, its direction's, and its interface's. */
   #mapsOf(of: Refused): readonly Map<string, Kept>[] {
     const group = (groups: Map<string, Map<string, Kept>>, name: string): Map<string, Kept> => {
       const found = groups.get(name) ?? new Map<string, Kept>();

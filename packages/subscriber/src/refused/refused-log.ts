@@ -16,7 +16,7 @@ import {
 import { HOST_NAME_MAX_BYTES, type Packet } from '@rulecast/rules';
 import { type Judgement, KEPT_MAX, type Kept, KeptRefusals, type Refused, type RefusedPage } from './kept.ts';
 
-/** The kernel's log, as openDropLog gives it. */
+/** The kernel's log, as returned by openDropLog. */
 export interface PacketLog {
   /** Reads waiting messages, a bounded number. Throws if the log has ended. */
   read(take: (packet: RefusedPacket) => void): void;
@@ -39,7 +39,7 @@ export interface RefusedHost {
 const READ_EVERY_MS = 100;
 /** Packets judged between two readings: what the thread of the rules takes a millisecond or two for. */
 const JUDGED_AT_ONCE = 20;
-/** Releases whose versions are known by their hash. */
+/** Releases whose version is remembered by hash. */
 const RELEASES_KNOWN_MAX = 64;
 const RELEASE_DIGITS = 16;
 /** Ids go on over restarts: fewer than so many things change in a millisecond. */
@@ -91,7 +91,7 @@ export class RefusedLog {
     }
   }
 
-  /** Throws Error where the log has ended. */
+  /** Throws Error if the log has ended. */
   page(query: WireRefusedQuery): RefusedPage {
     if (this.#fault !== '') throw new Error(this.#fault);
     const versionOf = (release: string): number => this.#versions.get(release) ?? 0;
@@ -134,7 +134,7 @@ export class RefusedLog {
   }
 
   #take({ release, interface: name, ...packet }: RefusedPacket): void {
-    const shown = name && boundText(name, INTERFACE_MAX_BYTES); // names may be no text
+    const shown = name && boundText(name, INTERFACE_MAX_BYTES); // names may be invalid text
     const of: Refused = { ...packet, what: 'packet', interface: shown };
     const by = packet.reason === 'dns' ? this.#activeRelease() : release;
     const kept = this.#kept.add(of, by, 1, this.#nowS());
@@ -161,7 +161,7 @@ export class RefusedLog {
     for (const key of this.#unjudged) {
       if (count === JUDGED_AT_ONCE) break;
       this.#unjudged.delete(key);
-      const kept = this.#kept.get(key); // unless it gave way
+      const kept = this.#kept.get(key); // unless it was dropped for others
       const packet = kept && packetOf(kept);
       if (kept === undefined || packet === undefined) continue;
       count += 1;

@@ -26,7 +26,7 @@ import { makeDirectory, readOwnFile } from '@rulecast/program/directory';
 
 /** A file that is being written. */
 export interface OpenFile {
-  /** Appends; fewer bytes than asked for where the disk is full. */
+  /** Appends; writes fewer bytes if the disk is full. */
   writev(chunks: readonly Uint8Array[]): Promise<{ readonly bytesWritten: number }>;
   /** On disk when it resolves. */
   sync(): Promise<void>;
@@ -34,21 +34,21 @@ export interface OpenFile {
 }
 
 export interface Disk {
-  /** Makes a directory and those above it, for their owner alone. Throws DirectoryError. */
+  /** Makes a directory and its parents, for their owner alone. Throws DirectoryError. */
   makeDirectory(path: string): void;
-  /** The same once more before each write, for one that somebody removed. */
+  /** Likewise before each write, in case somebody removed it. */
   remakeDirectory(path: string): Promise<void>;
   list(directory: string): readonly string[];
   read(path: string): Buffer;
   /** When it was put where it is, in ms since 1970. */
   changedMs(path: string): number;
-  /** A file to write from its beginning, made where there is none. */
+  /** A file to write from its beginning, created if missing. */
   create(path: string): Promise<OpenFile>;
   /** The names in a directory are on disk when it resolves. */
   syncDirectory(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   renameNow(from: string, to: string): void;
-  /** A file, if it is there. */
+  /** Removes a file, if it exists. */
   remove(path: string): Promise<void>;
   removeNow(path: string): void;
   /** A file or a directory with all that is in it, if it is there. */

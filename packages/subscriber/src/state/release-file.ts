@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { HASH_BYTES, hexOf, joinSigned, ProtocolError, type Signed, splitSigned } from '@rulecast/protocol';
 
-/** One release as it was received. */
+/** One release as received. */
 export interface StoredRelease {
   readonly hash: Uint8Array;
   /** The release that `stream` starts from; undefined for a snapshot. */

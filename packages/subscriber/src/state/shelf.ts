@@ -36,10 +36,7 @@ export class Shelf {
     this.#disk = disk;
   }
 
-  /**
-   * The text of a note; undefined where there is none that is intact. Throws StateError where it may not be
-   * read.
-   */
+  /** The text of a note; undefined if there is no intact one. Throws StateError if it may not be read. */
   readNote(name: string): string | undefined {
     const bytes = this.#read(name);
     if (bytes === undefined) return undefined;
@@ -59,7 +56,7 @@ export class Shelf {
     return this.#names().filter((name) => RELEASE_FILE.test(name));
   }
 
-  /** A release; undefined where there is none that is intact. Throws StateError where it may not be read. */
+  /** A release; undefined if there is no intact one. Throws StateError if it may not be read. */
   readRelease(file: string): StoredRelease | undefined {
     const bytes = this.#read(file);
     if (bytes === undefined || isOfProtocol1(bytes)) return undefined;

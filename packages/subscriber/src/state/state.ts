@@ -64,7 +64,7 @@ export interface FoundState {
   readonly releases: readonly StoredRelease[];
 }
 
-/** Most files of one chain: a start replays so many deltas at most. */
+/** Most files of one chain: a start replays no more deltas. */
 const CHAIN_MAX_FILES = 256;
 /**
  * The deltas of a chain may weigh so many times the snapshot at its foot: encoding another takes longer than
@@ -97,11 +97,11 @@ export class StateDirectory {
   readonly #main: Shelf;
   readonly #copy: Shelf;
   readonly #events: StateEvents;
-  #mark: SignedManifest | undefined; // what both shelves are to say
+  #mark: SignedManifest | undefined; // the mark for both copies
   #drafted: StoredRelease | undefined; // it and its mark are flushed, and have no names yet
   #copied: ReadonlySet<string> = new Set(); // files that the copy has
   #copying: Promise<void> = Promise.resolve();
-  #roots: readonly Signed[] = []; // what both shelves are to say
+  #roots: readonly Signed[] = []; // the roots for both copies
   /** A file of the chain is intact in neither copy. Only a new snapshot, from memory, repairs that. */
   #isTorn = false;
   /** The weight on disk of the active release's chain, to tell when a snapshot is due. */
@@ -111,7 +111,7 @@ export class StateDirectory {
     readonly files: readonly string[];
   } = { snapshotBytes: 0, deltaBytes: 0, files: [] };
 
-  /** Makes the directory (mode 0700) where there is none. Throws StateError. */
+  /** Makes the directory (mode 0700) if missing. Throws StateError. */
   constructor(directory: string, events: StateEvents, disk: Disk = NODE_DISK) {
     this.#directory = directory;
     this.#events = events;
@@ -127,10 +127,7 @@ export class StateDirectory {
 
   // ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /**
-   * Looks at every file; those that are damaged are told and put aside. Throws StateError where files may not
-   * be read.
-   */
+  /** Reads every file; damaged ones are reported and renamed. Throws StateError if files may not be read. */
   find(): FoundState {
     const marked = readMark(this.#main);
     const marks = [marked, readMark(this.#copy)].flatMap((mark) => mark ?? []);
@@ -277,7 +274,7 @@ export class StateDirectory {
       });
     }
     const { hash, manifestBytes, signatures } = release;
-    this.#mark = { manifestBytes, signatures }; // not its stream, which may be large
+    this.#mark = { manifestBytes, signatures }; // without its stream, which may be large
     const file = fileName(hash);
     const bytes = release.stream.length;
     if (release.base === undefined) this.#startChain(file, bytes);
@@ -331,14 +328,14 @@ export class StateDirectory {
     }
   }
 
-  /** Keeps whom is believed; on disk when it resolves. Throws StateError. */
+  /** Stores the trusted roots; on disk when it resolves. Throws StateError. */
   async writeRoots(roots: readonly Signed[]): Promise<void> {
     const body = formatRoots(roots);
     await this.#writeNote('roots', body, 'a root');
     this.#roots = roots;
   }
 
-  /** Keeps what the clock needs after a restart. Throws StateError. */
+  /** Stores the clock's state for a restart. Throws StateError. */
   async writeClock({ bootId, wallMs, bootMs, ended }: StoredClock): Promise<void> {
     const numbers = [wallMs, bootMs, ended].map((number) => Math.max(0, Math.floor(number)));
     const body = `rulecast-clock 1\n${bootId} ${numbers.join(' ')}\n`;
@@ -434,7 +431,7 @@ export class StateDirectory {
   }
 }
 
-/** Undefined also where it may not be read, which is told of when the release is looked for. */
+/** Undefined also if it may not be read, which is reported with the release. */
 function noteOf(shelf: Shelf, name: typeof MARK | 'clock' | 'roots'): string | undefined {
   try {
     return shelf.readNote(name);

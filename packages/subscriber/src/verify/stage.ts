@@ -4,7 +4,7 @@
  */
 
 export class Stage {
-  /** All of it, once as much has come as was announced. */
+  /** The whole stream, once all announced bytes have come. */
   readonly stream: Uint8Array;
   #received = 0;
 
@@ -13,7 +13,7 @@ export class Stage {
     this.stream = new Uint8Array(bytes);
   }
 
-  /** Takes the next bytes, for which there is room; copies them. */
+  /** Appends bytes, for which there is room, as a copy. */
   push(bytes: Uint8Array): void {
     this.stream.set(bytes, this.#received);
     this.#received += bytes.length;
@@ -26,7 +26,7 @@ export class Staging {
 
   /** Makes room for a stream of which nothing is here. Throws as Stage does. */
   begin(bytes: number): void {
-    this.#stage = undefined; // so that there is room
+    this.#stage = undefined; // to free its memory
     this.#stage = new Stage(bytes);
   }
 
@@ -34,7 +34,7 @@ export class Staging {
     this.#stage?.push(bytes);
   }
 
-  /** Takes the whole stream away; undefined where none was begun. */
+  /** Takes the whole stream out; undefined if none was begun. */
   take(): Uint8Array | undefined {
     const stream = this.#stage?.stream;
     this.#stage = undefined;

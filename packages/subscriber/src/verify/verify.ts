@@ -62,7 +62,8 @@ export function verify({ base, stream, manifestBytes, entriesMax }: Claim, onWor
   const fault = checkRuleSet(ruleSet).find((problem) => problem.severity === 'fault');
   if (fault !== undefined) {
     const isOfList =
-      fault.code === RuleSetProblemCode.reservedList || fault.code === RuleSetProblemCode.wildcards; // all else is about policies
+      // all other faults are in policies
+      fault.code === RuleSetProblemCode.reservedList || fault.code === RuleSetProblemCode.wildcards;
     const list = ruleSet.lists.get(fault.part)?.kind === 'names' ? PartKind.nameList : PartKind.prefixList;
     const part = partText({ kind: isOfList ? list : PartKind.policy, name: fault.part });
     throw new SignedFault(ErrorCode.badRuleSet, fault.reason, { part });

@@ -27,7 +27,7 @@ export interface Cut {
    * Interval i begins at the address in the words from `i * stride`; ascending, distinct; longer than needed.
    */
   readonly starts: Uint32Array;
-  /** The class of each interval; never that of the interval before it. */
+  /** The class of each interval; always differs from that of the interval before. */
   readonly classes: IndexColumn;
   readonly count: number;
   /** The number of different classes among the addresses of this family. */
@@ -56,7 +56,7 @@ export class ClassSets {
   readonly #limits: TableLimits;
   #predicateCount: number;
   #isOn: Uint8Array<ArrayBuffer>; // by predicate: whether it is in the set under construction
-  #place: Uint32Array<ArrayBuffer>; // by predicate: where it stands in `current`
+  #place: Uint32Array<ArrayBuffer>; // by predicate: its index in `current`
   #current: Uint32Array<ArrayBuffer>; // the set under construction, in no order
   #currentCount = 0;
   #currentHash = 0;
@@ -341,7 +341,7 @@ function mergeRuns(stride: 1 | 4, boundaries: Boundaries): void {
   }
 }
 
-/** Room for so many of some boundaries, and no more than half of them. */
+/** Spare room for some boundaries: for `wanted` of them, but no more than half of all. */
 function spareFor(stride: 1 | 4, { predicates, count }: Boundaries, wanted: number): Boundaries {
   const room = Math.min(wanted, count >> 1);
   return { keys: new Uint32Array(room * stride), predicates: predicates.slice(0, room), count: room };
@@ -376,10 +376,10 @@ function mergeTwo(
     else copyKey6(keys, from + k, spareKeys, k);
   }
   const step = isForward ? 1 : -1;
-  const beyond = isForward ? end : start - 1; // the end of those that stay
+  const beyond = isForward ? end : start - 1; // the end of those that stay in place
   let out = isForward ? start : end - 1;
   let i = isForward ? 0 : count - 1; // the next of the spare
-  let j = isForward ? middle : middle - 1; // the next of those that stay
+  let j = isForward ? middle : middle - 1; // the next of those that stay in place
   for (let left = count; left > 0; out += step) {
     let isDue = j === beyond;
     if (!isDue) {

@@ -2,7 +2,7 @@
 
 import type { RuleMatch } from '@rulecast/rules';
 
-/** Protocols as rules tell them apart, one bit each. */
+/** The protocols that rules distinguish, one bit each. */
 export const ProtoBit = { tcp: 1, udp: 2, icmp: 4, other: 8 } as const;
 export const ALL_PROTOS = 15;
 /** In checks and in a candidate's first word: the port or ICMP type must be within the range. */

@@ -11,7 +11,7 @@ const LARGE_ENTRIES = 1024;
 
 export class PredicateColumns {
   readonly family: Family;
-  /** By predicate; nobody writes to them. */
+  /** Large columns by predicate; immutable. */
   readonly large = new Map<number, Prefixes>();
   /**
    * Predicate p, if not large, has the entries [starts[p], starts[p + 1]); longer than needed, like the two
@@ -37,7 +37,7 @@ export class PredicateColumns {
     return this.#joined + this.#largeEntries;
   }
 
-  /** Entries of those that are not large. */
+  /** Entries of the predicates that are not large. */
   get #joined(): number {
     return this.starts[this.#used]!; // there is one start more than there are predicates
   }

@@ -154,7 +154,7 @@ export class Predicates {
   }
 }
 
-/** Every one of these addresses. */
+/** The set of these addresses. */
 export function setOfAddresses(addresses: readonly Address[]): PrefixSet {
   return prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family))));
 }

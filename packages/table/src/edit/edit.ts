@@ -48,7 +48,7 @@ export interface Situation {
 export interface Edit {
   readonly toggles4: Boundaries;
   readonly toggles6: Boundaries;
-  /** Which runs gave way to which others. */
+  /** The runs that were replaced, and their replacements. */
   readonly blocks: readonly BlockEdit[];
   /** How many prefixes all predicates gain. */
   readonly entries: number;
@@ -60,8 +60,8 @@ export interface Edit {
  */
 const DELTA_WEIGHT_MAX = 2 ** 14;
 /**
- * The most runs that went and came. Our choice: to look at each takes 8 µs, and programs with more of them
- * are compiled in full in the end (edit/programs.ts).
+ * The most removed and added runs. Our choice: each takes 8 µs to examine, and programs with more changes are
+ * compiled in full in the end (edit/programs.ts).
  */
 const RUNS_MAX = 2 ** 12;
 
@@ -163,7 +163,7 @@ export function usesIn(blocks: readonly BlockPredicates[]): Uint8Array {
   return uses;
 }
 
-/** The runs that came, with their predicates; undefined where there are none for them. */
+/** The added runs, with their predicates; undefined if their predicates are not known. */
 function blockEdit(
   { block, first, removed, added }: BlockChange,
   predicates: EditPredicates,
@@ -210,7 +210,7 @@ interface PredicateSource {
   readonly predicate: number;
 }
 
-/** The sources of all predicates but those of runs' own prefixes. */
+/** The sources of all predicates, except for runs' own prefixes. */
 export class PredicateSources {
   readonly all: readonly PredicateSource[];
   readonly byList: ReadonlyMap<string, PredicateSource>;
@@ -315,7 +315,7 @@ function isResolved(list: List | undefined): boolean {
   return list?.kind === 'names' && list.resolve === true;
 }
 
-/** Gathers what joins and leaves predicates. */
+/** Collects the prefixes that join or leave predicates. */
 class ToggleCollector {
   readonly #v4 = new PredicateColumns(4);
   readonly #v6 = new PredicateColumns(6);
@@ -360,7 +360,8 @@ class ToggleCollector {
     const { removed, added: joined } = delta;
     if (removed.length + joined.lengths.length > DELTA_WEIGHT_MAX) return undefined;
     const left = new PrefixBuilder(before.family, removed.length);
-    for (const index of removed) left.push(before.words, index, before.lengths[index]!); // an entry of those before
+    // an entry of the former column
+    for (const index of removed) left.push(before.words, index, before.lengths[index]!);
     const changed = { left: left.build(), joined };
     for (const column of [changed.left, changed.joined]) {
       for (const length of column?.lengths ?? []) this.#weight += weightOf(before.family, length);

@@ -20,7 +20,7 @@ import {
 import type { BlockPredicates } from '../program/outline.ts';
 import { DIRECTIONS } from '../program/program.ts';
 
-/** In a block, the runs [first, first + removed.length) gave way to others. */
+/** In a block, the runs [first, first + removed.length) were replaced by others. */
 export interface BlockChange {
   readonly block: number;
   readonly first: number;

@@ -48,7 +48,7 @@ import { WordBuffer } from '../program/words.ts';
 const CLASSES_MAX = 2 ** 12;
 const ROWS_MAX = 2 ** 13;
 
-/** In a block, the runs [first, first + removed) gave way to some that ask about these predicates. */
+/** In a block, the runs [first, first + removed) were replaced by runs with these predicates. */
 export interface BlockEdit {
   readonly block: number;
   readonly first: number;
@@ -60,9 +60,9 @@ export interface BlockEdit {
 export interface ProgramState {
   readonly blocks: readonly BlockPredicates[];
   readonly usedWords: number;
-  /** Classes that they know. */
+  /** The number of classes that the programs cover. */
   readonly classes: number;
-  /** Classes that have room where there is a row for each. */
+  /** Room for classes in tables with a row for each. */
   readonly room: number;
 }
 
@@ -120,9 +120,9 @@ class ProgramEditor {
   readonly #nodes: NodeMaker;
   #room: number;
   #rowCount = 0;
-  readonly #labels: Int32Array[] = []; // by block and run, once known
+  readonly #labels: Int32Array[] = []; // by block and run, computed on use
   readonly #ends: (number | undefined)[] = []; // by block: its first run after which none is asked
-  /** By predicate, chained: the runs that ask about it, where that matters. */
+  /** By predicate, chained: the runs that use it, for affected predicates. */
   #heads = new Int32Array(0);
   readonly #found: { readonly block: number; readonly run: number; readonly next: number }[] = [];
 
@@ -148,7 +148,7 @@ class ProgramEditor {
   edited(edits: readonly BlockEdit[]): ProgramState {
     const { sets } = this.#base;
     const changed = new Set<number>();
-    const anywhere = new Set<number>(); // blocks whose rules for any address are others
+    const anywhere = new Set<number>(); // blocks whose rules for any address changed
     for (const { block } of edits) changed.add(block);
     const touched = edits.flatMap((edit) => this.#editBlock(edit, anywhere));
     const classes = this.#classesOf(touched);
@@ -160,7 +160,7 @@ class ProgramEditor {
     return { blocks: this.#blocks, usedWords: this.#words.count, classes: sets.count, room: this.#room };
   }
 
-  /** Gives the runs of a block their labels; returns the predicates about which others ask than before. */
+  /** Relabels the runs of a block; returns the predicates whose runs changed. */
   #editBlock({ block, first, removed, added }: BlockEdit, anywhere: Set<number>): readonly number[] {
     const blob = this.#blob;
     const { predicates, ...where } = this.#blocks[block]!; // the caller's blocks exist
@@ -306,7 +306,7 @@ class ProgramEditor {
     return [...byRows.values()].flat();
   }
 
-  /** Gives a part rows by class, and of its own where others have the same. */
+  /** Gives a part rows by class, and rows of its own if it shares them. */
   #ownRows(part: Part, isShared: boolean): void {
     const blob = this.#blob;
     const words = this.#words;
@@ -329,9 +329,9 @@ class ProgramEditor {
     }
   }
 
-  /** Makes room for more classes, where there is a row for each; those of readers stay where they are. */
+  /** Makes room for more classes, in tables with a row for each; readers' rows stay in place. */
   #grow(parts: readonly Part[]): void {
-    const grown = new Map<number, number>(); // rows by those before
+    const grown = new Map<number, number>(); // new rows by the old ones
     const room = roomFor(this.#base.sets.count);
     for (const part of parts) {
       if (!this.#isEach(part)) continue;
@@ -364,9 +364,9 @@ class ProgramEditor {
     this.#blob[PROGRAM_HEADER_WORDS + record * PROGRAM_WORDS + ProgramField[field]] = value;
   }
 
-  /** The row of a part where no run holds but those for any address. */
+  /** The row of a part for classes in which only its runs for any address hold. */
   #elsewhereOf(part: Part): number {
-    const first = this.#rows.get(part.rows, 0); // class 0 is that of no predicate
+    const first = this.#rows.get(part.rows, 0); // class 0 has no predicates
     if (this.#isEach(part)) return first;
     const table = this.#tableOf(first);
     return table < 0 ? first : this.#words.at(table + 3);
@@ -482,7 +482,7 @@ class ProgramEditor {
       part.taken = (part.taken ?? takenSlots(words, table, slots)) + 1;
       if (part.taken * 2 > slots) throw new Unfit();
     }
-    // A reader that meets the slot half made looks for another class, and goes on either way.
+    // A reader that sees the slot half written is looking for another class, and goes on either way.
     words.set(slot + 1, row);
     words.set(slot, classId);
   }

@@ -30,7 +30,8 @@ export class EditState {
   readonly #first: { readonly classes: number; readonly predicates: number };
   #known: ProgramState; // of the generation in force
   #next: ProgramState | undefined; // of the prepared generation
-  #uses: { readonly of: ProgramState['blocks']; readonly uses: Uint8Array } | undefined; // the last asked for
+  // cached for the last blocks
+  #uses: { readonly of: ProgramState['blocks']; readonly uses: Uint8Array } | undefined;
 
   /** `listNames` and `usedWords` of the programs are those of the full compile. */
   constructor(base: EditBase, listNames: readonly string[], limits: TableLimits, usedWords: number) {
@@ -64,7 +65,7 @@ export class EditState {
     return this.#uses.uses;
   }
 
-  /** Whether so much has come since that a full compile pays. */
+  /** Whether so much was added that a full compile pays. */
   isWorn(): boolean {
     const { sets } = this;
     const { classes, predicates } = this.#first;
@@ -78,8 +79,8 @@ export class EditState {
   }
 
   /**
-   * Makes programs know all classes, and other runs, which takes a copy of those in force; classes alone are
-   * put into those, which no reader notices. False if a full compile is better.
+   * Extends the programs to all classes, and applies changed runs, on a copy of those in force; if only
+   * classes are new, in place, which no reader notices. False if a full compile is better.
    */
   editPrograms(blob: Int32Array, ruleSet: RuleSet, blocks: readonly BlockEdit[]): boolean {
     const base = this.#programs;

@@ -9,7 +9,7 @@ export class Cohort {
   /** The generation of the full image. */
   readonly floor: number;
   #retired: number[] = []; // pieces, oldest first: address, bytes, and the generation that retired them
-  #from = 0; // what is before it is free
+  #from = 0; // earlier pieces are free
   #bytes = 0;
 
   constructor(floor: number) {

@@ -78,7 +78,8 @@ export function shareBytes(outcomeCount: number): number {
 }
 
 /**
- * The share of a reader slot, if there are so many. The first is the table's own, whose room is READER_SLOTS.
+ * The share of a reader slot, if there are so many shares. The first is the table's own, whose slot is
+ * READER_SLOTS.
  */
 export function shareOf(slot: number): number {
   return slot === READER_SLOTS ? 0 : slot + 1;
@@ -102,7 +103,7 @@ export interface ImagePlaces {
   readonly programWords: number;
   readonly hits: number;
   readonly shares: number;
-  /** 0 where there was no memory for any. */
+  /** 0 if there was no memory for shares. */
   readonly shareCount: number;
   readonly hitsSince: number;
   readonly outcomeCount: number;
@@ -143,7 +144,8 @@ function maskOf({ slotMask, width }: PrefixMap): number {
 }
 
 function mapOf(directory: number, mask: number): PrefixMap {
-  return { directory, slotMask: mask & (DIRECTORY_SLOTS - 1), width: (mask >>> 16) as ValueWidth }; // as it was written
+  // only widths are written there
+  return { directory, slotMask: mask & (DIRECTORY_SLOTS - 1), width: (mask >>> 16) as ValueWidth };
 }
 
 /** The generation of the header at a byte. */
@@ -185,7 +187,7 @@ export interface Image {
   readonly programs: Int32Array;
 }
 
-/** The generation whose header is at `at`. Takes the views of `before` where they are of the same bytes. */
+/** The generation whose header is at `at`. Reuses the views of `before` for the same bytes. */
 export function openImage(views: MemoryViews, at: number, before: Image | undefined): Image {
   const places = readHeader(views, at);
   const { map4, map6, programs, programWords } = places;

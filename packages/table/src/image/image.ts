@@ -29,12 +29,12 @@ import { bytesOf, type ImagePieces } from './pieces.ts';
 export interface ImageSizes {
   /** Bytes of all that the generation leads to, the hits and their shares included. */
   readonly bytes: number;
-  /** Distinct classes of remote addresses that were ever told apart since the last full compile. */
+  /** Distinct classes of remote addresses since the last full compile. */
   readonly classes: number;
   /** Prefixes of all predicates: lists, names, runs' own, DNS. */
   readonly entries: number;
   readonly predicates: number;
-  /** Addresses within slots where the class changes. */
+  /** Addresses at which the class changes, within slots. */
   readonly boundaries4: number;
   readonly boundaries6: number;
   /** Runs over all programs, common ones once per program. */
@@ -68,9 +68,9 @@ export interface EditBase {
   readonly named: readonly (readonly [key: string, predicate: number])[];
   /** The predicates of all runs, by the number of their block. */
   readonly blocks: readonly BlockPredicates[];
-  /** Those of the programs. */
+  /** The checks of the programs' runs. */
   readonly asks: readonly number[];
-  /** Goes on in the edits. */
+  /** Edits go on using it. */
   readonly sets: ClassSets;
   /** When the next rule of each action expires, in seconds since 1970, or infinity. */
   readonly nextExpiry: NextExpiry;

@@ -5,7 +5,7 @@ import { LINE_BYTES } from '../memory/control.ts';
 import type { Heap } from '../memory/heap.ts';
 import { GRANULE_BYTES } from '../memory/memory.ts';
 
-/** Bytes of each piece of memory that an image needs, or, once they are taken, the first byte of each. */
+/** The bytes of each piece of memory for an image, or, once allocated, the first byte of each. */
 export interface ImagePieces {
   readonly header: number;
   readonly directory4: number;
@@ -62,7 +62,7 @@ const SHARES_PART = 1 / 64;
  */
 const ALIGNED_PART = 1 / 8;
 
-/** Takes memory for an image. Throws TableLimitError; then none is taken. */
+/** Allocates memory for an image. Throws TableLimitError; then nothing is allocated. */
 export function takePieces(heap: Heap, bytes: ImagePieces): ImagePieces {
   const withoutShares = { ...bytes, shares: 0 };
   if (bytes.shares > heap.maxBytes * SHARES_PART) return takeBlock(heap, withoutShares);
@@ -74,7 +74,7 @@ export function takePieces(heap: Heap, bytes: ImagePieces): ImagePieces {
   }
 }
 
-/** Takes memory for all pieces, one after the other, each at a cache line of its own. */
+/** Allocates all pieces as one block, each at a cache line of its own. */
 function takeBlock(heap: Heap, bytes: ImagePieces): ImagePieces {
   const total = NAMES.reduce((sum, name) => sum + wholeLines(bytes[name]), 0);
   let at = heap.take(total, Math.max(LINE_BYTES, 2 ** Math.floor(Math.log2(total * ALIGNED_PART))));

@@ -75,7 +75,7 @@ interface Pending {
 interface PendingEdit {
   readonly changes: NodeChanges;
   readonly maps: readonly [MapChange | undefined, MapChange | undefined];
-  /** Undefined: those before go on. */
+  /** Undefined: the former ones stay. */
   readonly programs: NewPrograms | undefined;
 }
 
@@ -112,10 +112,9 @@ export class TableSpace {
   #cohorts: readonly Cohort[] = []; // the last one is that in force; the others have something retired
 
   /**
-   * Reserves address space for `maxBytes` bytes of generations, of which memory is taken only as they need
-   * it; or goes on in the memory of another writer, which is gone. `beforeReclaim` is told, just before that
-   * is free, that no reader can see what was taken out of sight up to a generation, of the cohort that began
-   * with another.
+   * Reserves address space for `maxBytes` bytes of generations, whose memory is used as they need it; or
+   * continues in the memory of a dead writer. `beforeReclaim` is called before memory is freed: no reader can
+   * see pieces that were replaced up to a generation, in the cohort that began with another.
    */
   constructor(
     code: WasmModule,
@@ -389,7 +388,7 @@ export class TableSpace {
     }
   }
 
-  /** Takes back what an edit took; its directories are spare, and differ where it touched them. */
+  /** Undoes an edit's allocations; its directories become spare, and differ in the slots it touched. */
   #undo({ changes, maps, programs }: PendingEdit): void {
     const { taken } = changes;
     for (let i = 0; i < taken.length; i += 2) this.#heap.giveBack(taken[i]!, taken[i + 1]!); // in pairs

@@ -28,7 +28,7 @@ import {
 import type { TableVerdict } from './verdict.ts';
 
 export interface Explanation {
-  /** Equal to what `evaluate` gives. */
+  /** Equal to the result of `evaluate`. */
   readonly verdict: Verdict;
   /** The deciding rule as a canonical line; undefined where no rule decided. */
   readonly rule: string | undefined;
@@ -53,7 +53,7 @@ export function explainVerdict(ruleSet: RuleSet, packet: Packet, found: TableVer
   }
   const remote = direction === 'egress' ? packet.dst : packet.src;
   const hit = locate(ruleSet, run, remote);
-  const index = runs.starts[found.run]! + hit.offset; // a run of it
+  const index = runs.starts[found.run]! + hit.offset; // one of its runs
   const rule: RuleOrigin = {
     policy: found.rulePolicy,
     block: found.block,

@@ -47,7 +47,8 @@ export function sumHits({ views, places }: Image): Float64Array {
     const first = (share < 0 ? hits : shares + share * shareBytes(outcomeCount)) / 8;
     const halves = views.words.subarray(first * 2, (first + outcomeCount) * 2);
     for (let i = 0; i < outcomeCount; i++) {
-      // The low half first: where the high one is 0 then, it was. To ask for both takes five times as long.
+      // The low half first: if the high half is 0 afterwards, it was 0 before. An atomic read of both takes
+      // five times as long.
       const low = halves[i * 2]! >>> 0; // two for each
       if (halves[i * 2 + 1] !== 0)
         sums[i]! += Number(views.longs[first + i]!); // as many

@@ -11,7 +11,7 @@ import type { Image } from '../image/header.ts';
 import { listsOf, sumHits } from './hits.ts';
 import { type Contents, type Succession, successionOf } from './succession.ts';
 
-/** Counters that others take the place of. */
+/** Counters that were replaced by others. */
 export interface FormerCounters {
   readonly image: Image;
   /** The generation that took their place, and how many outcomes that has. */
@@ -53,7 +53,7 @@ export class PastHits {
   readonly #sums: Sums = { hits: new Float64Array(0), lists: new Map(), gone: 0 }; // by outcome of the first of those replaced, or of that in force
   #former: readonly FormerCounters[] = [];
 
-  /** Other counters have taken the place of these, which were in force. */
+  /** Adds counters that were in force and have been replaced. */
   replace(one: FormerCounters): void {
     this.#former = [...this.#former, one];
   }
@@ -84,7 +84,7 @@ function add(sums: Sums, hits: Float64Array): void {
   else for (let outcome = 0; outcome < hits.length; outcome++) sums.hits[outcome]! += hits[outcome]!; // of one length
 }
 
-/** Adds what former counters have, and takes the step to those after them. */
+/** Adds the counts of former counters, and maps the sums to their successors. */
 function carry(sums: Sums, { image, nextCount, succession, lists, hits }: FormerCounters): void {
   add(sums, hits ?? sumHits(image));
   const next = new Float64Array(nextCount);

@@ -34,18 +34,18 @@ export interface ReaderBatch extends PacketColumns {
   /** The generation that all codes are of that `run` found last. */
   readonly generation: number;
   /**
-   * Looks up the first `count` packets, by default what is sent; `hasSrc` says whether `src` holds their
-   * sources. Throws RangeError where there are not so many.
+   * Looks up the first `count` packets, by default as egress; `hasSrc` says whether `src` has their sources.
+   * Throws RangeError if `count` is too large.
    */
   readonly run: (count: number, direction?: LookupDirection, hasSrc?: boolean) => void;
 }
 
-/** One thread's way into a table. Close it when done; one reader serves one thread. */
+/** A thread's reader of a table. Close it when done; one reader serves one thread. */
 export class TableReader {
   readonly #memory: TableMemory;
   readonly #hold: ReaderHold | undefined; // undefined: the table's own
   readonly #engine: Engine;
-  #image: Image | undefined; // the one looked at last
+  #image: Image | undefined; // the last one used
   #names: { readonly of: number; readonly section: NamesSection } | undefined; // of the generation that hits count from
   #lookupGeneration = 0;
   #isOpen = true;
@@ -109,9 +109,9 @@ export class TableReader {
   }
 
   /**
-   * The codes of many packets, all of one generation. Columns of `columns` are looked up where they are, and
-   * nothing is allocated; others are copied through views made anew for each thousand packets. Throws
-   * RangeError where a column is shorter than the count.
+   * The codes of many packets, all of one generation. Columns from `columns` are read in place, without
+   * allocation; others are copied through new views for each thousand packets. Throws RangeError if a column
+   * is shorter than the count.
    */
   lookupBatch(batch: PacketBatch, out: VerdictBatch): void {
     while (this.#engine.lookupAll(batch, out) < 0) this.#renew();
@@ -202,7 +202,7 @@ export class TableReader {
     if (!this.#isOpen) throw new TypeError('this table reader is closed');
     const hold = this.#hold;
     if (hold === undefined) {
-      // Flipped by another thread: this one frees nothing before it knows.
+      // Another thread flipped: the writer frees nothing before it knows.
       const { views } = this.#memory;
       this.see(openImage(views, Atomics.load(views.words, ControlField.header) >>> 0, undefined));
       return;
@@ -221,7 +221,7 @@ export class TableReader {
     this.#engine.open();
   }
 
-  /** The generation in force, held. */
+  /** The generation in force, with a hold. */
   #inForce(): Image {
     const { words } = this.#memory.views;
     // No ordering needed: the generation that was held stays held.

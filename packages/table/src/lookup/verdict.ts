@@ -56,7 +56,7 @@ export interface TableVerdict {
    * `unmatched` did.
    */
   readonly rulePolicy: string | undefined;
-  /** The block that the run stands in. */
+  /** The block of the run. */
   readonly block: RuleBlock | undefined;
   /** Index of the run within that policy, block and direction. */
   readonly run: number | undefined;
@@ -64,7 +64,7 @@ export interface TableVerdict {
   readonly list: string | undefined;
 }
 
-/** A packet's `detail`, as lookups take it. */
+/** A packet's `detail` for lookups: its port, or ICMP type. */
 export function detailOf({ proto, port, icmpType }: Packet): number {
   return (proto === IpProtocol.tcp || proto === IpProtocol.udp ? port : icmpType) ?? UNREADABLE;
 }

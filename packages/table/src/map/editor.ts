@@ -223,7 +223,7 @@ export class MapEditor {
 
   #finish(old: NodeView | undefined, made: Intervals): number {
     if (old !== undefined) this.#drop(old);
-    if (made.count === 1) return made.values[0]!; // there is one
+    if (made.count === 1) return made.values[0]!; // exactly one
     const shape = nodeShape(made, this.#width);
     const address = this.#take(shape); // for which memory may grow, and get other views
     return writeNode(this.#memory.views, address, made, shape);
@@ -238,11 +238,11 @@ export class MapEditor {
     return this.#latest;
   }
 
-  /** A class with what is toggled now. */
+  /** The class of an address after the present toggles. */
   #classOf(classId: number): number {
     const toggled = this.#toggled;
     if (toggled.length !== 1) return this.sets.toggled(classId, toggled);
-    const predicate = toggled[0]!; // there is one
+    const predicate = toggled[0]!; // exactly one
     const slot = (Math.imul(classId, 0x9e3779b1) ^ predicate) & (MEMO_SLOTS - 1);
     if (this.#memoFrom[slot] !== classId || this.#memoBy[slot] !== predicate) {
       this.#memoTo[slot] = this.sets.toggled(classId, toggled);
@@ -260,7 +260,7 @@ export class MapEditor {
     return address;
   }
 
-  /** Takes back the last `take`. */
+  /** Undoes the last `take`. */
   #untake(shape: NodeShape): void {
     const { taken } = this.#changes;
     const bytes = taken.pop() ?? 0;

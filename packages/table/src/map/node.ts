@@ -27,7 +27,7 @@
 import { TableLimitCode, TableLimitError } from '../limits.ts';
 import { GRANULE_BYTES, type MemoryViews } from '../memory/memory.ts';
 
-/** Boundaries that one comparison tells apart; fixed by the width of two SIMD registers. */
+/** Boundaries in one comparison; fixed by the width of two SIMD registers. */
 export const LANES = 16;
 /** Fixed by the three bits that a value has for them. */
 const PART_BITS_MIN = 2;
@@ -49,7 +49,7 @@ export function widthFor(family: 4 | 6, classCount: number): ValueWidth {
   return classCount <= 2 ** 16 ? ValueWidth.half : ValueWidth.word;
 }
 
-/** By width; a table, for a power each time takes longer than all else that is done with a value. */
+/** By width; a table, as computing the power takes longer than everything else about a value. */
 const VALUE_LIMITS: Readonly<Record<ValueWidth, number>> = {
   [ValueWidth.byte]: 2 ** 8,
   [ValueWidth.half]: 2 ** 16,
@@ -70,7 +70,7 @@ export class Intervals {
   starts = new Uint16Array(64);
   values = new Int32Array(64);
   count = 0;
-  #floor = 0; // what is below is left alone
+  #floor = 0; // intervals below this index are not touched
 
   clear(): void {
     this.count = 0;
@@ -96,7 +96,7 @@ export class Intervals {
     this.count = count + 1;
   }
 
-  /** Makes room for so many more. */
+  /** Makes room for `more` intervals. */
   reserve(more: number): void {
     while (this.count + more > this.starts.length) this.#grow();
   }
@@ -117,7 +117,7 @@ export interface NodeShape {
   readonly bounds: number;
   readonly partBits: number;
   readonly width: ValueWidth;
-  /** The place of the first boundary: the first value where values are none, else 0. */
+  /** The place of the first boundary: the first value if values have no bytes, else 0. */
   readonly first: 0 | 1;
   /** Bytes of the values, and of the whole; both of whole granules. */
   readonly valueBytes: number;
@@ -134,7 +134,7 @@ export function nodeShape(intervals: Intervals, width: ValueWidth): NodeShape {
   return shapeOf(bounds, partBits, width, width === ValueWidth.none && values[0] === 1 ? 1 : 0);
 }
 
-/** Throws TableLimitError for a value that a map of this width cannot tell apart from all others. */
+/** Throws TableLimitError for a value too large for this width. */
 export function checkValue(value: number, width: ValueWidth): void {
   const limit = valueLimit(width);
   if (value >= limit) throw tooWide(limit);
@@ -157,7 +157,7 @@ function granuleBytes(bytes: number): number {
 /** The most leading bits that part so many boundaries; even. */
 export function mostPartBits(bounds: number, width: ValueWidth): number {
   const bytes = bounds * (2 + (width === ValueWidth.none ? 0 : 1 << width));
-  const bits = 31 - Math.clz32((bytes * STARTS_FACTOR) / 2); // a start takes a half
+  const bits = 31 - Math.clz32((bytes * STARTS_FACTOR) / 2); // a start takes two bytes
   return Math.max(PART_BITS_MIN, Math.min(bits, 16) & ~1);
 }
 
@@ -219,7 +219,7 @@ export function columnOf(views: MemoryViews, width: ValueWidth): Uint8Array | Ui
 export class NodeView {
   readonly shape: NodeShape;
   readonly count: number;
-  /** In halves, as those below: where the starts are. */
+  /** In halves, like those below: the place of the starts. */
   readonly startsAt: number;
   /** Offset of the bound of interval 1. */
   readonly boundsAt: number;
@@ -244,7 +244,7 @@ export class NodeView {
     this.#lastValue = ((half * 2) >>> width) - 1;
   }
 
-  /** The first of its bytes. */
+  /** The address of its first byte. */
   get address(): number {
     return this.startsAt * 2 - this.shape.valueBytes;
   }

@@ -44,7 +44,7 @@ export class Splice {
   #from = -1; // of the window that is open
   #madeFrom = 0;
 
-  /** `made` takes the intervals of all windows. */
+  /** `made` collects the intervals of all windows. */
   constructor(old: NodeView, made: Intervals) {
     this.old = old;
     this.made = made;
@@ -138,9 +138,9 @@ class SpliceWriter {
   readonly #old: NodeView;
   readonly #made: Intervals;
   readonly #shape: NodeShape;
-  readonly #startsAt: number; // in halves, as those below
+  readonly #startsAt: number; // in halves, like those below
   readonly #boundsAt: number; // of interval 1
-  readonly #node: number; // in bytes: where the values end
+  readonly #node: number; // in bytes: the end of the values
   readonly #values: Uint8Array | Uint16Array | Int32Array;
   readonly #partChunks: number;
   #index = 0; // intervals written

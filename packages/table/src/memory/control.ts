@@ -28,7 +28,7 @@ export const HEAP_FIRST_BYTE = CONTROL_BYTES + (READER_SLOTS + 1) * SCRATCH_BYTE
 /** A cache line. */
 export const LINE_BYTES = 64;
 
-/** The control word that says whether a reader slot is taken. */
+/** The control word that marks a reader slot as taken. */
 export function takenWord(slot: number): number {
   return READER_FIRST_WORD + slot * READER_WORDS;
 }

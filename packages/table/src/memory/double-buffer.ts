@@ -47,8 +47,8 @@ export interface TableFlip {
  */
 export function flipTable({ memory }: TableHandle, { header, memoryBytes }: TableFlip): void {
   const control = new Int32Array(memory.buffer, 0, READER_FIRST_WORD);
-  // Each orders all plain stores before it, and those of a writer in another thread, which came before its
-  // message: who sees the header sees what it leads to, and a memory large enough.
+  // Each store orders all plain stores before it, and those of a writer in another thread before its message:
+  // a reader that sees the header sees the image, and a large enough memory.
   Atomics.store(control, ControlField.memoryBytes, memoryBytes);
   Atomics.store(control, ControlField.header, header);
 }
@@ -138,7 +138,7 @@ export class ReaderHolds {
       throw new RangeError(`no reader slot ${slot}`);
     // No look. Before the slot is freed, so that the next owner starts without a hold.
     Atomics.store(this.#control, holdWord(slot), 0);
-    // After it, the slot may be taken again.
+    // After this store, the slot may be taken again.
     Atomics.store(this.#control, takenWord(slot), 0);
   }
 }
@@ -208,11 +208,11 @@ export class ReaderHold {
 
   /** Bytes of memory that the generation held needs. */
   memoryBytes(): number {
-    // After the header was loaded: at least what was there when it was stored.
+    // Loaded after the header: at least the size at the time of its store.
     return Atomics.load(this.#control, ControlField.memoryBytes) >>> 0;
   }
 
-  /** Gives the slot back. */
+  /** Releases the slot. */
   release(): void {
     this.rest();
     // After all this reader's looks: the slot's next owner starts without a hold.

@@ -35,9 +35,10 @@ export class Heap {
   #end = 0; // granules given out so far, free ones between them included
   #free = 0; // of these
   #cursor = 0; // where the next search begins
-  #stepsLeft = 0; // of the search at hand
+  #stepsLeft = 0; // of the present search
   #hopeless = Number.POSITIVE_INFINITY; // granules for which a search found no place, and nothing was given back since
-  readonly #places: number[][] = Array.from({ length: REMEMBERED_GRANULES }, () => []); // by size: maybe free, the bits say
+  // by size: places that may be free; the bits decide
+  readonly #places: number[][] = Array.from({ length: REMEMBERED_GRANULES }, () => []);
 
   /** Bytes from `firstByte` on, at most `maxBytes` of them. */
   constructor(memory: TableMemory, firstByte: number, maxBytes: number) {
@@ -99,14 +100,15 @@ export class Heap {
     }
   }
 
-  /** A free place of just this size, taken; -1 if none is known. */
+  /** Allocates a remembered free place of just this size; -1 if there is none. */
   #remembered(need: number): number {
     const places = this.#places[need]!; // need < length
     for (;;) {
       const at = places.pop();
       if (at === undefined) return -1;
       const end = at + need;
-      if (end > this.#end || this.#next(at, end, -1) !== end) continue; // taken since, as a part of something else
+      // allocated since, as a part of another piece
+      if (end > this.#end || this.#next(at, end, -1) !== end) continue;
       this.#mark(at, need, true);
       this.#free -= need;
       return at;

@@ -103,7 +103,7 @@ export class TableMemory {
     }
   }
 
-  /** Memory that was there before, however large other threads have made it. */
+  /** Opens existing memory, at the size to which other threads have grown it. */
   static open(handle: WasmMemory): TableMemory {
     handle.grow(0); // see `follow`
     return new TableMemory(handle);

@@ -13,7 +13,7 @@
 import { PROGRAM_HEADER_WORDS, PROGRAM_WORDS, ProgramField, ProgramHeader, ROW_PAGE } from './program.ts';
 import { StretchIndex, type WordBuffer } from './words.ts';
 
-/** Pages of so many rows. */
+/** The number of pages for so many rows. */
 function pagesOf(rows: number): number {
   return Math.ceil(rows / ROW_PAGE);
 }
@@ -26,7 +26,7 @@ export function sharedPages(count: number): number {
 export class ClassRows {
   readonly #words: WordBuffer;
   readonly #known: StretchIndex;
-  readonly #shared: number; // pages; negative: rows lie one after another
+  readonly #shared: number; // number of shared pages; negative: rows lie one after another
   #users: Uint8Array | undefined; // by offset of a page: how many have it, at most 2
 
   /** `shared`: as the header of programs has it. */
@@ -41,7 +41,7 @@ export class ClassRows {
     return this.#shared >= 0;
   }
 
-  /** Appends rows; returns where they are. */
+  /** Appends rows; returns their place. */
   append(rows: Int32Array): number {
     const words = this.#words;
     if (!this.isPaged) return words.append(rows);
@@ -73,7 +73,7 @@ export class ClassRows {
     return words.append(pages);
   }
 
-  /** Puts a row; where others have the page, into one of these rows' own. */
+  /** Sets a row; if its page is shared, on a copy for these rows. */
   set(rows: number, classId: number, row: number): void {
     const page = Math.floor(classId / ROW_PAGE);
     if (page < this.#shared) this.#own(rows + page);
@@ -90,7 +90,7 @@ export class ClassRows {
     const words = this.#words;
     this.#users ??= this.#countUsers();
     const page = words.at(at);
-    if ((this.#users[page] ?? 1) < 2) return; // a page that came since has one
+    if ((this.#users[page] ?? 1) < 2) return; // a page added later has one user
     const copy = words.take(ROW_PAGE, 0);
     for (let i = 0; i < ROW_PAGE; i++) words.set(copy + i, words.at(page + i));
     words.set(at, copy);

@@ -18,7 +18,7 @@ export class ProgramClasses {
   predicates: number[] = [];
   /** The classes that those hold in, after `touch`. */
   readonly touched: number[] = [];
-  /** The predicates of the class at hand that the part asks about. */
+  /** The predicates of the present class that the part uses. */
   readonly held: number[] = [];
   /** The runs collected last. */
   runs = new Int32Array(64);
@@ -57,7 +57,7 @@ export class ProgramClasses {
     }
   }
 
-  /** Puts a part at hand. */
+  /** Selects a part. */
   load(part: ProgramPart): void {
     for (const predicate of this.predicates) this.#heads[predicate] = -1;
     this.predicates = [];
@@ -108,7 +108,7 @@ export class ProgramClasses {
     }
   }
 
-  /** Puts a touched class at hand. */
+  /** Selects a touched class. */
   holdTouched(classId: number): void {
     this.held.length = 0;
     for (let pair = this.#lastPair[classId]!; pair >= 0; pair = this.#previousPairs[pair]!) {
@@ -118,7 +118,7 @@ export class ProgramClasses {
     this.#lastPair[classId] = -1;
   }
 
-  /** Puts any class at hand. */
+  /** Selects any class. */
   hold(classId: number): void {
     this.held.length = 0;
     const sets = this.#sets;
@@ -140,7 +140,7 @@ export class ProgramClasses {
    */
   collect(part: ProgramPart, predicates: readonly number[], isDns: boolean): number {
     let count = 0;
-    let last = part.count; // the first run that asks nothing, of those looked at
+    let last = part.count; // the first run without checks, among those visited
     for (const predicate of predicates) {
       // The predicate exists, and its runs are those of the present part.
       for (let run = this.#heads[predicate]!; run >= 0 && run < last; run = this.#next[run]!) {

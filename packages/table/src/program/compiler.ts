@@ -40,7 +40,7 @@ import { WordBuffer } from './words.ts';
 const SPARE_WORDS = 4096;
 /** A record that decides by all blocks of its program. */
 const ALL_BLOCKS = 7;
-/** Our choice: rows of all programs up to which they lie one after another, as those of few small ones do. */
+/** Up to so many rows of all programs, they lie one after another, as for few small programs. Our choice. */
 const PAGED_ROWS = 2 ** 14;
 /** Our choice: rows up to which `common` is compiled into each program, which then answers with one row. */
 const JOINED_ROWS = 2 ** 20;
@@ -91,7 +91,7 @@ export class Programs {
     this.blob = this.#words.withSpare((this.#words.count >> 3) + SPARE_WORDS);
   }
 
-  /** Compiles all parts, with shapes or with nodes; undefined where shapes take too much. */
+  /** Compiles all parts, with shapes or with nodes; undefined if shapes take too much. */
   #compiled(
     parts: readonly ProgramPart[],
     limits: TableLimits,
@@ -105,7 +105,7 @@ export class Programs {
     words.set(ProgramHeader.ports, ports.write(words, isShaped));
     const shapes = isShaped ? new ShapeMaker(words, ports, limits.combined) : undefined;
     const nothing = shapes === undefined ? 0 : shapes.record(parts[0]!, new Int32Array(0), 0);
-    if (shapes?.isFull === true) return undefined; // also where no program needs another
+    if (shapes?.isFull === true) return undefined; // also if no program adds any
     words.set(ProgramHeader.shapeless, nothing);
     const classes = this.#classes;
     const isPaged = isShaped && parts.length > 1 && parts.length * classes.room > PAGED_ROWS;
@@ -138,9 +138,9 @@ export class Programs {
     words.set(ProgramHeader.programCount, programs.length);
     for (const [place, direction] of DIRECTIONS.entries())
       words.set(ProgramHeader.first + place, firstOf(programs, direction));
-    let further = programs.length; // records that go on for others
+    let further = programs.length; // records that continue others
     for (const [index, outline] of programs.entries()) {
-      const { firstOutcome, links } = chains.chains[index]!; // one of each program
+      const { firstOutcome, links } = chains.chains[index]!; // one for each program
       for (const [l, { part, base, blockMask }] of links.entries()) {
         const record = l === 0 ? index : further - 1;
         const put = (name: keyof typeof ProgramField, value: number): void =>
@@ -200,7 +200,7 @@ export class Programs {
   }
 }
 
-/** A program's records: their parts, and what is added to the codes of each. */
+/** A program's records: their parts, and the base of the codes of each. */
 interface Chain {
   readonly firstOutcome: number;
   readonly links: readonly {

@@ -25,7 +25,7 @@ export const SPACED: Labels = {
 /** With none left free: where there would be too many. */
 export const DENSE: Labels = { room: (runs) => runs, of: (run) => run };
 
-/** Runs that may get other labels for one that comes. Our choice: each has rows to be made anew. */
+/** Runs that may be relabelled for an added one. Our choice: the rows of each are made again. */
 const MOVED_MAX = 512;
 
 /**

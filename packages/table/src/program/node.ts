@@ -19,7 +19,7 @@ export class NodeMaker {
   readonly #words: WordBuffer;
   readonly #known: StretchIndex;
   readonly #combinedMax: number;
-  #combined = 0; // words of maps, or runs painted into them where those are more
+  #combined = 0; // words of maps, or runs painted into them if those are more
   readonly #paint = new IntervalPaint();
 
   /** `combinedMax` bounds maps, as TableLimits says. */
@@ -34,7 +34,7 @@ export class NodeMaker {
     return this.#combined < this.#combinedMax;
   }
 
-  /** Takes back all words from `start` on. */
+  /** Removes all words from `start` on. */
   forget(start: number): void {
     this.#known.forget(start);
     this.#words.count = start;
@@ -68,7 +68,8 @@ export class NodeMaker {
     const start = words.count;
     words.push(codes.length);
     const halves = [...firsts, ...lasts, ...asked, 0];
-    for (let h = 0; h < codes.length * 3; h += 2) words.push(halves[h]! | (halves[h + 1]! << 16)); // one more than those
+    // one code more than intervals
+    for (let h = 0; h < codes.length * 3; h += 2) words.push(halves[h]! | (halves[h + 1]! << 16));
     for (const code of codes) words.push(code);
     words.push(end);
     return (this.#known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.list;
@@ -127,7 +128,7 @@ export class NodeMaker {
   }
 }
 
-/** Ranges of ports painted one after the other, each only where nothing is painted yet. */
+/** Ranges of ports painted one after another, each only on cells not painted yet. */
 class IntervalPaint {
   /** The first port of each interval; the first is 0. */
   firsts = new Int32Array(64);

@@ -25,7 +25,7 @@ import type { ProgramOutlines } from './outline.ts';
 export const OwnerField = { egress: 0, ingress: 1 } as const;
 export const OWNER_WORDS = 2;
 
-/** Stands for the name of no policy. */
+/** A key in place of a policy's name, which none has. */
 const UNMATCHED = '';
 
 export interface Owners {
@@ -77,7 +77,8 @@ function ownerRecords(outlines: ProgramOutlines, claims: readonly Claim[], sets:
   );
   const programOf = (direction: Direction, policy: string): number =>
     programs.get(`${direction} ${policy}`) ?? -1;
-  const byDefault = Math.max(programOf('egress', DEFAULT_POLICY), programOf('egress', UNMATCHED)); // there is at most one
+  // at most one of them exists
+  const byDefault = Math.max(programOf('egress', DEFAULT_POLICY), programOf('egress', UNMATCHED));
   const records = new Int32Array(sets.count * OWNER_WORDS);
   for (let classId = 0; classId < sets.count; classId++) {
     // Claims are in the order of policies, and the first policy keeps a prefix that two have.

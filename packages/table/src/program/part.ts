@@ -39,22 +39,22 @@ export class ProgramPart implements Candidates {
   readonly predicates: Int32Array;
   readonly checks: Uint8Array;
   readonly ranges: Uint32Array;
-  /** By position: the place of its label among those of all blocks of the part. */
+  /** By position: the index of its label among those of all blocks of the part. */
   readonly labels: Int32Array;
   /** Positions of the runs for any address, to the first that asks nothing. */
   readonly wildcards: Int32Array;
   /** The decision if no run matches: a relative code, or NO_MATCH if the record has it. */
   readonly defaultCode: number;
-  /** Whether any run asks for an address of its own. */
+  /** Whether any run has an address condition of its own. */
   readonly asksAddress: boolean;
-  /** Whether any run asks for an address of its own and a DNS address. */
+  /** Whether any run has both an address condition and the DNS condition. */
   readonly asksDns: boolean;
   /**
    * Whether no run asks for a protocol or more, so that every class, also one that comes later, has a code
    * for its row.
    */
   readonly isPlain: boolean;
-  /** A hash of all the above. */
+  /** A hash of all fields above. */
   readonly hash: number;
 
   constructor(blocks: readonly Block[], defaultCode: number, labels: Labels) {

@@ -25,7 +25,7 @@ const ASKS = ALL_PROTOS | ASKS_DETAIL;
 interface Ask {
   /** Port classes in which it matches, in pairs: the first, and the one after the last. */
   readonly classes: readonly number[];
-  /** Those in which it could match, for what cannot be read. */
+  /** The classes in which it could match a packet whose port cannot be read. */
   readonly unreadable: readonly number[];
 }
 
@@ -39,7 +39,7 @@ export class PortClasses {
   #loaded: { readonly part: Candidates; readonly asks: Int32Array } | undefined;
   #known: StretchIndex | undefined;
 
-  /** Those that what some runs ask makes, each once (`askKeys`). */
+  /** The classes cut by some checks, each given once (`askKeys`). */
   constructor(askKeys: readonly number[]) {
     this.#askOf = new Map(askKeys.map((key, ask) => [key, ask]));
     const keys = askKeys.map(askParts);
@@ -56,12 +56,12 @@ export class PortClasses {
     this.#asks = keys.map((key) => this.#ask(key, places));
   }
 
-  /** By number of the ask, what `askKeys` gave. */
+  /** The keys of the checks, by number, as `askKeys` returns them. */
   get keys(): readonly number[] {
     return [...this.#askOf.keys()];
   }
 
-  /** By position, which ask a run is; -1 where it is none of these. */
+  /** By position, the number of a run's check; -1 if it is none of these. */
   asksOf(part: Candidates): Int32Array {
     if (this.#loaded?.part === part) return this.#loaded.asks;
     const asks = Int32Array.from(part.checks, (_, position) => this.#askOf.get(askKey(part, position)) ?? -1);
@@ -76,8 +76,8 @@ export class PortClasses {
     const page = new (isNarrow ? Uint16Array : Uint32Array)(PAGE_PORTS);
     const append = (): number => words.append(new Int32Array(page.buffer)) * 4;
     for (const [t, ports] of this.#edges.entries()) {
-      const first = this.#firsts[t]!; // one of each protocol
-      let at = 0; // the interval of the port at hand
+      const first = this.#firsts[t]!; // one for each protocol
+      let at = 0; // the interval of the present port
       let [whole, wholeAt] = [-1, 0]; // the last interval that had a page of its own, as most have, and where it is
       for (let port = 0; port < PORTS; port += PAGE_PORTS) {
         if (ports[at + 1] === port) at++;
@@ -119,7 +119,7 @@ export class PortClasses {
   decidedBy(asks: Int32Array): Int32Array {
     const first = new Int32Array(this.count).fill(-1);
     for (let place = asks.length - 1; place >= 0; place--) {
-      const { classes, unreadable } = this.#asks[asks[place]!]!; // asks of the cut
+      const { classes, unreadable } = this.#asks[asks[place]!]!; // numbers of checks in the cut
       for (let i = 0; i < classes.length; i += 2) first.fill(place * 2, classes[i], classes[i + 1]);
       for (const p of unreadable) first[p] = place * 2 + 1;
     }
@@ -132,7 +132,7 @@ export class PortClasses {
     if ((asks & ProtoBit.other) !== 0) classes.push(0, 1);
     for (const [t, bit] of PROTOCOLS.entries()) {
       if ((asks & bit) === 0) continue;
-      const { length } = this.#edges[t]!; // one of each protocol, as below
+      const { length } = this.#edges[t]!; // one for each protocol, as below
       const base = this.#firsts[t]!;
       if ((asks & ASKS_DETAIL) === 0) {
         classes.push(base, base + length + 1);

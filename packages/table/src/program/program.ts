@@ -61,7 +61,7 @@ export const ProgramField = {
   classMask: 1,
   /** The number to add to relative codes. */
   base: 2,
-  /** The code where nothing matches, or ~r where record r goes on. */
+  /** The code if nothing matches, or ~r if record r continues. */
   noMatch: 3,
   /** By port class what the rules for any address decide: the offset of the first. */
   wildcards: 4,

@@ -67,7 +67,7 @@ export interface PartRows {
 /** The decision of a part's runs of one predicate. */
 interface PredicateNode {
   readonly word: number;
-  /** At most the least code it gives. */
+  /** A lower bound of its codes. */
   readonly least: number;
 }
 
@@ -100,7 +100,7 @@ export class RowMaker {
     this.#ports = ports;
   }
 
-  /** Undefined where shapes take too much; what was made is then of no use. */
+  /** Undefined if shapes take too much; the rows made so far are then useless. */
   make(part: ProgramPart): PartRows | undefined {
     const classes = this.#classes;
     classes.load(part);
@@ -172,7 +172,7 @@ export class RowMaker {
     return this.#rows.append(rows);
   }
 
-  /** The row of the class at hand. */
+  /** The row of the present class. */
   #row(classes: ProgramClasses, part: ProgramPart, elsewhere: number, classId: number): number {
     if (this.#isOver || this.#shapes?.isFull === true) return elsewhere;
     const count = classes.collect(part, classes.held, classes.isDnsIn(part, classId));

@@ -84,7 +84,7 @@ export class ShapeMaker {
     return this.#known.intern(start);
   }
 
-  /** The shape of the first `count` asks of the sequence at hand. */
+  /** The shape of the first `count` checks of the present sequence. */
   #shapeOf(count: number): Shape {
     const sequence = this.#sequence;
     let hash = count;

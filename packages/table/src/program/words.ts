@@ -27,7 +27,7 @@ export class WordBuffer {
     this.#words[this.count++] = word;
   }
 
-  /** Appends `count` words of one value; returns where they begin. */
+  /** Appends `count` words of one value; returns their start. */
   take(count: number, value: number): number {
     const start = this.count;
     const end = start + count;
@@ -38,7 +38,7 @@ export class WordBuffer {
     return start;
   }
 
-  /** Appends words; returns where they begin. */
+  /** Appends words; returns their start. */
   append(words: Int32Array): number {
     const start = this.take(words.length, 0);
     this.#words.set(words, start);

@@ -60,8 +60,8 @@ export interface Channel {
   /** Why the channel is disconnected, in words for a log; `undefined` until it is. */
   readonly closeReason: string | undefined;
   /**
-   * Whether it is disconnected because a policy between the ends forbids it, as that of qrexec may; not there
-   * where nothing stands between.
+   * Whether a policy between the ends forbids the connection, as qrexec's may; absent if the transport has
+   * none.
    */
   readonly isForbidden?: boolean;
 
@@ -135,7 +135,7 @@ export type ChannelConnectErrorCode =
   | 'timeout'
   | 'connect-failed';
 
-/** No connection came about: try again later, or start the other side; the message says which. */
+/** The connection failed: try again later, or start the other side; the message says which. */
 export class ChannelConnectError extends Error {
   override readonly name = 'ChannelConnectError';
   readonly code: ChannelConnectErrorCode;

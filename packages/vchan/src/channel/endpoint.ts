@@ -160,7 +160,7 @@ export class EndpointError extends Error {
   }
 }
 
-/** Something else has the endpoint: stop it, or choose another endpoint. */
+/** The endpoint is taken: stop the other program, or choose another endpoint. */
 export class EndpointInUseError extends Error {
   override readonly name = 'EndpointInUseError';
   readonly code: 'in-use' | 'not-a-socket';

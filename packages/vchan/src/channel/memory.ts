@@ -101,7 +101,7 @@ export function connectMemory(endpoint: MemoryEndpoint, signal: AbortSignal | un
   return listener.connect();
 }
 
-/** One direction: what one end wrote and the other has not read yet. */
+/** One direction: bytes written by one end and not read yet by the other. */
 class MemoryPipe {
   readonly capacityBytes: number;
   readonly queue = new ChunkQueue();
@@ -235,7 +235,7 @@ class MemoryListener implements Listener {
   }
 
   close(): Promise<void> {
-    // Under the same name another listener may stand by now.
+    // Another listener may have the name by now.
     if (listeners.get(this.endpoint.name) === this) listeners.delete(this.endpoint.name);
     this.#arrived.close();
     return Promise.resolve();

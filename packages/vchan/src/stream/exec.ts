@@ -25,7 +25,7 @@ const TERM_GRACE_MS = LINGER_MS + 1_000;
 const KILL_GRACE_MS = 2_000;
 /** A program that ends its output mostly exits at once; its exit status then says why. */
 const EXIT_STATUS_MS = 500;
-/** A program that has more to say has it from elsewhere, such as the service at the other end of a call. */
+/** The most standard error passed on; a program with more to report logs elsewhere. */
 const COMPLAINT_MAX_BYTES = 65_536;
 
 export interface ConnectExecOptions {
@@ -76,7 +76,7 @@ function heardOf(child: ChildProcess, tell: (text: string) => void): { text(): s
     said = Buffer.concat([said, taken]);
     tell(taken.toString());
   });
-  child.stderr?.on('error', () => undefined); // nothing more is said
+  child.stderr?.on('error', () => undefined); // its standard error ended
   return { text: () => said.toString('latin1') };
 }
 
@@ -89,7 +89,7 @@ function endChild(child: ChildProcess): void {
   }, TERM_GRACE_MS);
   child.once('exit', () => {
     clearTimeout(timer);
-    child.stderr?.destroy(); // a child of its own may hold the other end
+    child.stderr?.destroy(); // a child of the program may hold the other end
   });
 }
 

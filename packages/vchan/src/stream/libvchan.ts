@@ -48,7 +48,10 @@ type Control = bigint;
 export interface Libvchan {
   /** Null: it cannot be served. */
   readonly serve: (domainId: number, port: number, bytes: number) => Control | null;
-  /** Begins to look for a server: `look` until it gives the end, or else `giveUp`. Both may throw. */
+  /**
+   * Starts looking for a server: call `look` until it returns the connection, or else `giveUp`. Both may
+   * throw.
+   */
   readonly dial: (domainId: number, port: number) => Dialling;
   readonly read: (control: Control, into: Uint8Array, size: number) => number;
   readonly write: (control: Control, bytes: Uint8Array, size: number) => number;
@@ -107,7 +110,8 @@ function endsOfQubes(of: Declare): Pick<Libvchan, 'serve' | 'dial'> {
   return {
     serve: (domainId, port, bytes) => serve(domainId, port, bytes, bytes),
     dial: (domainId, port) => {
-      const control: Control | null = begin(domainId, port, Buffer.alloc(4)); // a descriptor that says when to look
+      // a descriptor that signals when to look
+      const control: Control | null = begin(domainId, port, Buffer.alloc(4));
       const look = (): Control | null => {
         const left = control === null ? -1 : finish(control, true);
         if (left < 0) throw new Error('the library refuses it');
@@ -231,7 +235,7 @@ class VchanStream extends Duplex {
     this.destroy();
   }
 
-  /** Gives the end back, when nobody waits for its descriptor. */
+  /** Closes the connection, once its descriptor is not polled any more. */
   override async _destroy(error: Error | null, done: (error: Error | null) => void): Promise<void> {
     await poller().leave(this.#descriptor);
     this.#library.close(this.#control);
@@ -335,7 +339,7 @@ export function listenLibvchan(
       const name = `${url}#${++count}`;
       arrived.add(new StreamChannel('server', { name }, { input: stream, output: stream }, bufferBytes));
     });
-    stream.once('close', next); // another takes the place of one that is gone
+    stream.once('close', next); // another one replaces one that is gone
     waiting = stream;
   };
   const next = (): void => {

@@ -31,9 +31,9 @@ const SERVICE = /^([A-Za-z0-9_.-]+)(?:\+([A-Za-z0-9_.+-]*))?$/;
 
 /** Service, argument and names: those of ours, of any firewall, have half of this. */
 const DESCRIPTOR_MAX_BYTES = 256;
-/** qrexec says it at once. */
+/** qrexec sends its line at once. */
 const DESCRIPTOR_TIMEOUT_MS = 2_000;
-/** Calls of which the descriptor has not come; the one that has waited longest goes first. */
+/** Calls whose line has not come yet; the one that has waited longest is closed first. */
 const CALLS_MAX = 64;
 
 export function isQubeName(text: string | undefined): text is string {
@@ -82,7 +82,7 @@ class QrexecListener implements Listener {
   readonly #options: ListenSocketOptions;
   readonly #arrived: AcceptQueue;
   readonly #server: net.Server;
-  /** In the order in which they came. */
+  /** In the order of arrival. */
   readonly #calls = new Set<net.Socket>();
   #connectionCount = 0;
 

@@ -74,7 +74,8 @@ export async function prepareDirectory(directory: string, create: boolean): Prom
 }
 
 /**
- * Not by Node's recursive mkdir: that goes round for ever where a directory takes no new ones, as /proc does.
+ * Node's recursive mkdir is not used: it loops for ever in a directory that accepts no new ones, such as
+ * /proc.
  */
 async function makeDirectory(directory: string): Promise<void> {
   const missing: string[] = [];

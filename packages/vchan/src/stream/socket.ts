@@ -52,7 +52,7 @@ export async function connectSocket(endpoint: UnixEndpoint, options: ConnectSock
   return openChannel(endpoint.path, formatEndpoint(endpoint), bufferBytes, options.timeoutMs, options.signal);
 }
 
-/** @throws RangeError if no timer takes `timeoutMs`. */
+/** @throws RangeError if `timeoutMs` is not valid for a timer. */
 export function checkTimeout(timeoutMs: number): void {
   if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) {
     throw new RangeError(`timeout of ${timeoutMs} ms: must be an integer from 1 to ${MAX_TIMEOUT_MS}`);
@@ -169,7 +169,7 @@ export function bindSocket(
     };
     const onListening = (): void => {
       server.off('error', onBindError);
-      // Such as no file descriptor for one more connection: the listener itself goes on.
+      // For example, no file descriptor for one more connection: the listener itself goes on.
       server.on('error', onError);
       resolve('listening');
     };

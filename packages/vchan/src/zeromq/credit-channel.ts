@@ -82,10 +82,10 @@ export class CreditChannel implements Channel {
   #closeReason: string | undefined;
   #closeCode: CloseCode | undefined;
   #grantTimer: NodeJS.Immediate | undefined;
-  /** Runs from our `close()` to the peer's CLOSE; anew whenever the transport takes a message. */
+  /** Runs from our `close()` to the peer's CLOSE; restarts whenever the transport accepts a message. */
   #lingerTimer: NodeJS.Timeout | undefined;
   #pumping = false;
-  /** The peer's CLOSE has come. */
+  /** Whether the peer's CLOSE has come. */
   #peerDone = false;
   #ended = false;
 
@@ -268,7 +268,7 @@ export class CreditChannel implements Channel {
     this.#endIfDone();
   }
 
-  /** After everything else. */
+  /** Sends CLOSE, after everything else. */
   async #sendClose(code: CloseCode): Promise<void> {
     this.#closeCode = undefined;
     this.#pumping = true;

@@ -22,7 +22,7 @@ const PKCS8_LEAD = Buffer.from('302e020100300506032b656e04220420', 'hex');
 
 // Our choice.
 
-/** Read and written by its owner alone. */
+/** Readable and writable by its owner only. */
 const SECRET_MODE = 0o600;
 const OTHERS_MASK = 0o077;
 /** The size of a file of keys: some thousands, with comments. */

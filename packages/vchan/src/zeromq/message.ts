@@ -42,7 +42,7 @@ export const CLOSE_CODE = {
   busy: 1,
   /** The other end broke the rules of this file. */
   protocol: 2,
-  /** The listener takes no more connections. */
+  /** The listener accepts no more connections. */
   notListening: 3,
 } as const;
 

@@ -34,8 +34,8 @@ import {
 // Our choice.
 
 /**
- * When a ROUTER asks after some connection has ended: ZeroMQ may tell of the end before it has taken the peer
- * away.
+ * When a ROUTER probes its peers after a connection has ended: ZeroMQ may report the end before it has
+ * removed the peer.
  */
 const PROBE_DELAYS_MS = [0, 20, 200] as const;
 
@@ -267,7 +267,7 @@ export class ZmqListener implements Listener {
     for (const peer of this.#peers.values()) {
       if (peer.lost) continue;
       this.#router.send([peer.routingId, encodeFlow(0, new Uint8Array(0))]).catch((error: unknown) => {
-        // A full queue says that the peer was there a moment ago.
+        // A full queue means that the peer was there a moment ago.
         if (errorCodeOf(error) === 'EHOSTUNREACH') void this.#onLost(peer);
       });
     }

@@ -40,7 +40,7 @@ function textOf(query: URLSearchParams, name: string): string {
   return (query.get(name) ?? '').trim();
 }
 
-/** Firewalls that say the same stand together. */
+/** Groups firewalls with the same verdict. */
 function verdictsPart(packet: string, { verdicts, missing }: LiveAnswers): Html {
   const alike = new Map<string, ControlRecordOf<'verdict'>[]>();
   for (const verdict of verdicts) {

@@ -19,7 +19,7 @@ export interface Page {
   readonly title: string;
   /** The view of the menu in which it is. */
   readonly view: string;
-  /** Whether it shows what changes by itself. */
+  /** Whether it updates by itself. */
   readonly isLive: boolean;
   readonly main: Html;
 }
@@ -102,7 +102,7 @@ export function namesText(names: readonly string[]): string {
     : names.join(', ');
 }
 
-/** A column that begins with `#` has numbers; one with `-` goes where there is no room. */
+/** A table. A column that begins with `#` has numbers; one with `-` is hidden if there is no room. */
 export function table(name: string, columns: readonly string[], rows: readonly Html[]): Html {
   const heads = columns.map((column) => {
     const text = column.replace(/^[#-]+/, '');

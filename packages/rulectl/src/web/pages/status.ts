@@ -75,7 +75,7 @@ function truthPart(mark: string, word: string, sentences: Html): Html {
   return html`<div class="truth ${mark}"><p class="state ${mark}">${word}</p>${sentences}</div>`;
 }
 
-/** Those that are expected and not well come first, as the sentence has them; then those that are well. */
+/** Expected firewalls with troubles come first, in the order of the sentence; then those without. */
 function rankOf({ expected, state, matches }: Firewall): number {
   if (!expected) return RANKS.length + 1;
   return state === 'synced' && matches ? RANKS.length : RANKS.indexOf(state);
