@@ -10,7 +10,7 @@ import { wordsOfBytes } from './words.ts';
 
 /** A u32 in LEB128. */
 const VARINT_MAX_BYTES = 5;
-/** The bytes of a column of differences: 53 bits in LEB128. */
+/** The most bytes of a difference: 53 bits in LEB128. */
 const DIFFERENCE_MAX_BYTES = 8;
 
 /**

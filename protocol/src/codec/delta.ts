@@ -210,7 +210,9 @@ function shortest(change: PartChange): Omit<EncodedChange, 'claim'> {
   }
 }
 
-/** A patch is not tried if so many entries are added, and several times as many as stay. Our choice. */
+/**
+ * A patch is not tried if at least so many entries are added, and so many times as many as stay. Our choice.
+ */
 const COMES_MANY = 1024;
 
 /** Whether a patch could save a thousandth at most, for so little stays, and takes as long as the whole. */
