@@ -37,7 +37,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'docs/how-to/log.md#See it/3': 'test/system/log.test.ts',
   'docs/how-to/web.md#Open it': 'test/system/web.test.ts', // in a browser
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
-  'docs/how-to/mirror.md#A relay/2': 'test/system/packages.test.ts',
+  'docs/how-to/relay.md#As a unit': 'test/system/packages.test.ts',
   'ocaml/README.md#Rulecast in OCaml': 'test/kit/ocaml.ts',
   'docs/explain/mirage.md#A firewall that is called/3': 'test/system/ocaml-mirage.test.ts',
   'packaging/systemd/README.md#Names': 'test/system/packages.test.ts',
@@ -242,7 +242,12 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     );
   },
 
-  'docs/how-to/block-now.md#One line to block, allow or cut off': async (text) => {
+  'docs/how-to/block-now.md#See that it works': async (text) => {
+    const box = await withDaemons();
+    expect(await box.run(text)).toMatch(/: drop\n(.*\n)*.*rulectl block 1/);
+  },
+
+  'docs/how-to/block-now.md#Block, allow or cut off at once': async (text) => {
     const box = await withDaemons();
     const printed = await box.run(text);
     expect(printed).toMatch(/^1 +block +203\.0\.113\.7 +all qubes .*seen in the log$/m);
@@ -349,7 +354,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
   },
 
   // By a session, where the block has a mirror: nobody answers at rules.example.
-  'docs/how-to/mirror.md#A relay': async (text) => {
+  'docs/how-to/relay.md#Start it': async (text) => {
     const box = await withDepot(blockText('docs/how-to/mirror.md#Two hosts and a folder'));
     await box.run('rulecast-publisher --state ./publisher --print-trust > publisher.trust');
     await box.run('(umask 077; printf %064d 1 > dc1.token)');

@@ -412,7 +412,7 @@ ${SUBSCRIBERS}END
         printf %064d 1 > /srv/token
         install -m 600 -o rulecast-relay /srv/token /etc/rulecast/relay.token
         cat > /etc/rulecast/relay.env <<'END'
-${blockText('docs/how-to/mirror.md#A relay/2').replace('https://rules.example/', 'unix:/run/rulecast/subscribers.sock')}END
+${blockText('docs/how-to/relay.md#As a unit').replace('https://rules.example/', 'unix:/run/rulecast/subscribers.sock')}END
         systemctl enable --now rulecast-relay || { journalctl --no-pager -o cat -u rulecast-relay >&2; exit 1; }`);
       const relayed = '/run/rulecast-relay/fw.sock';
       await eventually(async () => on.attempt(`test -S ${relayed}`).status === 0);

@@ -648,8 +648,8 @@ describe('guards', () => {
     expect([...(await fed).refused]).toEqual([['bad', expect.objectContaining({ code: 'unreachable' })]]);
   });
 
-  it('ask as docs/how-to/block-now.md says', () => {
-    const document = readFileSync(new URL('../../../docs/how-to/block-now.md', import.meta.url), 'utf8');
+  it('ask as docs/reference/block-now.md says', () => {
+    const document = readFileSync(new URL('../../../docs/reference/block-now.md', import.meta.url), 'utf8');
     const told = Array.from(document.matchAll(/^\| .+ \|$/gm), ([line]) =>
       line.split('|').map((cell) => cell.trim()),
     );
