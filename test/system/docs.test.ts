@@ -56,7 +56,6 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'packaging/README.md#From Rulecast 0.1': 'test/system/packages.test.ts',
   'packaging/README.md#From Rulecast 0.1/2': 'test/system/packages.test.ts',
   'packaging/README.md#From Rulecast 0.1/3': 'test/system/packages.test.ts',
-  'docs/reference/qubes.md#Backup and restore': 'test/system/packages.test.ts',
   ...inQubes(
     'In the templates',
     'In the templates/2',
@@ -423,13 +422,6 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     await box.run(subscribers.join('\n'));
     for (const library of ['libvchan-xen.so', 'libxenvchan.so'])
       await box.logged(({ msg }) => String(msg).startsWith(`${library} cannot be used`));
-  },
-
-  'docs/reference/qubes.md#Moving over from qvm-firewall': async (text) => {
-    const box = await fresh();
-    box.stub('qvm-firewall', `[ "$2 $3" = 'list --raw' ] && cat <<'END'\n${qubesRules()}END\n`);
-    box.stub('qvm-ls', "echo 'work|10.137.0.5|fd09::a89:5'; echo 'personal|10.137.0.6|-'\n");
-    expect(await box.run(text)).toContain('nothing refused');
   },
 
   'docs/explain/mirage.md#Rules of qvm-firewall': async (text) => {
