@@ -64,7 +64,7 @@ export const COMMANDS_HELP = `
 See:
   rulectl status         whether the firewalls enforce what is released; if not, what to do
   rulectl test           what happens to a packet, or to a name
-  rulectl log            what firewalls refused, why, and the line that would allow it
+  rulectl log            what firewalls refused, why, and which line would allow it
   rulectl which          which lists and rules hold an address or a name, and which decides
   rulectl history        what was released, when and why
   rulectl diff           what changed between two versions, or what files would change
@@ -72,10 +72,10 @@ See:
 
 Change:
   rulectl push           release what files say, and wait until the firewalls have it
-  rulectl rollback       release what an earlier version said once more
+  rulectl rollback       release an earlier version again
   rulectl block          drop an address, a name or a list now, for all qubes or for one
   rulectl allow          accept one now, for one qube
-  rulectl cut            take a qube off the network
+  rulectl cut            cut a qube off the network
   rulectl blocks         what these three did, and until when; --remove ends it
   rulectl check          check files and configurations, and try packets on them, before a release
 
@@ -94,10 +94,10 @@ Set up:
 export const SELDOM_HELP = `
 Seldom needed:
   rulectl names          which addresses are open by name, on the firewall itself
-  rulectl get            what a release, a policy or a list says, as a document that can be pushed
+  rulectl get            a release, a policy or a list as a document that can be pushed
   rulectl export         a policy as rules of qvm-firewall, for firewalls that follow no publisher
-  rulectl forget         stop expecting a subscriber that is gone for good
-  rulectl metrics        what monitoring wants to know, for Prometheus
+  rulectl forget         no longer expect a subscriber that is gone for good
+  rulectl metrics        metrics for Prometheus
 `;
 
 /** The list of second words in the help of a command that takes one. */

@@ -176,6 +176,6 @@ function withOwnHelp(cli: Argv<GlobalArgs>): void {
       ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what happens to a packet now'],
       ['$0 lists', 'how fresh the lists are that the publisher fetches'],
       ['$0 history', 'what was released, and why'],
-      ['$0 rollback 41', 'release what version 41 said once more'],
+      ['$0 rollback 41', 'release version 41 again'],
     ]);
 }

@@ -17,7 +17,7 @@ export interface AllowArgs extends RowArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<AllowArgs> {
   return withRowOptions(yargs)
     .usage(
-      '$0 allow ADDRESS|PREFIX|NAME|@LIST --qube Q [--for 1h]\n\nAccepts it now for one qube that has a policy of its own, before the exceptions of that policy. What first or rulectl block drops for all qubes stays dropped. A name means it and all below it, and takes rulecast-dns at the firewall. With --for it ends by itself, also while the publisher does not run.',
+      '$0 allow ADDRESS|PREFIX|NAME|@LIST --qube Q [--for 1h]\n\nAccepts it now for one qube that has a policy of its own, before the exceptions of that policy. What the policy first or rulectl block drops for all qubes stays dropped. A name includes every name below it, and needs rulecast-dns at the firewall. With --for it ends by itself, even if the publisher does not run then.',
     )
     .positional('target', { type: 'string', demandOption: true, describe: 'address, prefix, name or @LIST' })
     .option('qube', {

@@ -15,7 +15,7 @@ export interface BlockArgs extends RowArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<BlockArgs> {
   return withRowOptions(yargs)
     .usage(
-      '$0 block ADDRESS|PREFIX|NAME|@LIST [--qube Q] [--for 1h]\n\nDrops it now: for all qubes, before everything else, or for one. A name means it and all below it, and takes rulecast-dns at the firewall. It stays beside what is pushed, whatever is pushed; rulectl blocks lists it. With --for it ends by itself, also while the publisher does not run.',
+      '$0 block ADDRESS|PREFIX|NAME|@LIST [--qube Q] [--for 1h]\n\nDrops it now: for all qubes, before everything else, or for one. A name includes every name below it, and needs rulecast-dns at the firewall. A push does not change it; rulectl blocks lists it. With --for it ends by itself, even if the publisher does not run then.',
     )
     .positional('target', { type: 'string', demandOption: true, describe: 'address, prefix, name or @LIST' })
     .option('qube', {

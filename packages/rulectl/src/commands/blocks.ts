@@ -40,7 +40,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<BlocksA
       type: 'string',
       array: true,
       requiresArg: true,
-      describe: 'end the row of this number, as in --remove 3,4; all: every one; may be given again',
+      describe: 'end the rows of these numbers, as in --remove 3,4, or all rows; may be repeated',
     })
     .example([
       ['$0 blocks', 'what there is'],

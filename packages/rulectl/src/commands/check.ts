@@ -58,7 +58,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckAr
     )
     .option('live', {
       type: 'boolean',
-      describe: 'ask the publisher what a push of them would do now, as push --dry-run does',
+      describe: 'ask the publisher what a push of the files would do now, as push --dry-run does',
     })
     .option('known-list', {
       type: 'string',
@@ -75,15 +75,14 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckAr
     .option('at', {
       type: 'string',
       requiresArg: true,
-      describe:
-        'the time that expire=+SECONDS counts from, and packets are judged at (seconds since 1970 or ISO 8601)',
+      describe: 'the time of the packets, from which expire=+SECONDS counts: seconds since 1970 or ISO 8601',
       defaultDescription: 'now',
     })
     .option('test', {
       type: 'string',
       array: true,
       requiresArg: true,
-      describe: 'judge this packet, or this question of DNS, as for rulectl test; may be repeated',
+      describe: 'judge this packet or DNS question, written as for rulectl test; may be repeated',
     })
     .option('packets', {
       type: 'string',
@@ -100,12 +99,12 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckAr
       array: true,
       requiresArg: true,
       describe:
-        'with --test and --packets: what a name of a rule stands for, NAME=ADDRESS[,ADDRESS]; may be repeated',
+        'with --test and --packets: the addresses of a name in rules, NAME=ADDRESS[,ADDRESS]; may be repeated',
     })
     .option('dns', {
       type: 'string',
       requiresArg: true,
-      describe: 'with --test and --packets: what specialtarget=dns means',
+      describe: 'with --test and --packets: the addresses that specialtarget=dns means',
       defaultDescription: QUBES_DNS,
     })
     .example([

@@ -15,7 +15,7 @@ export interface CutArgs extends RowArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<CutArgs> {
   return withRowOptions(yargs)
     .usage(
-      '$0 cut QUBE [--for 10m]\n\nDrops all that a qube sends and all that is sent to it, now, and ends its connections. No guard stands in the way. It ends by a release: while the publisher does not run, the qube is not given back.',
+      '$0 cut QUBE [--for 10m]\n\nDrops all that a qube sends and all that is sent to it, now, and ends its connections. No guard refuses it. It ends by a release, so the qube stays cut off until the publisher runs.',
     )
     .positional('target', {
       type: 'string',

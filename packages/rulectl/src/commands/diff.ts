@@ -36,7 +36,7 @@ export interface DiffArgs extends FileArgs, ControlArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<DiffArgs> {
   return withFileOptions(yargs)
     .usage(
-      `$0 diff A..B | [A..] FILE... [--list NAME | --policy NAME]\n\nShows what version B adds to version A and takes away from it; without B, what the newest version does. Either may be the older; 0 is before the first release. A time stands for the version that was in force then, the newest of then or before that is kept. With files, in the place of B is what rulectl push would release, and of A the newest version unless another is said: it takes the role push. A rule has its number in the version that has it. Exits with 1 if they differ.\n\n${MOMENT_HELP}`,
+      `$0 diff A..B | [A..] FILE... [--list NAME | --policy NAME]\n\nShows what version B adds to version A and removes from it. Without B, it is the newest version. Either may be the older; 0 is before the first release. A time means the newest kept version of that time or before. With files, B is what rulectl push would release, and A is the newest version unless you name one; that takes the role push. Exits with 1 if they differ.\n\n${MOMENT_HELP}`,
     )
     .positional('what', {
       type: 'string',
@@ -46,12 +46,12 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<DiffArg
     .option('list', {
       type: 'string',
       requiresArg: true,
-      describe: 'only this list, which list files are about',
+      describe: 'only this list; it is the one in list files',
     })
     .option('policy', {
       type: 'string',
       requiresArg: true,
-      describe: 'only this policy, which files of rule lines are about',
+      describe: 'only this policy; it is the one in files of rule lines',
     })
     .option('replace-all', {
       type: 'boolean',

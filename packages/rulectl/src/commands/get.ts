@@ -23,7 +23,7 @@ export interface GetArgs extends ControlArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<GetArgs> {
   return yargs
     .usage(
-      '$0 get all | policy NAME | list NAME [--version N]\n\nPrints all lists and policies of a release, or one of them, as a rule set document. Pushed again it changes nothing. Lists that the publisher keeps from sources it would refuse: of all they come as comments, with their count, for the configuration has them, and so does what rulectl block, allow and cut did.',
+      '$0 get all | policy NAME | list NAME [--version N]\n\nPrints all lists and policies of a release, or one of them, as a rule set document. Pushed again, it changes nothing. Lists that the publisher fetches from sources are comments with their count, because the configuration has them and a push of them is refused. Rows of rulectl block, allow and cut are comments, too.',
     )
     .positional('what', {
       choices: ['all', 'policy', 'list'] as const,

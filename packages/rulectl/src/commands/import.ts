@@ -35,7 +35,7 @@ export interface ImportArgs {
 export function builder(yargs: Argv<object>): Argv<ImportArgs> {
   return yargs
     .usage(
-      '$0 import qubes FILE... --addresses FILE\n\nReads the rules of qubes as `qvm-firewall QUBE list --raw` prints them, into files QUBE.rules, or their firewall.xml in folders QUBE, and prints a rule set document: a policy for each qube, with what no policy names left to the firewall of Qubes. One line that is refused refuses all.',
+      '$0 import qubes FILE... --addresses FILE\n\nReads the rules of qubes as `qvm-firewall QUBE list --raw` prints them, into files QUBE.rules, or their firewall.xml in folders QUBE, and prints a rule set document: a policy for each qube. Other qubes are left to the firewall of Qubes. If one line is refused, nothing is printed.',
     )
     .positional('what', { choices: ['qubes'] as const, demandOption: true, describe: 'whose rules they are' })
     .positional('file', { type: 'string', array: true, demandOption: true, describe: 'the rules of a qube' })
@@ -43,7 +43,7 @@ export function builder(yargs: Argv<object>): Argv<ImportArgs> {
       type: 'string',
       requiresArg: true,
       demandOption: true,
-      describe: 'what qvm-ls --raw-data --fields NAME,IP,IP6 prints, or - for standard input',
+      describe: 'file of what qvm-ls --raw-data --fields NAME,IP,IP6 prints; - is standard input',
     })
     .example([
       [

@@ -52,7 +52,7 @@ export function builder(yargs: Argv<object>): Argv<InitArgs> {
     ({ type: 'string', array: true, requiresArg: true, describe: QUESTIONS[option].describe }) as const;
   return yargs
     .usage(
-      '$0 init\n\nWrites the configuration and the rules of a publisher, and prints what to do then. It asks what no option says. Run again, it adds to what is there, and leaves alone a file that a person has changed.',
+      '$0 init\n\nWrites the configuration and the rules of a publisher, and prints what to do then. It asks for what no option gives. A second run adds to the files, and leaves a file alone that a person has changed.',
     )
     .option('where', { choices: WHERE, requiresArg: true, describe: QUESTIONS.where.describe })
     .option('firewall', several('firewall'))

@@ -92,7 +92,7 @@ export interface KeysArgs {
 export function builder(yargs: Argv<object>): Argv<KeysArgs> {
   return yargs
     .usage(
-      '$0 keys ACTION\n\nShows the root of a publisher, and makes the next one. A root says which keys may sign roots, releases and freshness, and how many epochs there may be; the next is signed by the root keys of both. The publisher takes it when it is started again, and firewalls from the publisher.\n\n' +
+      '$0 keys ACTION\n\nShows the root of a publisher, and makes the next one. A root says which keys may sign roots, releases and freshness, and how many epochs there may be; the root keys of both sign the next. The publisher reads it at its next start, and sends it to firewalls.\n\n' +
         '  new FILE        makes a key for zmq+tcp: endpoints, if FILE has none, and prints its public key\n' +
         '  init FILE       makes a key that signs roots, for one person to keep\n' +
         '  show [FILE]     the root in force, or that of a draft and who has signed it\n' +
@@ -115,12 +115,12 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
     .option('identity', {
       type: 'string',
       requiresArg: true,
-      describe: 'identity file of the publisher; else that of the default state',
+      describe: 'identity file of the publisher; by default that of the default state',
     })
     .option('root-key', {
       type: 'string',
       requiresArg: true,
-      describe: 'file of the key that signs roots; else the one beside the identity',
+      describe: 'file of the key that signs roots; by default the one beside the identity',
     })
     .option('lineage', {
       type: 'string',
@@ -130,34 +130,34 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
     .option('threshold', {
       type: 'string',
       requiresArg: true,
-      describe: 'rotate root: how many of the keys have to sign; else all',
+      describe: 'rotate root: how many of the keys must sign; by default all',
     })
     .option('epochs', {
       type: 'string',
       requiresArg: true,
-      describe: 'rotate, renew, revoke: the last epoch that is granted',
+      describe: 'rotate, renew, revoke: the last epoch that the root allows',
     })
     .option('refresh-by', {
       type: 'string',
       requiresArg: true,
       describe:
-        'rotate, renew, revoke: days until the next root has to be there, as 90d, or never for no date; firewalls warn of it, and those with --stale closed drop everything after it',
+        'rotate, renew, revoke: days until the next root is due, as 90d, or never. Firewalls warn before, and those with --stale closed drop everything after it',
     })
     .option('draft', {
       type: 'string',
       requiresArg: true,
-      describe: 'rotate, renew, revoke: write the next root to this file, to be signed elsewhere',
+      describe: 'rotate, renew, revoke: write the next root to this file, for signing elsewhere',
     })
     .option('secret', { type: 'string', requiresArg: true, describe: 'token: the file that keys fleet made' })
     .option('names', {
       type: 'string',
       requiresArg: true,
-      describe: 'token: a file of names, one a line, each of which gets a file in the directory of --to',
+      describe: 'token: a file of names, one a line; each gets a file in the directory of --to',
     })
     .option('to', { type: 'string', requiresArg: true, describe: 'token: the directory of NAME.token files' })
     .option('relay', {
       type: 'boolean',
-      describe: 'token: of a rulecast-relay, which speaks for all behind it',
+      describe: 'token: for a rulecast-relay, which reports for all firewalls behind it',
     })
     .example([
       ['$0 keys show', 'who may sign now'],

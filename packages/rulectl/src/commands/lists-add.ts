@@ -29,7 +29,7 @@ export interface AddArgs {
 export function builder(yargs: Argv<object>): Argv<AddArgs> {
   return yargs
     .usage(
-      "$0 lists add KEY [--as NAME]\n\nCopies an entry of the catalogue into the publisher's configuration: URL, format, interval and guards, with the key as a comment. All else in the file stays as it is. Shows the licence and whom to give credit, and asks where use is restricted. Where it may not write, it prints the lines, and ends with 2.",
+      "$0 lists add KEY [--as NAME]\n\nCopies an entry of the catalogue into the publisher's configuration: URL, format, interval and guards, with the key as a comment. All else in the file stays as it is. Shows the licence and who wants credit, and asks if use is restricted. If it may not write the file, it prints the lines, and ends with 2.",
     )
     .positional('key', {
       type: 'string',
@@ -43,7 +43,7 @@ export function builder(yargs: Argv<object>): Argv<AddArgs> {
       describe: 'the configuration',
       defaultDescription: '/etc/rulecast/publisher.yaml for root, else publisher.yaml here',
     })
-    .option('yes', { type: 'boolean', describe: 'ask nothing: what is restricted is agreed to' })
+    .option('yes', { type: 'boolean', describe: 'ask nothing, and agree to restricted licences' })
     .example([
       ['$0 lists add spamhaus-drop', 'networks of criminals'],
       ['$0 lists add country:ru --as russia', 'a country'],

@@ -19,7 +19,7 @@ export interface OutdatedArgs {
 export function builder(yargs: Argv<object>): Argv<OutdatedArgs> {
   return yargs
     .usage(
-      '$0 lists outdated\n\nCompares the URLs of a configuration with the catalogue: what has moved, what has ended, and what is fetched more often than its publisher wants. It changes nothing, and asks nobody. Exits with 1 if there is something.',
+      '$0 lists outdated\n\nCompares the URLs of a configuration with the catalogue: which have moved, which have ended, and which are fetched more often than their publisher wants. It changes nothing, and works offline. Exits with 1 if it finds any.',
     )
     .option('config', {
       type: 'string',

@@ -25,7 +25,7 @@ export interface RefreshArgs extends PermitArgs, ControlArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<RefreshArgs> {
   return withPermitOption(yargs, 'refresh')
     .usage(
-      '$0 lists refresh [NAME...]\n\nReads the sources of some lists now, or of all, and releases what differs. A list that is refused keeps its last good content, and the answer says why; exits with 2 then.',
+      '$0 lists refresh [NAME...]\n\nReads the sources of all lists now, or of some, and releases what changed. If a list is refused, it keeps its last good content, the answer says why, and the command exits with 2.',
     )
     .positional('name', { type: 'string', array: true, describe: 'lists; all of them without a name' })
     .example([

@@ -15,7 +15,7 @@ export interface SearchArgs {
 export function builder(yargs: Argv<object>): Argv<SearchArgs> {
   return yargs
     .usage(
-      '$0 lists search [WORD...]\n\nShows the public feeds that the catalogue knows and whose key, title, topic, publisher or licence have words that begin so; without a word all of them. It asks nobody: the catalogue comes with rulectl.',
+      '$0 lists search [WORD...]\n\nShows the public feeds of the catalogue in whose key, title, topic, publisher or licence a word begins with WORD; without WORD, all of them. It works offline: the catalogue comes with rulectl.',
     )
     .positional('word', {
       type: 'string',

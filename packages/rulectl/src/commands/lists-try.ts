@@ -57,7 +57,7 @@ export interface TryArgs extends ControlArgs {
 export function builder(yargs: Argv<ControlArgs>): Argv<TryArgs> {
   return yargs
     .usage(
-      '$0 lists try URL|FILE|KEY\n\nReads a list once, as the publisher would, and shows its format, what is in it, what of it cannot be read, how much of the Internet it covers, what of it other lists have already, what it costs each firewall, and what guards have against it. It changes nothing, and downloads from here, by the proxy of the environment.',
+      '$0 lists try URL|FILE|KEY\n\nReads a list once, as the publisher would, and shows its format, its content, lines that cannot be read, how much of the Internet it covers, how much of it other lists hold already, what it costs each firewall, and what guards would refuse. It changes nothing. It downloads from this machine, by the proxy of the environment.',
     )
     .positional('what', {
       type: 'string',

@@ -49,7 +49,7 @@ export interface LogArgs extends ControlArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<LogArgs> {
   return yargs
     .usage(
-      `$0 log\n\nLists what firewalls refused, the newest last: packets, and names that rulecast-dns did not answer, with the rule that refused, and the list that has the address or the name. It takes the role admin, for it says who talks to whom, and a firewall with --log; what is alike is one line, with how often. Below it stands what could allow it, where a policy is for that qube alone.\n\n${MOMENT_HELP}`,
+      `$0 log\n\nLists what firewalls refused, the newest last: packets, and names that rulecast-dns did not answer, each with the rule that refused it and the list that holds it. Equal refusals are one line, with their count. Below stands the line that would allow it, if the qube has a policy of its own. It takes a firewall with --log, and the role admin, because it shows who talks to whom.\n\n${MOMENT_HELP}`,
     )
     .option('follow', { type: 'boolean', describe: 'go on with what is refused, until interrupted' })
     .option('qube', { type: 'string', requiresArg: true, describe: 'only of the qube with this address' })
@@ -63,7 +63,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<LogArgs
     .option('top', {
       choices: TOPS,
       describe:
-        'which of these were refused most; lists and rules by what all firewalls count, in hours, --log or not',
+        'what was refused most; lists and rules come from the hourly counts of all firewalls, with or without --log',
     })
     .example([
       ['$0 log', 'what firewalls refused'],

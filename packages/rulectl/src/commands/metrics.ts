@@ -25,13 +25,13 @@ export interface MetricsArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<MetricsArgs> {
   return yargs
     .usage(
-      '$0 metrics\n\nPrints what monitoring wants to know of the publisher, its lists and its firewalls, in the text format of Prometheus. What firewalls count is added up by the publisher, about once a minute.',
+      '$0 metrics\n\nPrints metrics of the publisher, its lists and its firewalls, in the text format of Prometheus. The publisher adds up the counters of the firewalls about once a minute.',
     )
     .option('output', {
       type: 'string',
       requiresArg: true,
       describe:
-        'a file that takes it, whole or not at all, such as one of the textfile collector; if the publisher does not answer it stays as it is',
+        'write to this file, such as one of the textfile collector. It is replaced whole, and stays as it is if the publisher does not answer',
     })
     .option('openmetrics', { type: 'boolean', describe: 'OpenMetrics in place of the text format' })
     .example([

@@ -13,7 +13,7 @@ export const command = 'names [qube]';
 
 /** The description for people, without the program's name. */
 export const ABOUT =
-  'Lists what qubes were told for names that rules accept, and may use: the addresses, the list that has the name, and how long they stay open if nothing goes there and nobody asks again. The kernel of the firewall alone knows: run it there, as root.';
+  'Lists the addresses that are open by name: for which qube and name, by which list, and how long each stays open without traffic or another question. The kernel of the firewall alone knows: run it there, as root.';
 
 /** Addresses of a name that people are shown; programs are told all. */
 const ADDRESSES_SHOWN = 4;

@@ -50,20 +50,29 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
     .usage(
       '$0 push FILE...\n\nSends lists, rule lines and rule set documents, with the files that documents name, to the publisher. All of them become one release, or none does. A list has the name of its file; FILE may be - for standard input.',
     )
-    .option('replace', { type: 'boolean', describe: 'parts become what the files say (the default)' })
-    .option('merge', { type: 'boolean', describe: 'add what the files say to the parts' })
-    .option('withdraw', { type: 'boolean', describe: 'take what the files say out of the parts' })
+    .option('replace', {
+      type: 'boolean',
+      describe: 'lists and policies become what the files say (the default)',
+    })
+    .option('merge', {
+      type: 'boolean',
+      describe: 'add the entries and rules of the files to lists and policies',
+    })
+    .option('withdraw', {
+      type: 'boolean',
+      describe: 'remove the entries and rules of the files from lists and policies',
+    })
     .option('if-present', {
       type: 'boolean',
-      describe: 'with --withdraw: what is not there is no reason to refuse',
+      describe: 'with --withdraw: ignore entries and rules that are not there',
     })
     .option('replace-all', {
       type: 'boolean',
-      describe: 'also remove all parts that the files do not have; asks first',
+      describe: 'also remove every list and policy that is not in the files; asks first',
     })
     .option('yes', {
       type: 'boolean',
-      describe: 'do not ask before --replace-all removes parts, nor before nothing is accepted any more',
+      describe: 'do not ask before --replace-all removes parts, or before nothing is accepted any more',
     });
   return withReleaseOptions(withPermitOption(own, 'push')).example([
     ['$0 push office.yaml', 'a rule set document, with the lists it names'],

@@ -55,7 +55,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusA
     .option('state', {
       choices: FLEET_STATES,
       requiresArg: true,
-      describe: 'only names that report (fleet: in the configuration) and are so, one a line, all of them',
+      describe: 'list all reporting names (fleet: in the configuration) in this state, one a line',
     })
     .option('check', {
       type: 'boolean',

@@ -22,13 +22,13 @@ export interface WhichArgs extends ControlArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<WhichArgs> {
   return yargs
     .usage(
-      '$0 which ADDRESS | PREFIX | NAME [--qube QUBE]\n\nSays which lists hold it, in use or not, operands of others included, and where each comes from; then for whom rules hold it, in the order in which they are judged, and which decides. A rule for some ports, or for a part of a prefix, decides some of it. It asks what is released; rulectl test asks the firewalls, which also know what they opened by name.',
+      '$0 which ADDRESS | PREFIX | NAME [--qube QUBE]\n\nShows each list that holds it, used or not, and where the list comes from. Then it shows the rules that hold it, in the order in which they are judged, and which one decides. A rule for some ports, or for part of a prefix, decides only some of it. The answer is that of the newest release; rulectl test asks the firewalls, which also know what they opened by name.',
     )
     .positional('what', { type: 'string', demandOption: true, describe: 'an address, a prefix or a name' })
     .option('qube', {
       type: 'string',
       requiresArg: true,
-      describe: 'decided for the qube with this address, or for those of this policy, only',
+      describe: 'only for the qube with this address, or for the qubes of this policy',
     })
     .example([
       ['$0 which 192.0.2.7', 'which list has an address, and whether that matters'],

@@ -48,30 +48,30 @@ export function nameFieldsOf(
 export function withFileOptions<A>(yargs: Argv<A>): Argv<A & FileArgs> {
   return yargs
     .positional('file', { type: 'string', array: true, describe: 'files, also packed; - is standard input' })
-    .option('list', { type: 'string', requiresArg: true, describe: 'the list that list files are about' })
+    .option('list', { type: 'string', requiresArg: true, describe: 'the name of the list in list files' })
     .option('policy', {
       type: 'string',
       requiresArg: true,
-      describe: 'the policy that files of rule lines are about',
+      describe: 'the name of the policy in files of rule lines',
       defaultDescription: 'default',
     })
     .option('format', {
       choices: LIST_FORMATS.map(({ name }) => name),
       requiresArg: true,
-      describe: 'what the files are, lists all of them; else the content of each tells',
+      describe: 'the format of all files, which are lists; by default each is recognised by its content',
     })
     .option('resolve', {
       choices: ['publisher', 'firewall'] as const,
       requiresArg: true,
-      describe: 'who resolves the names of list files for rules; else as it was before, or nobody',
+      describe: 'who resolves the names in list files for rules; by default as before, or nobody',
     })
     .option('subdomains', {
       type: 'boolean',
-      describe: 'a name that stands alone in list files means all names below it, too',
+      describe: 'a bare name in list files also means every name below it',
     })
     .option('allow-public-suffixes', {
       type: 'boolean',
-      describe: 'entries of list files may stand for all below a public suffix, such as com',
+      describe: 'allow entries of list files that cover a whole public suffix, such as com',
     });
 }
 

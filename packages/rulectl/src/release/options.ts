@@ -43,18 +43,18 @@ export function withReleaseOptions<A>(yargs: Argv<A>): Argv<A & ReleaseArgs> {
     .option('if-version', {
       type: 'string',
       requiresArg: true,
-      describe: 'only if the head has this version',
+      describe: 'only if the newest release has this version',
     })
-    .option('dry-run', { type: 'boolean', describe: 'say what would change, and release nothing' })
+    .option('dry-run', { type: 'boolean', describe: 'show what would change, and release nothing' })
     .option('as-new-epoch', {
       type: 'boolean',
-      describe: 'above all that was ever released: for a publisher whose state is older than that',
+      describe: 'start a new epoch, above all earlier releases: for a publisher whose newest state is lost',
     })
     .option('wait', {
       choices: WAITS,
       requiresArg: true,
       describe:
-        'released: until it is stored; applied: until every subscriber that is expected or connected answered; 99%: also until so many of the names that report have it',
+        'what to wait for. released: it is stored; applied: every expected or connected subscriber answered; 99%: that share of the reporting names has it, too',
       defaultDescription: 'applied',
     })
     .option('no-wait', { type: 'boolean', describe: 'the same as --wait released' })
@@ -62,19 +62,19 @@ export function withReleaseOptions<A>(yargs: Argv<A>): Argv<A & ReleaseArgs> {
       type: 'string',
       requiresArg: true,
       default: DEFAULT_TIMEOUT_SECONDS,
-      describe: 'how many seconds to wait for subscribers, once it is released',
+      describe: 'seconds to wait for subscribers after the release',
     })
     .option('require', {
       type: 'string',
       array: true,
       requiresArg: true,
       describe:
-        'subscriber that must apply it, in place of those that the publisher expects; may be given again; none: nobody must',
+        'subscriber that must apply it, instead of those that the publisher expects; none: no one must; may be repeated',
     })
     .option('message', {
       type: 'string',
       requiresArg: true,
-      describe: 'why, for rulectl history: up to 200 bytes, which no firewall is sent',
+      describe: 'why; rulectl history shows it. At most 200 bytes, not sent to firewalls',
     });
 }
 

@@ -32,7 +32,8 @@ export function withPermitOption<A>(yargs: Argv<A>, by: Permitting): Argv<A & Pe
       type: 'string',
       array: true,
       requiresArg: true,
-      describe: 'take what guards refuse with these codes, as in --permit shrunk,grown; may be given again',
+      describe:
+        'release although guards refuse it with these codes, as in --permit shrunk,grown; may be repeated',
     })
     .epilogue(
       `Codes of --permit, what a mistake does there, and what each code takes:\n${rows.join('\n')}\n`,

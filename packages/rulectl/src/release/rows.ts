@@ -38,9 +38,9 @@ export function withRowOptions<A extends ControlArgs>(yargs: Argv<A>): Argv<A & 
       .option('for', {
         type: 'string',
         requiresArg: true,
-        describe: 'how long, as in 30s, 10m, 1h, 2d; without it until it is removed',
+        describe: 'how long: 30s, 10m, 1h or 2d; by default until it is removed',
       })
-      .option('comment', { type: 'string', requiresArg: true, describe: 'why, for whom looks later' }),
+      .option('comment', { type: 'string', requiresArg: true, describe: 'why; rulectl blocks shows it' }),
   );
 }
 
