@@ -56,7 +56,7 @@ export function componentList(root, { version, libraries, natives }) {
     metadata: {
       component: { type: 'application', name: 'rulecast', version, licenses: [{ expression: 'MIT' }] },
     },
-    // Of one version there may be several copies in node_modules.
+    // node_modules may have several copies of one version.
     components: [...new Map(components.map((one) => [one.purl, one])).values()].sort(byPurl),
   };
   return `${JSON.stringify(list, undefined, 2)}\n`;

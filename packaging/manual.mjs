@@ -1,4 +1,4 @@
-/** Manual pages of programs and their commands, made of what --help says. */
+/** Manual pages of programs and their commands, generated from --help. */
 
 /** Text as troff takes it. @param {string} text */
 function escaped(text) {

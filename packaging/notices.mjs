@@ -1,4 +1,4 @@
-/** Whose work is in a bundle: each library with its version, licence and the licence's text. */
+/** The notices for a bundle: each library with its version, its licence and the licence's text. */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

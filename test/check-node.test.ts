@@ -1,6 +1,6 @@
 /**
- * A Node that is too old is named before anything is built: without it a build on Debian 12 ended in errors
- * of what it was built with.
+ * A Node that is too old is reported before a build: without that, a build on Debian 12 ended in errors of
+ * its tools.
  */
 
 import { spawnSync } from 'node:child_process';

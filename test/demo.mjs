@@ -27,7 +27,7 @@ const EXIT_USAGE = 64;
 const NAMESPACES = [...(process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']), '--net', '--mount'];
 /** The names of network namespaces lie in /run. */
 const WITH_RUN = ['sh', '-ec', 'mount -t tmpfs tmpfs /run; exec "$@"', 'sh'];
-/** Who refuses namespaces, and what to do. */
+/** Settings that refuse namespaces, and their remedies. */
 const REFUSALS = /** @type {const} */ ([
   ['kernel/unprivileged_userns_clone', '0', 'kernel.unprivileged_userns_clone=1'],
   ['kernel/apparmor_restrict_unprivileged_userns', '1', 'kernel.apparmor_restrict_unprivileged_userns=0'],

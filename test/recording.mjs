@@ -29,7 +29,7 @@ const MARGIN_PX = 16;
 const BEFORE_COMMAND_MS = 1200; // and before a heading
 const BEFORE_LINE_MS = 120;
 
-/** What of a line is coloured, and how; the first that matches. */
+/** The coloured parts of a line; the first pattern that matches. */
 const COLOURS = /** @type {const} */ ([
   ['dim', /^── .*/],
   ['command', /^\$ .*/],

@@ -16,7 +16,7 @@ const PROGRAMS = {
   'rulecast-dns-net': 'dns/bin/rulecast-dns-net.js',
 };
 
-/** Where packages have it, whoever asks: a user that is not root has a state directory at home. */
+/** Paths as the packages have them: for a user other than root, the state directory is at home. */
 function asInstalled(text: string): string {
   return text.replaceAll('/root/.local/state/rulecast', '/var/lib/rulecast');
 }

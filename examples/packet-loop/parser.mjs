@@ -33,7 +33,7 @@ export const Parsed = /** @type {const} */ ({
 // Fixed by the protocols.
 const IP4_HEADER_BYTES = 20;
 const IP6_HEADER_BYTES = 40;
-/** Of any extension header; their lengths come in steps of it. */
+/** The unit of an extension header's length. */
 const EXTENSION_BYTES = 8;
 /** In units of 8 bytes, in the last 13 bits of its field. */
 const IP4_FRAGMENT_OFFSET = 0x1fff;
@@ -59,7 +59,7 @@ export class Lane {
   /** @param {import('@rulecast/table').PacketColumns} columns */
   constructor(columns) {
     this.columns = columns;
-    /** Which frame each packet is, for whoever carries its verdict out. */
+    /** The frame of each packet, for the caller that executes its verdict. */
     this.frames = new Uint32Array(columns.capacity);
   }
 }
@@ -170,7 +170,7 @@ function extensionBytes(proto, length) {
 }
 
 /**
- * The destination port or ICMP type of what begins at `at`; UNREADABLE where it has none, or ends before it.
+ * The destination port or ICMP type in the header at `at`; UNREADABLE where it has none, or ends before it.
  * @param {DataView} view @param {number} at @param {number} end @param {number} proto
  * @param {number} icmp The family's own.
  */

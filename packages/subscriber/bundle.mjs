@@ -1,6 +1,6 @@
 /**
- * Makes one file of the thread that owns the content, in place of what was built: a start waits for it, and
- * finding and reading the hundred files that it takes was half of that, and 8 MB.
+ * Bundles the content thread into one file that replaces the built one: a start waits for it, and finding and
+ * reading its hundred files was half of that, and 8 MB.
  */
 
 import { readFileSync } from 'node:fs';

@@ -24,7 +24,7 @@ import { bytesOfHex, hexOf, ruleSetOf } from './part-spec.ts';
 
 interface BudgetCase {
   readonly name: string;
-  /** A snapshot of what the stream starts from; empty: from nothing. */
+  /** A snapshot of the stream's base; empty: none. */
   readonly base: string;
   /** What the manifest says. */
   readonly result: Totals;
@@ -88,7 +88,7 @@ interface Pad {
 /** Deltas that cost so much, and leave what was there: a list comes, and goes. */
 class Pads {
   readonly #hosts = Array.from({ length: PADS_MAX }, (_, i) => this.#padOf({ prefixes: hosts(i + 1) }));
-  /** Of one name, for what is less than a host. */
+  /** Pads of one name, for less work than a host. */
   readonly #names = Array.from({ length: NAME_MAX }, (_, i) => this.#padOf({ names: [nameOf(i + 1)] }));
 
   #padOf(of: { readonly prefixes: readonly string[] } | { readonly names: readonly string[] }): Pad {
@@ -107,7 +107,7 @@ class Pads {
     return this.#hosts.at(-1) ?? { deltas: [], work: 0 };
   }
 
-  /** Of a sum; throws where no two make it. */
+  /** Two pads with this total; throws if there are none. */
   of(work: number): readonly Uint8Array[] {
     for (const one of this.#names) {
       const other = this.#hosts.find((pad) => pad.work === work - one.work);
@@ -117,7 +117,7 @@ class Pads {
   }
 }
 
-/** Of so many characters, in labels of 50 at most. */
+/** A name of so many characters, in labels of 50 at most. */
 function nameOf(length: number): string {
   return Array.from({ length }, (_, i) => (i % 50 === 48 && i < length - 1 ? '.' : 'n')).join('');
 }

@@ -69,7 +69,7 @@ function encoded(before: RuleSet, after: RuleSet): Uint8Array {
   return encodeDelta(diffRuleSets(before, after));
 }
 
-/** What a delta makes, checked against the manifest of what it should make. */
+/** Encodes and applies a delta, and checks the result against the expected manifest. */
 function expectDelta(before: RuleSet, after: RuleSet): Uint8Array {
   const bytes = encoded(before, after);
   const result = applyDelta(before, bytes);

@@ -194,7 +194,7 @@ describe('the protocol documents', () => {
     for (const [name, value] of rows) expect([name, value]).toEqual([name, `${values[unquote(name ?? '')]}`]);
   });
 
-  // They are read whole by whoever writes a peer: what is said twice is mended in one place only.
+  // Authors of peers read them whole, and a fact stated twice is often mended in one place only.
   it('have at most 13,200 words, apart from tables of constants and of vectors', () => {
     const CONSTANTS = /^\| `[A-Z_]+` \| \d+ \|$/;
     const prose = [WIRE, CONTENT, MEANING].flatMap((document) =>

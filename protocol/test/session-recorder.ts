@@ -38,7 +38,7 @@ export interface RecordedRelease {
 
 export interface RecordedSession {
   readonly about: string;
-  /** Of the process that recorded it. */
+  /** The zlib of the recording process. */
   readonly zlib: string;
   readonly lineage: string;
   /** The trust line of whom the session is with. */
@@ -328,7 +328,7 @@ function delta(before: Release, after: Release): Uint8Array {
   return encodeDelta(diffRuleSets(before.ruleSet, after.ruleSet));
 }
 
-/** Of a session's own: no two are the same. */
+/** A nonce for each session: no two are equal. */
 function nonceOf(ordinal: number): Uint8Array {
   return Uint8Array.from({ length: 16 }, (_, i) => ordinal * 16 + i);
 }

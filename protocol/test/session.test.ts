@@ -85,8 +85,7 @@ interface World {
   /** Messages of the running transfer that were sent: BEGIN, CHUNK. */
   sent: number;
   /**
-   * Whether the last transfer of what was offered last is a chain of deltas, and whether the subscriber asked
-   * for one.
+   * Whether the last transfer of the last offer is a chain of deltas, and whether the subscriber wants one.
    */
   isChain: boolean;
   wantsChain: boolean;

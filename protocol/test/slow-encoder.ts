@@ -217,7 +217,7 @@ function byteCount(fields: readonly string[]): number {
   return fields.join('').replaceAll(' ', '').length / 2;
 }
 
-/** Of equals the first. */
+/** The first of equally short ones. */
 function shortest(first: readonly string[], ...others: readonly (readonly string[])[]): readonly string[] {
   return others.reduce((best, other) => (byteCount(other) < byteCount(best) ? other : best), first);
 }
@@ -653,7 +653,7 @@ function baseOf({ defaultAction, blocked, unlisted }: PolicySpec): string {
   return le(action + answers + { '': 0, answer: 8, nxdomain: 16 }[unlisted ?? ''], 1);
 }
 
-/** Who resolves the names of a list. */
+/** The code of a list's resolver. */
 function codeOf(resolve: NamesSpec['resolve']): string {
   return { false: '00', true: '01', firewall: '02', 'firewall-private': '03' }[`${resolve}`];
 }

@@ -1,4 +1,4 @@
-/** Statements of what is newest: their bytes, and that a signature of one is none of anything else. */
+/** Statements of freshness: their bytes, and that a signature of one is valid for nothing else. */
 
 import { describe, expect, it } from 'vitest';
 import { rootOf, signedRoot, soleRoot } from '../../test/kit/roots.mjs';

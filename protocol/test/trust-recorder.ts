@@ -1,7 +1,7 @@
 /**
- * Whom to believe, as vectors: trust lines, signatures and thresholds, roots, chains of them, offers against
- * a floor, statements of what is newest. `vectors/trust.json` is what this makes, of keys whose seeds are
- * here. Roots and statements are put together field by field, apart from the code under test.
+ * Trust as vectors: trust lines, signatures and thresholds, roots, chains of them, offers against a floor,
+ * statements of freshness. This makes `vectors/trust.json`, with keys whose seeds are here. Roots and
+ * statements are put together field by field, apart from the code under test.
  */
 
 import { createHash, type KeyObject } from 'node:crypto';
@@ -53,7 +53,7 @@ interface RawRoot {
   readonly refreshBy?: number | bigint;
   /** By their place in KEYS. */
   readonly keys?: readonly number[];
-  /** Of root, release and freshness. */
+  /** The roles root, release and freshness. */
   readonly roles?: readonly [RawRole, RawRole, RawRole];
 }
 
@@ -344,7 +344,7 @@ interface Numbered {
 
 interface OfferCase {
   readonly name: string;
-  /** What was in force, whoever may release now. */
+  /** The release in force, whichever keys may release now. */
   readonly floor?: Link;
   /** What FRESH said is the newest, in this connection and not too long ago. */
   readonly stated?: Numbered;
@@ -438,7 +438,7 @@ interface StatementSpec {
 }
 
 const [NONCE, SECOND_NONCE] = ['a1', 'a2'].map((byte) => byte.repeat(16)) as [string, string];
-/** Of freshness under the root of OFFERING, with a key of its own. */
+/** The root of OFFERING, with a freshness key of its own. */
 const STATING: RawRoot = { ...OFFERING, keys: [0, 1, 2], roles: [SOLE, [1, 1], [1, 2]] };
 const HEAD = released({ version: 7 }, 1).content;
 const SAID: StatementSpec = {
@@ -567,7 +567,7 @@ interface RootText {
 /** `vectors/trust.json`; bytes are hexadecimal digits. */
 export interface TrustVectors {
   readonly about: string;
-  /** Of WIRE.md. */
+  /** Duties of WIRE.md. */
   readonly duties: readonly string[];
   readonly lines: {
     readonly valid: readonly { name: string; line: string; lineage: string; root: string }[];

@@ -33,7 +33,7 @@ const { lines, signatures, roots, chains, renewals, statements } = vectors;
 
 const SOLE = rootOf(new Uint8Array(16), freshKey());
 
-/** Who signed what, as a message brings it. */
+/** Content with its signatures, as in a message. */
 function signedOf({ signatures: block, content }: { readonly signatures: string; readonly content: string }) {
   return { signatures: bytesOfHex(block), content: bytesOfHex(content) };
 }

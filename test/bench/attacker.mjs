@@ -1,9 +1,8 @@
 /**
- * Whoever may connect to a publisher and means harm, as a process of its own:
- * `node attacker.mjs SOCKET TRUST NAME…`. Twenty-five times a second it connects and says nothing, says HELLO
- * under the next of the names, and sends what is no frame; and one session of its own sends PINGs and reads
- * nothing until it is ended. A steady pace: it has a part of the two cores itself, which is not what is
- * measured.
+ * An attacker that may connect to a publisher, as a process of its own: `node attacker.mjs SOCKET TRUST
+ * NAME…`. Twenty-five times a second it connects and says nothing, says HELLO under the next of the names,
+ * and sends what is no frame; and one session of its own sends PINGs and reads nothing until it is ended. A
+ * steady pace: it has a part of the two cores itself, which is not what is measured.
  */
 
 import { createConnection } from 'node:net';

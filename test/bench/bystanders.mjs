@@ -23,7 +23,7 @@ const SEED = 0x5eed12;
 const HOSTS = 50_000;
 const CHANGES = 1000;
 const WARM_UP = 30;
-/** Of a round. */
+/** Pushes of a round. */
 const PUSHES = 60;
 const LINE_BYTES = 400;
 const LINE_PAUSE_MS = 50;

@@ -1,4 +1,4 @@
-/** A list that is pushed without `rulectl`, whose start and file would be most of what a bench sees. */
+/** Pushes a list without `rulectl`, whose start and file would take most of a measured time. */
 
 import { Connection } from '@rulecast/protocol';
 import { connect, parseEndpoint } from '@rulecast/vchan';

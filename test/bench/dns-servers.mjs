@@ -21,7 +21,7 @@ export const UPSTREAM_PORT = 5300;
 export const ADDRESS = '10.138.0.1';
 /** Whom qubes ask that do not ask us. */
 export const CAPTURED = { address: '10.139.1.1', port: 53 };
-/** Of the names that are opened, by ours and by dnsmasq's nftset. */
+/** The name whose addresses are opened, by ours and by dnsmasq's nftset. */
 export const OPENED = 'deb.example';
 const SETTLED_MS = 500;
 

@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- dns [--runs N] [--only PARTS] [--names N,…]`, as root: `rulecast-dns` beside dnsmasq and
  * unbound, all with the same upstream, in turn in each round. It keeps no answer, so that the others are
- * measured without a cache, and with one. Who asks and who is asked is native/dns.c.
+ * measured without a cache, and with one. The client and the upstream are native/dns.c.
  */
 
 import { execFileSync } from 'node:child_process';

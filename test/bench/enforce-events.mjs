@@ -13,7 +13,7 @@ import { median, ms } from './report.mjs';
 
 const SWAPS = 50;
 const REPLYING_FLOWS = 20_000;
-/** Of these, replies are watched. */
+/** Flows whose replies are watched. */
 const WATCHED_FLOWS = 2048;
 const FIRST_PORT = 10_000;
 const REPLIES_RATE = 20_000;

@@ -28,7 +28,7 @@ const BLASTER = fileURLToPath(new URL('../enforce/frame-blaster.py', import.meta
 const SEED = 17;
 const MARK = 0x0bebe;
 const FLOWS = 1024;
-/** Of 2,048 packets, in a turn: to warm flows up, and to measure. */
+/** Rounds of 2,048 packets in a turn: to warm flows up, and to measure. */
 const WARM_ROUNDS = 1;
 const MEASURED_ROUNDS = 3;
 const TURNS_OF_A_RUN = 20;

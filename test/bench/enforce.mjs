@@ -46,7 +46,7 @@ const MARK = 0x0bebe;
 /** Frames a second while a push is watched: the resolution is half a millisecond. */
 const WATCH_RATE = 2000;
 const MB = 1e6;
-/** Of prefix lengths, in thousandths or so. */
+/** Weights of prefix lengths, in thousandths or so. */
 const LENGTH_WEIGHTS = /** @type {const} */ ([
   [32, 450],
   [24, 340],
@@ -66,7 +66,7 @@ const LENGTH_WEIGHTS = /** @type {const} */ ([
 const WEIGHTS_TOTAL = LENGTH_WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0);
 const FIRST_ADDRESS = 0x01000000;
 const LAST_ADDRESS = 0xdf000000;
-/** Outside of what the lists are made from. */
+/** Addresses outside of those that lists are made from. */
 const MARKERS = ['223.255.255.1', '223.255.255.2'];
 
 /** @param {readonly string[]} args */

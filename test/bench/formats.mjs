@@ -23,7 +23,7 @@ const MILLION = 1_000_000;
 const MILLION_RUNS = 3;
 /** Small files are read again and again until so much time is over, so that the clock does not decide. */
 const SAMPLE_MS = 40;
-/** Of the table, before those of the peers. */
+/** Columns of the table before those of the peers. */
 const OWN_COLUMNS = 5;
 
 /**

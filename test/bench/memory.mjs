@@ -34,7 +34,7 @@ const LOOKS = 10;
 const SETTLE_MS = 1000;
 /** Longer than threads that have worked are kept. */
 const REST_MS = 32_000;
-/** Of the second half of the changes, that of the first: more is growth. */
+/** The second half of the changes may grow by so much of the first: more is a leak. */
 const GROWTH_MAX = 1.05;
 const DAEMONS = /** @type {const} */ (['publisher', 'subscriber']);
 const HEAD = ['after', 'of', 'resident, MB', 'at most', 'Node and libraries', 'malloc', 'other anonymous'];

@@ -29,7 +29,8 @@ const SPREAD = 0.1;
 /** `proxy_cache_valid 200 1s` in whole seconds: a head of second 0 is asked for again in second 2. */
 const SITE_MS = 2000;
 /**
- * Of readers that poll between the first and the last head of a release, which takes tens of milliseconds.
+ * The share of readers that poll between the first and the last head of a release, which takes tens of
+ * milliseconds.
  */
 const EARLY_SHARE = 0.1;
 const SHARE_OFF = 0.15;

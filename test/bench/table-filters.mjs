@@ -1,8 +1,8 @@
 /**
  * Filters as ClassBench's generator prints them, as rule sets of ours, beside DPDK's rte_acl: flat, as one
- * policy of what they say of destinations, protocols and ports; and as policies, one for each of up to a
- * thousand sources, with the filters that hold for it. The generator and its seeds are not ours to hand on,
- * so files are named by who runs this.
+ * policy of their destinations, protocols and ports; and as policies, one for each of up to a thousand
+ * sources, with the filters that hold for it. The generator and its seeds are not ours to hand on, so files
+ * are named by who runs this.
  */
 
 import { execFileSync } from 'node:child_process';

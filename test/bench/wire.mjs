@@ -200,7 +200,7 @@ async function cuts() {
 
 // ── Names ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Of the fixtures; `bench -- names FILE…` is for longer lists, with the times. */
+/** Rows for the fixtures; `bench -- names FILE…` is for longer lists, with the times. */
 function namesRows() {
   const [before, after] = versionsOf('scam-plain.txt', 2, 0.05).map((lists) => ({
     ...EMPTY_RULE_SET,

@@ -1,6 +1,6 @@
 /**
- * Reference pages of programs, made of what their --help says: reference.test.ts compares them, and
- * `npm run reference` writes them.
+ * Reference pages of programs, generated from --help: reference.test.ts compares them, and `npm run
+ * reference` writes them.
  *
  *   --help ─packaging/help.mjs─▶ usage, options, examples ─▶ a chapter of Markdown
  */

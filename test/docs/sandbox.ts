@@ -27,7 +27,7 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { ROOT } from './blocks.ts';
 
-/** What of the checkout a reader's commands may name. */
+/** The parts of the checkout that a reader's commands may use. */
 const SHOWN = ['examples', 'node_modules', 'package.json', 'packages', 'protocol', 'test'];
 /** Evaluates the commands that come on descriptor 3, and says on 4 how each ended. */
 const SHELL = `while IFS= read -r -d '' command <&3; do eval "$command" </dev/null; echo "$?" >&4; done`;
@@ -107,7 +107,7 @@ export class Sandbox {
     return { code, stdout: readFileSync(stdout, 'utf8'), stderr: readFileSync(stderr, 'utf8') };
   }
 
-  /** All that daemons said. */
+  /** The output of all daemons. */
   said(): string {
     return this.stderr;
   }

@@ -327,7 +327,7 @@ export class Network {
     this.removeNamespaces();
   }
 
-  /** All that `close` does where there are no pumps. */
+  /** Does what `close` does without pumps. */
   removeNamespaces() {
     for (const { namespace } of Object.values(this.links)) namespace.close();
     this.router.close();

@@ -18,7 +18,7 @@ const RULECTL = fileURLToPath(new URL('../../packages/rulectl/bin/rulectl.js', i
 /** Our choice: other people's servers, of which some are slow. */
 const AT_ONCE = 4;
 const TIMEOUT_MS = 300_000;
-/** Refusals of what came; others are of the server, and it is not asked again. */
+/** Refusals of the content; others are the server's, which is not asked again. */
 const OF_CONTENT = new Set(/** @type {readonly unknown[]} */ (['unusable', 'too-many-rejects', 'empty']));
 /** No publisher is asked what it has of a feed. */
 const NOBODY = ['--control', 'unix:/nonexistent/rulecast.sock'];

@@ -32,7 +32,7 @@ const [A, NS, CNAME, SOA, TXT, AAAA, DNAME, OPT, SVCB, HTTPS] = [1, 2, 5, 6, 16,
 const TYPES = /** @type {const} */ ([A, A, AAAA, AAAA, CNAME, CNAME, DNAME, SVCB, HTTPS, OPT, TXT, SOA, NS]);
 /** Their data is a name and nothing else. */
 const OF_NAMES = [NS, CNAME, DNAME];
-/** Those whose data dns-packet does not look into, or looks into as we do. */
+/** Types whose data dns-packet does not parse, or parses as we do. */
 const ORDINARY = ['A', 'AAAA', 'CNAME', 'DNAME', 'OPT'];
 const POINTER = 0xc000;
 const HEADER_BYTES = 12;

@@ -1,8 +1,8 @@
-/** The code of what was thrown. */
+/** The code of a thrown error. */
 
 /**
- * Of work that may throw; `no error` where it does not. An error without a code, which is a mistake of ours,
- * is thrown on.
+ * Returns the code of the error that the work throws; `no error` if it throws none. An error without a code,
+ * which is a mistake of ours, is thrown again.
  */
 export function codeOf(work: () => unknown): string {
   try {

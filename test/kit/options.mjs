@@ -1,4 +1,4 @@
-/** The command lines of what `npm run` starts here: options with a value each, and flags. */
+/** Command lines of programs that `npm run` starts here: options with a value each, and flags. */
 
 /**
  * What was given, by name, a flag as ''; undefined where a name is not known, comes twice, or lacks its

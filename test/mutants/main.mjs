@@ -19,9 +19,9 @@ const SIMULATOR = fileURLToPath(new URL('../simulate/main.mjs', import.meta.url)
 const CONFIG = fileURLToPath(new URL('vitest.config.ts', import.meta.url));
 /** Half of them are for the suites to see: the whole table is to take half an hour. */
 const SIMULATE_MINUTES = 0.75;
-/** Of a simulator or some suites: what takes longer hangs, which is seen. */
+/** The time for a simulator or some suites: after it they count as hung, which is detected. */
 const HANG_MS = 900_000;
-/** What is kept of what they say. */
+/** The part of their output that is kept. */
 const TEXT_MAX = 1 << 20;
 const USAGE = `npm run mutants -- [--seed N] [--minutes M] [--simulate S] [--only WORDS]
 

@@ -18,7 +18,7 @@ const files = new Map<string, (parentPort: ThreadPort) => void>();
 /** A message, and an answer, are so long on their way. */
 const WAY_MS = 2;
 
-/** In the place of what stands in the file of a thread. */
+/** Registers a function in place of a thread's file. */
 export function threadOf(name: string, run: (parentPort: ThreadPort) => void): void {
   files.set(name, run);
 }
@@ -34,7 +34,7 @@ export class Worker extends EventEmitter {
     const run = files.get(name);
     if (run === undefined) throw new Error(`${name} is no thread that is simulated`);
     run({
-      // Who is at the other end sends what the file takes.
+      // Receives the messages from the other end.
       on: (_event, work) => {
         this.#work = work as (message: unknown) => void;
       },

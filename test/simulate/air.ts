@@ -99,7 +99,7 @@ class Air {
     this.#world = new Process('world', new Machine('world', START_WALL_MS));
   }
 
-  /** Whose work is done now. */
+  /** The process whose work is being done. */
   get process(): Process {
     return this.#context.getStore() ?? this.#world;
   }

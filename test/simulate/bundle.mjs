@@ -11,7 +11,7 @@ import { build } from 'esbuild';
 import { SOURCE_CONDITION } from '../../rooms.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-/** In the place of what Node has under these names. */
+/** Replacements for Node's modules of these names. */
 const REPLACED = new Map([
   ['node:timers/promises', `${HERE}air-promises.ts`],
   ['node:worker_threads', `${HERE}air-threads.ts`],

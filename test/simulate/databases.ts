@@ -50,7 +50,7 @@ export class SimulatedDatabases {
     this.#random = new Random(seed);
   }
 
-  /** The process ends: every call of what it opened fails from now on. */
+  /** The process ends: every call through its handles fails from now on. */
   end(): void {
     const waiting = this.#waiting.splice(0);
     const doneCount = this.#random.below(waiting.length + 1);
@@ -66,7 +66,7 @@ export class SimulatedDatabases {
     return true;
   }
 
-  /** All that is committed, as a backup has it. */
+  /** Everything committed, as a backup has it. */
   get contents(): Contents {
     return this.#committed;
   }
@@ -113,7 +113,7 @@ export class SimulatedDatabases {
     ): Database<V, K> => {
       const entries = (): readonly { readonly key: K; readonly value: V }[] => {
         live();
-        // Each name is opened with the types of what is put there, here and nowhere else.
+        // Each name is opened with one type of values, here and nowhere else.
         return this.#committed[name] as readonly { readonly key: K; readonly value: V }[];
       };
       const replace = (key: K, entry: readonly Entry[]): void => {

@@ -1,5 +1,5 @@
 /**
- * A disk in memory that forgets what was not flushed, for whoever takes a `Disk`. One seed decides what a
+ * A disk in memory that forgets unflushed data, as a `Disk` for the code under test. One seed decides what a
  * crash leaves.
  *
  * Faults it covers: a power cut (each unflushed file is lost, whole, or torn; each unflushed name is the old
@@ -128,7 +128,7 @@ export class SimulatedDisk {
       .sort();
   }
 
-  /** All that is there, as a backup has it. */
+  /** The present content, as a backup has it. */
   snapshot(): DiskSnapshot {
     return new Map(
       [...this.#names].map(([path, node]) => [path, node === 'directory' ? node : Buffer.from(node.bytes)]),

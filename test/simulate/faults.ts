@@ -17,7 +17,7 @@ type PublisherFault = (typeof PUBLISHER_FAULTS)[number];
 /** What was hit. */
 interface Struck {
   readonly text: string;
-  /** Of the connections that it is about; both ends are closed where there is none. */
+  /** The states of its connections; both ends are closed if there is none. */
   readonly states: readonly MachineState[];
 }
 

@@ -25,7 +25,7 @@ export interface DiskFaults {
   /** Which step fails, from 1; none by default. */
   readonly step?: number;
   readonly fault?: DiskFault;
-  /** Of a slow disk: how long each call takes. */
+  /** For a slow disk: the seed of each call's duration. */
   readonly slowSeed?: number;
 }
 

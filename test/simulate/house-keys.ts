@@ -24,7 +24,7 @@ import { keyOfSeed, rootOf, signedRoot } from '../kit/roots.mjs';
 
 /** Rotations of one house at most. */
 export const ROTATIONS_MAX = 3;
-/** Whose keys a rotation takes away; those of releases come twice as often as each other. */
+/** The roles whose keys a rotation replaces; those of releases come twice as often as each other. */
 const ROTATED: readonly (readonly RoleName[])[] = [
   ['release'],
   ['release', 'freshness'],

@@ -47,10 +47,10 @@ export class Ledger {
   /** Publishers that had a wrong bit: what they released before may not be there. */
   readonly forgetful = new Set<string>();
   readonly #byNumber = new Map<string, string>();
-  /** Of each publisher. */
+  /** By publisher. */
   readonly #abandoned = new Map<string, Set<string>>();
   readonly #spells = new Map<string, Spell[]>();
-  /** Of each publisher, the newest that it has, by its hash. */
+  /** By publisher: its newest release, by hash. */
   readonly #heads = new Map<string, string>();
   /** Until when a release was that of a publisher. */
   readonly #wasHeadUntilMs = new Map<string, number>();
@@ -114,7 +114,7 @@ export class Ledger {
     return [...this.#heads.values()].includes(hash) || (this.#wasHeadUntilMs.get(hash) ?? 0) >= sinceMs;
   }
 
-  /** A publisher has nothing any more of what was released above, nor knows that it was. */
+  /** A publisher has lost its releases above a number, and does not know that it made them. */
   abandonAbove(number: Numbered, by: string): void {
     const above = [...this.published.values()].filter((published) => isBelow(number, published));
     this.#abandoned.set(by, new Set([...this.#abandonedBy(by), ...above.map(({ hash }) => hash)]));

@@ -30,7 +30,7 @@ const BATCH = 5;
 const HANG_CPU_S = 300;
 const HANG_MS = 3_600_000;
 const LOOK_MS = 10_000;
-/** Of the times in /proc. */
+/** Ticks of the times in /proc. */
 const TICKS_PER_S = 100;
 /** More pairs than that come by themselves. */
 const WANTED_MAX = 40;

@@ -8,7 +8,7 @@
 import { Random } from '../kit/random.mjs';
 import { MACHINE_STATES, type MachineState } from './witness.ts';
 
-/** Of one connection. */
+/** Faults of one connection. */
 export const LINK_FAULTS = [
   'cut',
   'half-open',
@@ -23,7 +23,7 @@ export const LINK_FAULTS = [
   'forged-stream',
   'freeze',
 ] as const;
-/** Of one subscriber and its machine. */
+/** Faults of one subscriber and its machine. */
 export const SUBSCRIBER_FAULTS = [
   'subscriber-killed',
   'subscriber-owner-killed',
@@ -41,7 +41,7 @@ export const SUBSCRIBER_FAULTS = [
   'subscriber-clock-jump',
   'subscriber-frozen',
 ] as const;
-/** Of one publisher and its machine. */
+/** Faults of one publisher and its machine. */
 export const PUBLISHER_FAULTS = [
   'publisher-killed',
   'publisher-power-cut',
@@ -73,7 +73,7 @@ export interface Action {
   readonly kind: Fault | Deed;
   /** Done when a machine comes into this state after `atMs`, if it does; at once without it. */
   readonly when?: MachineState;
-  /** Of its own choices. */
+  /** The seed of its own choices. */
   readonly seed: number;
 }
 

@@ -27,7 +27,7 @@ import { SignerPlace, type SignerRecordText } from './signer.ts';
 import { Troubles, troubledDatabases } from './troubles.ts';
 import type { HouseEvent } from './world.ts';
 
-/** Timers of a publisher: those of a few sessions and of what is known of subscribers. */
+/** The most timers of a publisher: those of a few sessions and of subscribers' records. */
 const WAITING_MAX = 200;
 /** Releases that are kept: so few that subscribers come back from before the oldest. */
 export const RELEASES_KEPT = 12;
@@ -68,8 +68,8 @@ interface Backup {
 }
 
 /**
- * Of all houses: one that dies while it begins to listen is never heard again, and keeps its name, which a
- * publisher of the next house in this process must not have.
+ * Counts over all houses: a listener that dies while it starts keeps its name, which a publisher of the next
+ * house in this process must not reuse.
  */
 let listenerCount = 0;
 
@@ -183,7 +183,7 @@ export class PublisherNode {
     }
   }
 
-  /** It tells why it cannot start; whoever runs it does what that says. */
+  /** Reports why it cannot start; the person who runs it follows that advice. */
   #failed(process: Process, error: unknown): void {
     if (error instanceof Violation) throw error;
     if (!process.isAlive) return;

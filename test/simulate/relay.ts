@@ -79,12 +79,12 @@ export class Relay {
     this.#recordings = recordings;
   }
 
-  /** Of the next that passes. */
+  /** Forges the next message that passes. */
   forge(forgery: Forgery): void {
     this.#pending.push(forgery);
   }
 
-  /** What the subscriber hears in the place of what the publisher says. */
+  /** The bytes for the subscriber, in place of the publisher's. */
   pass(bytes: Uint8Array): Uint8Array {
     if (this.#isLost) return bytes;
     const { frames, isLost } = framesIn(this.#down, bytes);

@@ -72,7 +72,7 @@ export class SubscriberNode {
   #isUnhealed = false;
   /** When a clock or the disk of it was last in trouble: what depends on them may be late. */
   troubledUntilMs = 0;
-  /** Of a stream that was cut, what it keeps may be forged. */
+  /** Whether a stream that was cut may have left forged bytes. */
   mayHoldForged = false;
   /** The wall clock was set in this boot. */
   isClockSet = false;
@@ -129,7 +129,7 @@ export class SubscriberNode {
     this.process = new Process(`${this.name}#${life}`, this.machine);
     this.#endedAt = 0;
     this.#looked = NEVER;
-    this.#flipsBefore += this.#flips; // those while it starts may be of what it has read
+    this.#flipsBefore += this.#flips; // flips while it starts may hit data it has read already
     this.#flips = 0;
     const { process } = this;
     const { trust, name, random, logger, transferBytesMax = TRANSFER_BYTES, connect } = this.#place;
@@ -318,7 +318,10 @@ export class SubscriberNode {
     throw new Violation('not-newest', text);
   }
 
-  /** Who remembers nothing takes only what was the newest within the limit when it was wanted. */
+  /**
+   * A subscriber without a floor may only accept a release that was the newest within the limit when it was
+   * requested.
+   */
   #checkFirst(hash: string): void {
     if (this.#place.ledger.wasNewest(hash, this.#wantedAtMs - STALE_AFTER_MS - STALLED_MAX_MS)) return;
     const text = `${this.process.name}, which remembers nothing, took ${hash}, which was not the newest`;

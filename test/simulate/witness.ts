@@ -19,7 +19,7 @@ import {
   type SubscriberSessionState,
 } from '@rulecast/protocol';
 
-/** Who says it: the subscriber up, the publisher down. */
+/** The sender: the subscriber (up) or the publisher (down). */
 export type Direction = 'up' | 'down';
 /** A message was said by one side, or has come to the other. */
 type Moment = 'said' | 'heard';
@@ -153,7 +153,7 @@ export class Witness {
   }
 }
 
-/** Of the release that a message is about, hex. */
+/** The hash, in hex, of the release that a message is about. */
 function hashIn(message: Message): string {
   switch (message.kind) {
     case 'offer':

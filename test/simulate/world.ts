@@ -369,8 +369,8 @@ export class World {
       onState: (of, state) => this.#onState(of, state),
       onFault: (violation, of) => {
         if (this.#goesOnWithForged(of)) return;
-        // Of a store with a wrong bit not all streams are what was signed; and what keys signed that a root
-        // has taken away is offered until its publisher, which says so, can sign it anew.
+        // A damaged store may send streams that differ from the signed release. A release under revoked keys
+        // is offered until its publisher, which reports that, can sign it again.
         const isKnown = node.isDamaged || node.publisher?.isDisowned === true;
         if (!(violation.code === 'wrong-stream' && isKnown)) this.#fail(violation);
       },

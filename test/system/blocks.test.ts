@@ -16,7 +16,7 @@ import { Scene } from './scene.ts';
 /** Has a policy of its own, of both families. */
 const NAMED = '10.137.0.5';
 const NAMED6 = 'fd09:24ef:4179:a::5';
-/** Of the same host: one of two that a policy names, and one of a network. */
+/** Addresses of one host: one of two in a policy, and one in a network. */
 const [ONE_OF_TWO, OF_NETWORK] = ['10.137.0.76', '10.137.0.77'];
 const NEIGHBOUR = '10.137.128.6';
 const [WORLD, BAD, OPENED] = ['203.0.113.7', '203.0.113.66', '198.51.100.7'];

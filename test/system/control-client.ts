@@ -169,7 +169,7 @@ export class ControlClient {
   }
 }
 
-/** Of an answer to a push. Throws, naming what came instead. */
+/** The release record in an answer to a push. Throws, with the answer, if there is none. */
 export function releaseOf(answer: Answer): ControlRecordOf<'release'> {
   const release = answer.records.find((record) => record.record === 'release');
   if (release === undefined) throw new Error(`no release: ${JSON.stringify(answer)}`);

@@ -29,7 +29,7 @@ afterEach(async () => {
 
 const net = (...more: readonly string[]): string => router.run(dnsNetCommand(['--namespace', NAME, ...more]));
 const ip = (line: string): string => router.run(['ip', ...line.split(' ')]);
-/** All that it could have changed of this host. */
+/** Everything on this host that it could have changed. */
 const state = (): string =>
   ['link show', '-4 rule', '-6 rule', '-4 route show table all', '-6 route show table all', 'netns list']
     .map((line) => ip(line).replace(/^\d+: | (?:mtu|qdisc|state) .*/gm, ''))

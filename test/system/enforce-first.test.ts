@@ -1,6 +1,6 @@
 /**
- * The policy `first` with real packets: it drops for every qube, whoever else judges it, and ends flows; a
- * change of it writes nothing else in the kernel.
+ * The policy `first` with real packets: it drops for every qube, whichever policy judges it, and ends flows;
+ * a change of it writes nothing else in the kernel.
  */
 
 import type { NftSink } from '@rulecast/nftables';
@@ -27,7 +27,7 @@ import { Scene } from './scene.ts';
 
 /** By its IPv4 address, of egress alone. */
 const NAMED = '10.137.0.5';
-/** Of the same host, which no policy names. */
+/** An address of the same host, in no policy. */
 const OTHER = '10.137.0.77';
 const OTHER6 = 'fd09:24ef:4179:a::5';
 const NEIGHBOUR = '10.137.128.6';
@@ -219,7 +219,7 @@ describe.skipIf(enforcementGap() !== undefined)('names that first drops', () => 
 });
 
 interface Content {
-  /** Of egress and of ingress. */
+  /** Rules for egress and for ingress. */
   readonly first: readonly [readonly string[], readonly string[]];
   readonly unmatched?: RuleSet['unmatched'];
   readonly isAlone?: boolean;
@@ -245,7 +245,7 @@ function ruleSetOf({ first: [egress, ingress], unmatched, isAlone, many = [] }: 
     },
     egress: runsFrom('egress', ['drop dst=@many', 'accept']),
   };
-  // Of no qube that sends here.
+  // Policies of qubes that do not send here.
   const others = Array.from({ length: 30 }, (_, i): Policy => {
     const rules = { egress: runsFrom('egress', [`drop dst4=192.0.2.${i}`, 'accept proto=tcp']) };
     return { ...emptyPolicy(`other${i}`), ...rules, prefixes: prefixSetFrom([`10.136.0.${i}`]) };

@@ -16,7 +16,7 @@ const NAMED = { 4: '10.137.0.5', 6: 'fd09:24ef:4179:a::5' } as const;
 /** Named by nobody; behind the same interface. */
 const OTHER = '10.137.0.77';
 const WORLD = { 4: '203.0.113.7', 6: '2001:db8:7::7' } as const;
-/** Of a network that `common` drops. */
+/** An address in a network that `common` drops. */
 const BLOCKED = '203.0.113.66';
 const EXCEPTED = '203.0.113.67';
 

@@ -1,6 +1,6 @@
 /**
- * A sample of the verdict vectors, enforced: what the kernel does to real packets is what MEANING.md
- * "Meaning" says. Of each rule set what qube a sends to the world, as from any source that a router forwards.
+ * A sample of the verdict vectors, enforced: the kernel treats real packets as MEANING.md "Meaning" says. For
+ * each rule set, the packets of qube a to the world, with any source that a router forwards.
  */
 
 import type { NftSink } from '@rulecast/nftables';

@@ -18,7 +18,7 @@ interface Head {
 
 const bytesOf = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
 
-/** A publisher that takes reports, and whoever makes them. */
+/** A publisher with a fleet, and the senders of reports. */
 async function house() {
   const directory = temporaryDirectory();
   const config = join(directory, 'publisher.yaml');

@@ -1,6 +1,6 @@
 /**
- * Who asks without end and reads nothing of the answers costs a daemon neither memory nor the others. Raw
- * sockets, the victim a process of its own, so that its resident memory is its own.
+ * A client that asks without end and does not read the answers costs a daemon no memory, and does not affect
+ * others. Raw sockets, with the victim as a process of its own, whose resident memory is measured.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';

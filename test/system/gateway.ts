@@ -18,7 +18,7 @@ export type Carry =
   | { readonly kind: 'trickle'; readonly bytes: number; readonly pauseMs: number };
 
 export class Gateway {
-  /** Of the next connections. */
+  /** How to carry the next connections. */
   carry: Carry = { kind: 'whole' };
   /** What went to the subscriber, of each connection. */
   readonly recorded: Buffer[][] = [];

@@ -1,6 +1,6 @@
 /**
- * Streams that mean harm behind an OFFER that is genuine: whoever holds the channel has the publisher's
- * signed words, and may say anything after them. The subscriber is a process of its own, whose memory and
+ * Streams that mean harm behind an OFFER that is genuine: an attacker on the channel has the publisher's
+ * signed messages, and may send anything after them. The subscriber is a process of its own, whose memory and
  * stalls are measured.
  */
 

@@ -1,6 +1,6 @@
 /**
- * The log of what is refused, from a firewall to what people and programs read: real publisher, real
- * `rulectl`, and a firewall that says what a test has it refuse.
+ * The log of refused packets, from a firewall to people and programs: real publisher, real `rulectl`, and a
+ * firewall with a scripted log.
  */
 
 import { spawn } from 'node:child_process';

@@ -12,7 +12,7 @@ import type { Scene } from './scene.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const BOOT = fileURLToPath(new URL('systemd-boot.sh', import.meta.url));
-/** Of the machine's own programs: npx has put those of the checkout before them. */
+/** The machine's own programs: npx has put the checkout's before them. */
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 const NAMESPACES = ['--mount', '--pid', '--net', '--uts', '--ipc', '--cgroup', '--fork', '--kill-child'];
 

@@ -14,7 +14,7 @@ import { isApplied, type Mirror, MirrorHouse, says } from './mirror-house.ts';
 /** What happens to a mirror, and what undoes it where another copy of the depot does not. */
 type Failure = (mirror: Mirror, house: MirrorHouse) => Promise<(() => Promise<unknown>) | undefined>;
 
-/** Of one web server, while the other has the release. */
+/** Failures of one web server, while the other has the release. */
 const FAILURES: readonly (readonly [name: string, said: string, failure: Failure])[] = [
   ['shows a head of before', '', async () => undefined],
   [

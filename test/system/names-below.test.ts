@@ -12,7 +12,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { rulectl, startPublisher } from '../processes.mjs';
 
 const ADBLOCK = '||a.example^\n@@||www.a.example^\n@@/ad/\nb.example\n##.ad\n';
-/** Of these what ad blockers read. */
+/** Entries that ad blockers read too. */
 const A_AND_B = ['||a.example^', 'b.example', '@@||www.a.example^'];
 const WILDCARDS = '# Syntax: Domains Wildcard\n*.c.example\n*.d.example\n';
 

@@ -130,7 +130,7 @@ async function flood({ network }: House): Promise<() => Promise<readonly Journey
   };
 }
 
-/** Pushes a release every so often, whoever is there, until it is told to stop. */
+/** Pushes a release at an interval, whoever is connected, until it is stopped. */
 function pushing({ scene }: House): () => Promise<number> {
   let [isOver, releases] = [false, 0];
   const running = (async () => {

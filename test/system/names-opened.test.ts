@@ -29,7 +29,7 @@ const RELEASES = 30;
 const SWAPPED_EVERY_MS = 100;
 /** Meanwhile, right after an answer, and as many to what was told before. */
 const CONNECTIONS = 20_000;
-/** Of a qube, and how often: not more than questions of one are answered. */
+/** Questions of a qube at a time, and their interval: within the rate of one qube. */
 const [AT_A_TIME, EVERY_MS] = [200, 450];
 /** Not all that a qube may hold: 200 at once leave no time to make room. */
 const NAMES = 800;
@@ -195,7 +195,7 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     expect(await a({ address: '93.184.195.80' })).toEqual({ refused: 1 });
     expect(await a({ from: 1 })).toEqual({ refused: 1 }); // told, and no rule is about it
 
-    // All that is answered, to who asked.
+    // Every answered name, for the qube that asked.
     await push(['.deb.example'], ['accept dst=@resolved proto=tcp dstports=443']);
     expect(await a({ domain: 'any.example', from: 600, count: 50 })).toEqual({ open: 50 });
     expect(await a({ from: 600 })).toEqual({ open: 1 }); // by its list, too

@@ -112,7 +112,7 @@ it('are blocked as long as rulecast-dns has the release, and else it is not said
   ]);
 }, 60_000);
 
-// Regression: it went on waiting, for up to 30 s, and whoever removed the package with it.
+// Regression: it kept waiting, for up to 30 s, and so did removing the package.
 it('are not waited for by a subscriber that stops, where rulecast-dns hangs', async () => {
   const folder = temporaryDirectory();
   const hung = createServer();

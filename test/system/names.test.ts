@@ -1,6 +1,6 @@
 /**
- * Names with programs of others: unbound and dnsmasq as resolvers above, dig as the qube that asks. None of
- * them is asked for anything outside this machine.
+ * Names with programs of others: unbound and dnsmasq as resolvers above, dig as the asking qube. Nothing
+ * outside this machine is asked.
  */
 
 import { execFile, spawn, spawnSync } from 'node:child_process';

@@ -121,7 +121,7 @@ describe.runIf(ocaml.isThere)('the package in OCaml', () => {
   });
   afterAll(() => rmSync(tree, { recursive: true }));
 
-  // Of IPv6 as many as are at hand somewhere: their tree takes a hundred decisions each.
+  // For IPv6, as many as exist somewhere: their tree takes a hundred decisions each.
   it.each([
     [1_000_000, 4],
     [100_000, 6],

@@ -57,7 +57,7 @@ function soundRule(rule: Rule, direction: Direction): Rule {
   };
 }
 
-/** A random rule set that is sound, and the addresses at the edges of what it names. */
+/** A random valid rule set, and the addresses at the edges of its prefixes. */
 function soundCase(seed: number) {
   const random = new Random(seed);
   const { ruleSet, environment, prefixes } = randomCase(seed, 2);

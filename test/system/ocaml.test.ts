@@ -11,7 +11,7 @@ import { ROOT } from '../docs/blocks.ts';
 import { temporaryDirectory } from '../kit/directory.ts';
 import { commands, ocaml, run } from '../kit/ocaml.ts';
 
-/** Of a firewall's own DNS: its README says that it has none. */
+/** Vectors for a firewall's own DNS, which it does not have, by its README. */
 const OTHERS = new Set(['private.json', 'questions.json']);
 const FILES = readdirSync(join(ROOT, 'protocol/vectors')).filter((file) => !OTHERS.has(file));
 

@@ -383,7 +383,7 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
     expect(await caller.open(QUBES.a[0], FIRST, { addresses: some(1, 63) })).toBe(open);
     expect(await firewall.passes('a', '93.185.0.7')).toBe(false);
     expect(await firewall.passes('a', '93.185.1.7')).toBe(true);
-    // Of 64 there is room for 62, and what has no flow gives way to these.
+    // There is room for 62 of 64: openings without a flow give way to them.
     const room = await caller.open(QUBES.a[0], FIRST, { addresses: some(2, 64) });
     expect(room).toEqual(Array.from({ length: 64 }, (_, i) => i < 62));
     for (const [to, passes] of [

@@ -133,7 +133,7 @@ print(error.data.message[-300:] if error else 'valid')`;
       );
     const purls = components.map(({ purl }) => purl);
     expect(new Set(purls).size).toBe(purls.length);
-    // Whose work is in the packages, as NOTICES have it; the last one is listed there by its own package.
+    // The libraries in the packages, as in NOTICES; the last one is listed there by its own package.
     const noticed = unpacked(paths(out, '.rpm'));
     const notices = ['rulecast', 'rulecast-firewall', 'rulecast-zeromq'].flatMap((name) => [
       ...readFileSync(join(noticed, 'usr/share/licenses', name, 'NOTICES'), 'utf8').matchAll(
@@ -661,7 +661,7 @@ END
       await expectAnswers(scene);
       if (which === 'floor') return;
 
-      // Of keys that no root names: its publisher begins anew.
+      // With keys that no root names: its publisher starts anew.
       on.run(blockText('packaging/README.md#From Rulecast 0.1'));
       upgrade(on);
       await says(on, 'rulecast-subscriber', '/etc/rulecast/trust holds a trust line of Rulecast 0.1');
@@ -712,7 +712,7 @@ ${SUBSCRIBERS}END
       return on;
     }
 
-    /** Who is trusted, and what somebody wrote or enabled: the same by all versions. */
+    /** The trusted roots, and files that an administrator wrote or enabled: equal in all versions. */
     function trusted(on: Machine): string {
       return on.run(`rulecast-publisher --print-trust --config /etc/rulecast/publisher.yaml
         cd /etc/rulecast && sha256sum trust subscriber.env publisher.yaml

@@ -383,7 +383,7 @@ type SlowResult =
   | { readonly kind: 'ip4' | 'ip6'; readonly packet: Packet }
   | { readonly kind: 'refused'; readonly reason: keyof typeof Parsed };
 
-/** The parser's slow twin, as the RFCs draw it: headers are taken off the front of what is left. */
+/** The parser's slow twin, as the RFCs draw it: takes headers off the front, one by one. */
 function slowParse(bytes: Uint8Array): SlowResult {
   const refused = (reason: keyof typeof Parsed): SlowResult => ({ kind: 'refused', reason });
   const number = (at: number, length: number): number =>

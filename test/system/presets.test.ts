@@ -95,7 +95,7 @@ async function verdicts(folder: string, asked: readonly string[]): Promise<reado
   return asked.map((question, index) => `${question}: ${actions[index]}`);
 }
 
-/** Of each preset: what it says of packets and questions. */
+/** By preset: the expected verdicts on packets and questions. */
 const PROMISES: Readonly<Record<string, readonly string[]>> = {
   ads: [
     '10.137.0.9 ? ads.example: drop',

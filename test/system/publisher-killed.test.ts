@@ -1,6 +1,6 @@
 /**
- * A publisher that is killed at any moment loses nothing it has acknowledged, and nobody has heard of what it
- * lost.
+ * A publisher that is killed at any moment loses nothing it has acknowledged, and no subscriber knew of a
+ * release it lost.
  */
 
 import { expect, it } from 'vitest';

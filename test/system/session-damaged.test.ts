@@ -40,7 +40,7 @@ const NEW_MARKER = '10.0.0.2';
 
 interface Fed {
   readonly isNew: boolean;
-  /** Codes of what the subscriber complained about. */
+  /** Codes of the subscriber's errors. */
   readonly codes: readonly string[];
 }
 

@@ -25,7 +25,7 @@ const LATER: readonly string[] = [
 const OLD = FAULTS.filter((fault) => !LATER.includes(fault)).join(',');
 const LOST_ON_BOTH_SIDES = ['--faults', 'subscriber-releases-lost,publisher-restored'];
 const RESTORED_AND_ROTATED = ['--faults', 'publisher-restored,publisher-rotated'];
-/** Houses in which something was wrong once, what, and of what faults. */
+/** Houses that once failed, why, and with which faults. */
 const FOUND = [
   [4, 'a proof that could not be written was forgotten, and numbers were given again', ['--faults', OLD]],
   [5, 'a wrong bit in a small key of the store made epochs that no manifest holds', ['--faults', OLD]],
@@ -62,7 +62,7 @@ interface Said {
   readonly text: string;
 }
 
-/** Likewise, of what a bundle holds. */
+/** Likewise, for a bundled file. */
 function simulateIn(bundled: string, ...args: readonly string[]): Said {
   const env = { ...process.env, TMPDIR: temporaryDirectory() };
   try {

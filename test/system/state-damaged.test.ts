@@ -335,7 +335,7 @@ describe('a subscriber', () => {
       const [what, damage] = damages[i] ?? damages[0] ?? ['', () => undefined];
       scene.copy('good', 'firewall');
       damage(join(state, file));
-      // Nobody to connect to: what it makes of its state alone.
+      // Without a publisher: its start depends on its state alone.
       const alone = await scene.subscriber('firewall', `unix:${scene.path('nobody.sock')}`);
       const said = await alone.logged((line) => line['level'] === 50);
       expect(said['msg'], `${file} ${what}`).toContain(`${join(state, file)} is damaged: it is put aside`);

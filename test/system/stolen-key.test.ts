@@ -182,7 +182,7 @@ function dateNow(identityFile: string, rootKeyFile: string): void {
   replaceIdentity(identityFile, { ...identity, roots: withRoot(identity.roots, next) });
 }
 
-// Whoever has the keys and the channel keeps the root from a firewall that would take them away.
+// A thief of keys and channel keeps the root that would revoke them from a firewall.
 it('and the channel with them open a firewall no longer than the date of its root, if it closes then', async () => {
   const directory = temporaryDirectory();
   const [identity, vault] = [join(directory, 'publisher', 'identity'), join(directory, 'root.key')];

@@ -35,7 +35,7 @@ const transfers: readonly ScriptedTransfer[] = [snapshotOf(one), chainOf(one, tw
 interface Crash {
   /** The last release of which APPLIED was sent; 0 if none. */
   readonly appliedVersion: number;
-  /** Of a run that was not killed. */
+  /** The number of steps in a run that was not killed. */
   readonly stepCount: number | undefined;
   readonly signal: string | undefined;
   readonly directory: string;

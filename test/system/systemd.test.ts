@@ -350,7 +350,7 @@ time.sleep(1000)'
     // By what may be without a mount namespace of its own, in which nobody else would see what it makes.
     booted.run('systemd-analyze security --no-pager --threshold=34 rulecast-dns-net');
     booted.run('systemctl restart rulecast-dns-net');
-    // That of its socket may be done a moment later, and until then whoever asks is refused.
+    // The socket may be ready a moment later; until then clients are refused.
     const asked = `${routed}; dig +noall +comments +tries=1 @10.139.1.1 x.example`;
     await eventually(async () => booted.attempt(asked).stdout.includes('SERVFAIL'));
     booted.run(`systemctl stop ${UNIT} rulecast-dns-net`);
@@ -455,7 +455,7 @@ async function connected(on: Machine, publisher: Daemon): Promise<void> {
   }
 }
 
-/** Of the Node processes of the service, by user. */
+/** Capabilities of the service's Node processes, by user. */
 function capabilities(on: Machine): readonly { readonly user: string; readonly effective: number }[] {
   const lines = on.run(
     `for pid in $(sort -n ${PROCESSES}); do ps -o comm=,user:32= -p $pid && grep CapEff /proc/$pid/status || true; done`,

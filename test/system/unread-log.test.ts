@@ -1,6 +1,6 @@
 /**
- * Daemons whose log nobody reads: a pipe that is full and blocks, from the first line on. They work, whoever
- * connects and goes, and end when they are told to.
+ * Daemons whose log has no reader: a pipe that is full and blocks, from the first line on. They work, whoever
+ * connects, and end when they are asked to.
  */
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';

@@ -11,7 +11,7 @@ import { eventually } from '../enforce/enforcer.ts';
 import type { Machine } from './machine.ts';
 import type { Scene } from './scene.ts';
 
-/** Of commits that test/fixtures/README.md names: history is not there in every checkout. */
+/** Packages of commits named in test/fixtures/README.md: not every checkout has the history. */
 const PACKAGES = {
   first: 'packages.tar.xz',
   floor: 'packages.tar.xz',

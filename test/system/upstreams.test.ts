@@ -45,7 +45,7 @@ const WITHOUT_ADDRESS = {
   self: { NODATA: 1 },
   chain: { SERVFAIL: 1 },
 };
-/** Of a domain of a qube: 10^5 addresses, by forty of them a name. */
+/** A domain of a qube: 10^5 addresses, forty for each name. */
 const [WIDE_NAMES, WIDE_ADDRESSES] = [2500, 100_000];
 /** What a qube may hold by a list, and fewer. */
 const HELD_MAX = 1024;

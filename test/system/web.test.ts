@@ -246,7 +246,7 @@ async function copied(page: Page): Promise<string> {
   return page.evaluate<string>('navigator.clipboard.readText()');
 }
 
-/** Of a wide page that documents show, or, into a folder of that name, of each. */
+/** A picture of a wide page for the documents, or, into a folder of that name, of each page. */
 async function picture(page: Page, name: string, width: number): Promise<void> {
   const end = width === 1100 ? SHOWN[name] : undefined;
   if (PICTURES === undefined || (PICTURES === '1' && end === undefined)) return;

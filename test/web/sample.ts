@@ -45,7 +45,7 @@ const FIREWALLS = [
   records.subscriber({ name: 'vpn-firewall', version: 43, bound: ['qube vpn-firewall'] }),
 ];
 
-/** Of a list that is read from elsewhere, some time ago. */
+/** A list that was read from elsewhere, some time ago. */
 function list(
   name: string,
   count: number,

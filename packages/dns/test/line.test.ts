@@ -170,7 +170,7 @@ describe('a line', () => {
       fc.property(fc.array(fc.tuple(step, fc.nat(60), fc.nat(4000)), { maxLength: 120 }), (steps) => {
         const line = new Line();
         const waiting = new Set<number>();
-        /** Of the connection that is open: what was written and not closed. */
+        /** Queries written on the open connection and not closed. */
         let onLine = new Map<number, number>();
         let connection = 'none' as 'none' | 'made' | 'open';
         let [nowMs, last] = [0, 0];
@@ -219,7 +219,7 @@ describe('a line', () => {
           } else if (kind === 'expire') nowMs += ms;
           follow(line.expire(nowMs));
         }
-        // Whoever asked is told, also where no more happens than that time goes by.
+        // Every question gets an outcome, even if nothing but time passes.
         for (let times = 0; times < 4 && line.deadlineMs !== undefined; times++) {
           nowMs = Math.max(nowMs, line.deadlineMs);
           follow(line.expire(nowMs));

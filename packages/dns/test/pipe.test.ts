@@ -428,7 +428,7 @@ function follower(
   });
 }
 
-/** A feed, and whoever is there to follow: none, one that is served, or one that is silent. */
+/** A feed, and its other end: none, one that follows, or one that is silent. */
 function house(
   there: NameFollower | 'silent' | 'none' = 'none',
   isRunning?: () => boolean,

@@ -180,7 +180,7 @@ describe('parseDocument', () => {
     ['', undefined],
     ['unmatched: drop\n', 'drop'],
     ['unmatched: accept\n', 'accept'],
-    ['unmatched: reject\n', 'drop'], // with a reject; whoever used it all the same would close
+    ['unmatched: reject\n', 'drop'], // with a reject; used in spite of it, it would close
   ])('reads what is said of other qubes: %j', (line, expected) => {
     expect(read(`lists: {}\n${line}`).unmatched).toBe(expected);
   });

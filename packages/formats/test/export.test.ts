@@ -185,7 +185,7 @@ describe('what is written is read back', () => {
         .map(([mark, labels]) => `${mark}${labels.join('.')}.example`);
       fc.assert(
         fc.property(fc.array(name, { minLength: 1, maxLength: 30 }), (names) => {
-          // Of a plain list with nothing but `*.name` its author is taken to mean the names, too.
+          // A plain list with only `*.name` entries is read to include the names themselves.
           const list = nameListOf(format === 'plain' ? [...names, 'a.example'] : names, false);
           const imported = importList('', Buffer.from(written(list, format)));
           expect([imported.rejects, imported.fault]).toEqual([[], undefined]);

@@ -1,4 +1,4 @@
-/** What the applier takes: nothing but what a plan can need, whoever sends it. */
+/** The applier accepts nothing but what a plan can need, whoever the sender is. */
 
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';

@@ -1,4 +1,4 @@
-/** Where `rulecast-dns` asks: a socket, and whoever answers in place of the kernel. */
+/** The socket for openings by `rulecast-dns`, with a stand-in for the kernel. */
 
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';

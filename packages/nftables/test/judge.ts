@@ -12,7 +12,7 @@ export interface SeenPacket {
   readonly src: string;
   readonly dst: string;
   readonly protocol: number;
-  /** Of the destination; undefined where the protocol has none. */
+  /** Port of the destination; undefined if the protocol has none. */
   readonly port: number | undefined;
   readonly icmpType: number | undefined;
   /** What the sender wrote, where it is not `dst`, after DNAT. */

@@ -26,7 +26,7 @@ const PLAN = planned(
 
 interface Rule {
   readonly chain: string;
-  /** Of each expression its name, and what it is in JSON. */
+  /** The name of each expression, and its JSON. */
   readonly expressions: readonly (readonly [name: string, text: string])[];
 }
 

@@ -191,7 +191,7 @@ describe('a rule that accepts by a list of names', () => {
     const gone = { from, isOfGone: true, names: ['.c.b.example'], exceptions: [] };
     const withHole = plannedAfter(ruleSet([WORK], { updates: one }), before);
     expect(leftOf(wholeChange(withHole, to, before))).toEqual([gone, gone]);
-    // Of whatever is in force where nobody knows.
+    // The former state is unknown.
     const whole = { from: null, isOfGone: false, names: NAMES, exceptions: [] };
     expect(leftOf(wholeChange(before, to))).toEqual([whole, whole]);
   });

@@ -1,4 +1,4 @@
-/** What may be opened by name, whoever asks: as one who has taken `rulecast-dns` over would. */
+/** The limits of openings by name, as a subverted `rulecast-dns` would test them. */
 
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
@@ -33,7 +33,7 @@ const SETS: readonly NameSet[] = [{ set: SET, list: 'updates', isPrivate: false,
 const QUBE_6 = 'fd0924ef4179000a0000000000000005';
 const pairsOf = (addresses: readonly string[], name = 'vif'): ReadonlyMap<string, Source> =>
   new Map(addresses.map((address) => [address, { interface: name.padEnd(16, '\0'), address }]));
-/** All that qubes of these tests have, of either family. */
+/** The addresses of all qubes in these tests, of either family. */
 const PAIRS = pairsOf([
   ...Array.from({ length: 256 }, (_, i) => `0a8900${i.toString(16).padStart(2, '0')}`),
   QUBE_6,
@@ -403,7 +403,7 @@ describe('what a qube may hold', () => {
     kernel.flowKeys = [...addresses(4), ...addresses(60, 200)].map((_, i) => flowTo(i < 4 ? i : 196 + i));
     expect(await openings.open(opening({ addresses: addresses(1, 300) }))).toBe(Outcome.full);
     expect(kernel.of('10,137,0,5')).toEqual(before);
-    // Of another name there is room; of the list there is none.
+    // There is room for addresses of another name; in the whole list there is none.
     expect(openings.open(opening({ addresses: addresses(64, 1000), label: 'b.example' }))).toBe(Outcome.open);
     for (let i = 1; i < 16; i++)
       kernel.flowKeys = [...kernel.flowKeys, ...addresses(64).map((_, j) => flowTo(i * 1000 + j))];

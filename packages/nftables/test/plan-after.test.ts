@@ -72,7 +72,7 @@ function missingChains({ chains, classMaps, maps }: Plan): readonly string[] {
   return [...named, ...ofMaps, ...ofQubes].filter((chain) => !chains.has(chain));
 }
 
-/** Addresses at the edges of what rules name, by the last of them. */
+/** Addresses at the edges of the prefix of a random rule. */
 function edges(lines: readonly string[], below: Below): Address {
   const text = / dst4=(\S+)/.exec(lines[below(lines.length)] ?? '')?.[1] ?? '9.1.1.1/32';
   const { words, length } = prefix(text);

@@ -10,7 +10,7 @@ import { type Planned, planOf } from '../src/plan/planner.ts';
 import { ruleSet, sourceOf } from './sample.ts';
 
 const PLANS = 50;
-/** Of IPv4: as many words and lengths are 100 kB. */
+/** Members of IPv4: their words and lengths take 100 kB. */
 const MEMBERS = 20_000;
 const CHANGED = 100;
 const RULES = 2000;
@@ -53,7 +53,7 @@ function ofRules(release: number): RuleSet {
   return ruleSet([{ name: 'default', prefixes: [], egress }]);
 }
 
-/** Of arrays that are held, once what is not has gone; what was looked at by a WeakRef stays for a turn. */
+/** Bytes of reachable arrays, after a collection; an array seen through a WeakRef stays for a turn. */
 async function arrayBytes(): Promise<number> {
   await setImmediate();
   setFlagsFromString('--no-concurrent-array-buffer-sweeping');

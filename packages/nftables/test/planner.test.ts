@@ -1,4 +1,6 @@
-/** What a plan takes from those before it, and from whoever made a change of a list, and what it does not. */
+/**
+ * What a plan reuses from the plans before it, and from the known changes of a list, and what it does not.
+ */
 
 import {
   diffPrefixes,

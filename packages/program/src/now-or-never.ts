@@ -15,7 +15,7 @@ import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const POLLOUT = 0x4;
-/** A pipe that says it has room has room for as much. */
+/** A pipe that poll(2) reports as writable has room for so many bytes. */
 const PIPE_BUF_BYTES = 4096;
 const EAGAIN = 11;
 

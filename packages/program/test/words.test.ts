@@ -23,7 +23,7 @@ describe('checkWords', () => {
     expect(() => checkWords(words, RULES)).toThrow('--state has an empty value');
   });
 
-  // Of a variable that is not set: `rulectl keys fleet "$FILE"` said that it cannot write nothing.
+  // An unset variable in a shell: `rulectl keys fleet "$FILE"` reported that it cannot write ''.
   it.each<[string, readonly string[]]>([
     ['alone', ['']],
     ['behind others', ['--state', 'a', 'push', '']],

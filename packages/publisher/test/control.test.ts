@@ -962,7 +962,7 @@ describe('a test of the live table', () => {
   const NAMES =
     '{"lists": {"ads": {"names": [".ads.example"], "resolve": "firewall"}}, "unmatched": "drop", "policies": {"work": {"prefixes": ["10.137.0.5"], "egress": ["drop dst=@ads"]}}}';
 
-  /** What each is answered about a name, and the codes of what could not be. */
+  /** The verdicts on a name, and the codes of missing ones. */
   async function judged(
     control: Endpoint,
     question: NonNullable<MessageOf<'test'>['question']>,

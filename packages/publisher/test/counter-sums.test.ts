@@ -1,4 +1,4 @@
-/** Sums of what firewalls count: what adds to them, what does not, and what they are kept by. */
+/** Sums of firewalls' counters: what adds to them, what does not, and their keys. */
 
 import type { AskTable } from '@rulecast/sessions';
 import { describe, expect, it } from 'vitest';

@@ -8,7 +8,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { openDatabases } from '../src/store/databases.ts';
 
-/** Of lmdb.h: what returns before it is on disk, or without its root. */
+/** Flags of lmdb.h that let a commit return before it is on disk, or without its root. */
 const UNSYNCED = { MDB_NOSYNC: 0x10000, MDB_NOMETASYNC: 0x40000, MDB_MAPASYNC: 0x100000 } as const;
 const roots: lmdb.RootDatabase[] = [];
 

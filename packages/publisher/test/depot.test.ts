@@ -187,7 +187,8 @@ describe('a depot', () => {
     expect(found(publisher, files.files).head).toEqual({ ...again, sequence: again.sequence + 1 });
   });
 
-  // Whoever may write there, without a key, had the last sequence signed: no reader believed a later head.
+  // Anyone who could write there, even without a key, could have the last sequence signed: no reader believed
+  // a later head.
   it('goes on above no sequence of a head that was not signed here', async () => {
     const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
     await releases(publisher, 1);

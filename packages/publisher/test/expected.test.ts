@@ -1,6 +1,6 @@
 /**
- * Who is expected to apply a release, over restarts too; what a push tells of those who did not; and what is
- * forgotten.
+ * The subscribers expected to apply a release, over restarts too; a push's report on those that did not; and
+ * what is forgotten.
  */
 
 import { once } from 'node:events';

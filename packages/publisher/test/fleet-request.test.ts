@@ -18,7 +18,7 @@ class FakeFleet implements FleetView {
   readonly trouble = undefined;
   readonly everyMs = 300_000;
   readonly rows = new Map<string, FleetRow>();
-  /** Of what since when was counted. */
+  /** The `sinceMs` of each count. */
   readonly asked: (number | undefined)[] = [];
   tell: () => void = () => undefined;
 

@@ -1,4 +1,4 @@
-/** What a publisher says of the newest release: to whoever asks, once, and only if it knows. */
+/** A publisher's statements of freshness: for every nonce, once, and only if it knows the newest release. */
 
 import {
   ANSWER_TIMEOUT_MS,

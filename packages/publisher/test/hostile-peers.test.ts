@@ -206,7 +206,7 @@ function mostInATurn(count: () => number): () => number {
   };
 }
 
-/** Of the pace; two of its turns may fall into one that is looked at. */
+/** Turns of the pace; two may fall into one that is measured. */
 const TURN_MOST = 64;
 
 describe('a fleet that comes back at once', () => {

@@ -181,7 +181,7 @@ class Silence {
     return new Promise((_, reject) => this.waiting.push(reject));
   };
 
-  /** Those who wait are told that nobody answers. */
+  /** Fails the waiting questions, as if the server did not answer. */
   end(): void {
     for (const reject of this.waiting.splice(0)) reject(new Error('the DNS server does not answer'));
   }

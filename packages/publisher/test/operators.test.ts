@@ -1,6 +1,6 @@
 /**
- * Who may use rulectl, and for what: each request by each role, what opens more than a role may, and each way
- * by which a caller is known.
+ * Who may use rulectl, and for what: each request by each role, requests beyond a role, and each way in which
+ * a caller is identified.
  */
 
 import type { OperatorRole } from '@rulecast/formats';
@@ -82,7 +82,7 @@ const OPENING: readonly Message[] = [
 
 interface House {
   readonly publisher: Publisher;
-  /** Of the owner, and of an operator of each role. */
+  /** The endpoints of the owner, and of an operator of each role. */
   readonly at: Readonly<Record<OperatorRole | 'owner', Endpoint>>;
   readonly audited: readonly ReleaseAudit[];
 }

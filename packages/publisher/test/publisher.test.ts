@@ -46,7 +46,8 @@ describe('a publisher', () => {
     expect(await pushed).toMatchObject({ kind: 'released', head: { manifest: { version: 1 } } });
   });
 
-  // A listener that threw made a push fail whose release was on disk, and whoever pushed pushed again.
+  // Regression: a listener that threw made a push fail although its release was on disk, so it was pushed
+  // again.
   it('is not told that a push failed because of a listener, which is logged once', async () => {
     const errors: unknown[] = [];
     const logger = pino({ level: 'error' }, { write: (line) => void errors.push(JSON.parse(line)) });

@@ -1,6 +1,6 @@
 /**
- * What a push may not do unasked, whoever pushes: empty, shrink or grow a list, cover the Internet, or open
- * or close everything.
+ * Changes that a push may not make without a permit, whatever its role: empty, shrink or grow a list, cover
+ * the Internet, or open or close everything.
  */
 
 import type { PushInput } from '@rulecast/formats';

@@ -36,7 +36,7 @@ export interface Offer extends Signed {
   readonly decoded: Manifest;
 }
 
-/** Whoever leads a test says itself how long it waits. */
+/** The test itself decides how long it waits. */
 const NEVER_AFTER: After = () => () => undefined;
 
 const LIMITS = { entries: 1_000_000, bytes: 100_000_000, parts: 1024 };
@@ -149,7 +149,10 @@ export class ScriptedSubscriber {
     return this.send({ kind: 'want', hash: offer.hash, base });
   }
 
-  /** BEGIN to END: the rule set the stream makes of what is held, checked against the manifest offered. */
+  /**
+   * BEGIN to END: applies the stream to the held rule set, and checks the result against the offered
+   * manifest.
+   */
   async receiveTransfer(
     offer: Offer,
   ): Promise<{ readonly begin: MessageOf<'begin'>; readonly ruleSet: RuleSet }> {

@@ -65,7 +65,7 @@ class Walker {
       if (this.pushesLeft > 0 && this.draw(6) === 0) this.push();
       if (this.pushesLeft > 0 && this.draw(25) === 0) {
         await this.connect();
-        continue; // whoever left in the middle of what it refused may have nothing to wait for now
+        continue; // a peer that left in the middle may have nothing to wait for now
       }
       const message = await this.next();
       if (message === undefined) throw new Error('the publisher hung up');

@@ -15,7 +15,7 @@ import { readRecord, writeRecord } from '../src/signer/record.ts';
 
 const { kill, Killed, STEPS } = vi.hoisted(() => ({
   kill: { atStep: Number.POSITIVE_INFINITY, step: 0, within: false, isDead: false },
-  /** Whoever is killed does no more: what is called afterwards is not done. */
+  /** A killed process does no more: later calls have no effect. */
   Killed: class extends Error {},
   /** Calls that change what is on disk, or make that last. */
   STEPS: ['openSync', 'writeSync', 'writeFileSync', 'fsyncSync', 'closeSync', 'renameSync', 'rmSync'],

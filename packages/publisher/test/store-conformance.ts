@@ -134,7 +134,7 @@ class Keeper {
     });
   }
 
-  /** Of parts, and of rows of parts. */
+  /** Keys of the parts' versions, old and new. */
   get changedKeys(): readonly string[] {
     return [...this.#databases.meta.getKeys({})].filter((key) => key.startsWith('changed'));
   }

@@ -257,7 +257,7 @@ describe('snapshots', () => {
     }
   });
 
-  // Whoever pushed a first million waited until it was encoded once more.
+  // Regression: a push of a first million waited until it was encoded once more.
   it('are not written for a list that came whole upon a small one: another would weigh as much', async () => {
     const directory = new StoreDirectory();
     const [small, large] = [10, 700_000].map((count) =>

@@ -215,7 +215,7 @@ describe('who holds an older release', () => {
 });
 
 describe('who holds the release before', () => {
-  // Whoever pushed a first million waited until it was encoded once more, to be sent as large as before.
+  // Regression: a push of a first million waited until it was encoded once more, to be sent in the same size.
   it('is sent its delta, however large, without a snapshot to compare', async () => {
     const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
     const hosts = (count: number): List =>

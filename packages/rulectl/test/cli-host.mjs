@@ -1,6 +1,6 @@
 /**
- * Runs command lines one after the other in one process, as `dist/main.js` runs one: most of what a `rulectl`
- * costs is its start. Each ends with a mark on both outputs, and a message with the exit code.
+ * Runs command lines one after another in one process, each like `dist/main.js`, as most of a `rulectl`'s
+ * time is its start. Each ends with a mark on both outputs, and a message with the exit code.
  */
 
 import { writeSync } from 'node:fs';

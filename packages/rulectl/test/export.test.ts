@@ -150,7 +150,7 @@ describe('export qubes', () => {
     [2044, 0, ''],
     [2045, 2, '2,046 lines of 65,452 bytes'],
   ])('of %i hosts ends with %i: dom0 takes 65,444 bytes for a qube', async (count, status, said) => {
-    // Of 32 bytes a line, and no two of them make one prefix.
+    // Lines of 32 bytes, no two of which can be aggregated.
     const entries = Array.from(
       { length: count },
       (_, i) => `10.10.${10 + Math.floor(i / 45)}.${10 + 2 * (i % 45)}`,

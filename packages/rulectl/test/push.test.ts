@@ -448,7 +448,7 @@ describe('--replace-all', () => {
     class AskedTerminal extends Terminal {
       override readonly out = new Output(openSync(output, 'w'));
       override complain(): void {
-        // Not onto the screen of whoever runs the tests.
+        // Not shown on the screen of the person who runs the tests.
       }
       override async confirm(question: string): Promise<'yes' | 'no'> {
         questions.push(question);

@@ -164,7 +164,7 @@ export function member(some: Partial<ControlRecordOf<'member'>> = {}): ControlRe
   };
 }
 
-/** Of a list that is kept by its URL. */
+/** The record of a list with a URL. */
 export function list(some: Partial<ControlRecordOf<'list'>> = {}): ControlRecordOf<'list'> {
   return {
     record: 'list',

@@ -339,7 +339,8 @@ export class RunBuilder {
   /** Appends the rules [from, to) of another block. */
   pushRules(runs: Runs, from = 0, to = ruleCount(runs)): void {
     if (from >= to) return;
-    // By form of `runs`: its place here, once it is used. No array: a rule or two of 2^18 forms may be all.
+    // By form of `runs`: its place here, once it is used. A map, as only a rule or two of 2^18 forms may be
+    // used.
     const places = runs === this.#source ? this.#sourceForms : new Map<number, number>();
     const { starts, wordStarts, formOf } = runs;
     for (let run = runOfRule(runs, from); run < runs.count && starts[run]! < to; run++) {

@@ -115,7 +115,7 @@ const moment = fc.record({
   sentBytes: fc.nat(100_000),
 });
 
-/** One session, watched: whoever asks, what was offered, and what it says. */
+/** One session, watched: its callers, its offers, and its effects. */
 class Watched {
   state: State = start(0);
   nowMs = 0;

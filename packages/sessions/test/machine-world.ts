@@ -114,7 +114,7 @@ export const ANSWER: MessageOf<'answer'> = {
   text: undefined,
 };
 
-/** Of each kind one that a subscriber never sends, or not here. */
+/** One message of each kind that a subscriber never sends, or not in this state. */
 export const STRANGE_MESSAGES: readonly Message[] = [
   { kind: 'chunk', bytes: new Uint8Array(1) },
   { kind: 'welcome', protocol: 2, name: 'mgmt', lineage: LINEAGE, heartbeatMs: 5000 },

@@ -17,7 +17,7 @@ export function fixture(name: string): Buffer {
   return readFileSync(archivePath(name));
 }
 
-/** Names and texts of what comes out. */
+/** Names and texts of the unpacked files. */
 export async function unpacked(
   name: string,
   bytes: Uint8Array,

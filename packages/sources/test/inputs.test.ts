@@ -23,7 +23,7 @@ function tree(files: Readonly<Record<string, string>>): string {
   return directory;
 }
 
-/** Of a file, which is read at once. */
+/** The bytes of a file, which was read at once. */
 function bytesOf(input: Inputs['inputs'][number]): Uint8Array {
   return 'bytes' in input ? input.bytes : new Uint8Array();
 }

@@ -1,4 +1,4 @@
-/** The schedule: bounded, batched, jittered by whoever gives the delays, and never a herd. */
+/** The schedule: bounded, batched, with the jitter in the delays it is given, and never a herd. */
 
 import { describe, expect, it } from 'vitest';
 import { turns } from '../../../test/kit/turns.ts';

@@ -174,7 +174,7 @@ async function wrongly({ shape, broken, text, added }: Variant, said: Reading): 
   const result = await read(Buffer.from(text), said, broken === 'cut' ? 'connection' : 'proven');
   const whole = await read(sample(shape), said);
   if (result.kind === 'refused' || (whole.kind === 'list' && told(result) !== told(whole))) return undefined;
-  // Of a file of both, the first line says which is meant where nobody does.
+  // In a file with both, the first line decides if no option does.
   const others =
     shape === 'mixed'
       ? (sample(shape)

@@ -425,7 +425,10 @@ function killableContent(clock: SteadyClock = new TestClock()): {
   return { host, content };
 }
 
-/** The threads that are sent something from now on, and of what kind. `spoil`: the next such fails there. */
+/**
+ * The threads that get messages from now on, and the kinds of these. `spoil`: makes the next such message
+ * fail.
+ */
 function watchWorkers(): {
   readonly workers: Set<Worker>;
   readonly kinds: string[];

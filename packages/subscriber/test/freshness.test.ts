@@ -1,6 +1,6 @@
 /**
- * Whether what is in force is the newest, against whoever is on the way: one that only pings, one that mixes
- * sessions, one that says again what was said once, and one with the key of freshness.
+ * Freshness against attackers on the path: one that only answers PINGs, one that mixes sessions, one that
+ * replays statements, and one with the freshness key.
  */
 
 import { rmSync } from 'node:fs';
@@ -169,7 +169,7 @@ describe('a subscriber that remembers nothing', () => {
     const [one, two] = sampleReleases(publisher);
     await peer.fresh(numberOf(two));
     peer.nonce = nonce;
-    await peer.fresh(numberOf(one)); // said before the other, and kept by whoever is on the way
+    await peer.fresh(numberOf(one)); // made before the other, and kept by the attacker on the path
     expect(await refused(peer, one)).toMatchObject({ code: 'not-fresh' });
     await peer.bring(two);
   });

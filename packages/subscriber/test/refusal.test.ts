@@ -159,7 +159,8 @@ describe('an offer is refused before anything of it is wanted, and what is in fo
       hash: manifestHash(bad.bytes),
       code,
       text: expect.stringMatching(/\w/),
-      // Nobody signed a signature: whoever holds the channel for a moment gets no release refused for good.
+      // Signatures themselves are not signed: an attacker who has the channel for a moment cannot have a
+      // release refused for good.
       retry: code === 'bad-signature' ? 'later' : 'never',
       keeps: held.hash,
     });
@@ -185,7 +186,7 @@ describe('an offer is refused before anything of it is wanted, and what is in fo
 interface BadTransfer {
   readonly title: string;
   readonly code: string;
-  /** Of the NACK if the transfer was a snapshot, and if it was a chain of deltas. */
+  /** The `retry` of the NACK for a snapshot, or for a chain of deltas. */
   readonly retry: 'never' | 'later';
   readonly part?: string;
   /** A release to offer, and what to send for it: a snapshot, or deltas from `held`. */

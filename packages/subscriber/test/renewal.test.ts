@@ -90,7 +90,7 @@ class House {
   }
 }
 
-/** Of a house whose root is to be renewed by BY: one release is in force. */
+/** A house whose root must be renewed by BY, with one release in force. */
 async function dated(options: Partial<SubscriberOptions> = {}): Promise<[House, Peer, ScriptedRelease]> {
   const house = new House();
   const peer = await house.start(options);
@@ -240,7 +240,7 @@ describe('a root with a date', () => {
     ['set back after the date', (clocks) => clocks.pass(70 * DAY, -70 * DAY), 1, 'due'],
     ['before the creation of the release', (clocks) => clocks.pass(DAY), (BY + DAY) * 1000, 'good'],
     ['past the date', (clocks) => clocks.pass(60 * DAY), 1, 'overdue'],
-    // Who has the release key could put off the date for good.
+    // A thief of the release key could put the date off for good.
     [
       'past the date, and before a release from the future',
       (clocks) => clocks.pass(60 * DAY),

@@ -203,7 +203,7 @@ describe('a subscriber', () => {
 });
 
 describe('a key that was stolen', () => {
-  // Whoever had the one key released the last number there is, and locked everybody out for good.
+  // Regression: a thief of the only key released the last possible number, and locked everybody out for good.
   it.each([false, true])(
     'and taken away locks nobody out, whatever it released (restarted: %s)',
     async (isRestarted) => {

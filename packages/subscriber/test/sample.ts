@@ -174,7 +174,7 @@ export function expectJudges(
   );
 }
 
-/** All that a subscriber answers about the sample packets, to compare with later. */
+/** The verdicts of a subscriber on the sample packets, to compare with later. */
 export function answersOf(subscriber: Pick<Subscriber, 'explain'>): Promise<readonly Explanation[]> {
   return Promise.all(samplePackets().map((packet) => subscriber.explain(packet)));
 }

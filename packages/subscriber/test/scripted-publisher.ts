@@ -61,7 +61,7 @@ export class ScriptedPublisher {
   private readonly arrived: Peer[] = [];
   private readonly waiting: ((peer: Peer) => void)[] = [];
 
-  /** Of a key of its own, unless one is given. */
+  /** With a key of its own, unless one is given. */
   constructor(lineage: Uint8Array = new Uint8Array(16).fill(0x4c), ownKey?: KeyObject) {
     const { key, root, trust } = soleRoot(lineage, ownKey);
     this.trust = trust;

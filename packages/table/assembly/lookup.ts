@@ -123,14 +123,14 @@ function classOf(image: usize, family: i32, at: u32): i32 {
     : find6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), at);
 }
 
-/** The code of what the policy `first` decided: whatever its rules say, it opens nothing. */
+/** The code of a decision by the policy `first`, which always drops. */
 // @ts-ignore: decorator
 @inline
 function dropOf(code: i32): i32 {
   return (code & ~ACTION_MASK) | DROP;
 }
 
-/** The code of what `first` and then a program do with one packet; `field` as for `programOf`. */
+/** The code of `first` and then of a program for one packet; `field` as for `programOf`. */
 // @ts-ignore: decorator
 @inline
 function judge(

@@ -132,7 +132,7 @@ function finish(record: usize, own: u32, wildcard: u32): i32 {
   return select(load<i32>(record, NO_MATCH_FIELD), load<i32>(record, BASE) + <i32>code, code == NO_MATCH);
 }
 
-/** The code of what a program does with a packet of a class. */
+/** The code of a program for a packet of a class. */
 export function decide(blob: usize, program: i32, classId: i32, protoBit: i32, detail: i32): i32 {
   const record = recordOf(blob, program);
   if (load<i32>(record, IS_PLAIN)) return load<i32>(record, BASE) + ~rowOf(blob, record, classId);
@@ -261,7 +261,8 @@ function shapedTile(
       else store<i32>(codes + i, load<i32>(at(rows, classId & mask)));
     }
   }
-  // All that one program has is loaded once: stores in a loop keep the compiler from doing so.
+  // The fields of a single program are loaded once: stores in the loop keep the compiler from hoisting the
+  // loads.
   const shapeless = load<i32>(blob, SHAPELESS);
   const wildcards = at(blob, load<i32>(only, WILDCARDS));
   const base = load<i32>(only, BASE);
@@ -378,10 +379,11 @@ function evaluateList(list: usize, protoBit: i32, detail: i32): u32 {
   const asks = v128.load(list + (bytes << 1), 4);
   const first = i16x8.ge_u(port, v128.load(list, 4));
   const last = i16x8.le_u(port, v128.load(list + bytes, 4));
-  // Of what cannot be read each candidate may match that has the protocol.
+  // If the port cannot be read, every candidate with the protocol may match.
   const inRange = v128.or(v128.and(first, last), i16x8.splat(<i16>(detail >> 31)));
   const matches = v128.and(inRange, i16x8.eq(v128.and(asks, bit), bit));
-  const place = <usize>ctz(i16x8.bitmask(matches) | (1 << count)); // lanes from `count` on are of what lies behind
+  // lanes from `count` on hold bytes behind the list
+  const place = <usize>ctz(i16x8.bitmask(matches) | (1 << count));
   const code = load<u32>(codes + (place << 2));
   if (detail >= 0 || place == count) return code;
   return (load<u16>(list + (bytes << 1) + (place << 1), 4) & ASKS_DETAIL) == 0 ? code : (code & ~ACTION_MASK) | DROP;

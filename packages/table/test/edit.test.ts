@@ -353,8 +353,7 @@ describe('edits of large tables', () => {
       live.push(table.stats().liveBytes);
     }
     expect(new Set(live.slice(4)).size).toBeLessThanOrEqual(2); // with and without something forgotten
-    // Nobody looks, so that all but the directories that take turns, one for each family, is free again at
-    // the flip.
+    // There are no readers, so at the flip all is free again except one spare directory for each family.
     expect(Math.max(...live.slice(4))).toBeLessThan(table.stats().bytes + 2 * 2 ** 18 + 1024);
     expect(table.stats().reservedBytes).toBeLessThan(table.stats().bytes * 2);
   });

@@ -1,4 +1,4 @@
-/** Hit counters of many readers: none is lost, whoever counts at the same time, and whatever rules change. */
+/** Hit counters of many readers: none is lost, even with concurrent readers and changing rules. */
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
@@ -390,7 +390,7 @@ describe('hits over a change of rules', () => {
       const table = new Table({ limits });
       const readers = [table.reader, openReader(table.handle())];
       table.flip(table.prepare(ruleSet, environment));
-      const tally = new Map<string, number>(); // of what is in force
+      const tally = new Map<string, number>(); // for the generation in force
       const lists = new Map<string, number>();
       let [none, all] = [0, 0];
       const changedIn = (before: Policy, after: Policy): readonly string[] =>

@@ -3,7 +3,7 @@
 import type { Family } from '@rulecast/rules';
 import type { Table } from '../src/index.ts';
 
-/** Of egress to addresses of a word or four; undefined where none does. */
+/** The lists that decide egress to addresses of one word or four; undefined if none does. */
 export function decidingLists(table: Table, family: Family, dst: Uint32Array): (string | undefined)[] {
   const count = dst.length / (family === 4 ? 1 : 4);
   const out = { codes: new Uint32Array(count), generation: 0 };

@@ -21,7 +21,7 @@ import {
 import { ProgramEngine } from './program-engine.ts';
 
 const { tcp, udp, icmp, other } = ProtoBit;
-/** Of relative codes: run 0 accepts, run 1 drops, run 2 accepts. */
+/** Relative codes: run 0 accepts, run 1 drops, run 2 accepts. */
 const [ACCEPT0, DROP1, ACCEPT2] = [5, 10, 13];
 /** Added to them by the record, and what it has where nothing matches. */
 const [BASE, DEFAULT] = [40, 42];
@@ -51,7 +51,7 @@ const LIST = listOf(
   ],
   NO_MATCH,
 );
-/** Of the words of a test. */
+/** The sizes of the words in a test. */
 const PORT_CLASSES = 7;
 
 interface Words {

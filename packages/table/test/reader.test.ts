@@ -417,7 +417,7 @@ describe('a table reader', () => {
     let generation = 1;
     while (!careless.hasEnded && generation < 2000) {
       generation++;
-      // Of several sizes, so that other bytes take the place of those before.
+      // In several sizes, so that freed bytes are overwritten by others.
       table.flip(table.prepare(release(generation, (generation % 3) * 2000), ENVIRONMENT));
       if (generation % 16 === 0) await new Promise(setImmediate); // for the message of a reader that has ended
     }

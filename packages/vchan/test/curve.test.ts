@@ -1,4 +1,4 @@
-/** Who is admitted, asked as ZeroMQ asks: RFC 27/ZAP. */
+/** Which clients are admitted, asked the way ZeroMQ does: RFC 27/ZAP. */
 
 import { afterEach, describe, expect, it } from 'vitest';
 import * as zmq from 'zeromq';

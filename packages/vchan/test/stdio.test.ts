@@ -109,7 +109,7 @@ describeChannel('stdio', async (bufferBytes) => {
 describeChannel('exec', async (bufferBytes) => {
   const [up, down] = [join(directory, 'up'), join(directory, 'down')];
   execFileSync(MAKE_PIPE, [up, down]);
-  // Both for reading and writing: whoever opens or uses one of them first has another side.
+  // Open for reading and writing, so that whichever side opens first finds the other.
   const held = [up, down].map((path) => openSync(path, constants.O_RDWR));
   const inputFd = openSync(up, constants.O_RDONLY | constants.O_NONBLOCK);
   const outputFd = openSync(down, constants.O_WRONLY);

@@ -242,7 +242,7 @@ describe('credit', () => {
             expect(bytesIn(toServer) + server.dataReady()).toBeLessThanOrEqual(written - read);
             expect(client.bufferSpace()).toBeLessThanOrEqual(bufferBytes - (written - read));
           }
-          // All that was written arrives, and all credit comes back.
+          // Every byte written arrives, and all credit is returned.
           while (read < written || client.bufferSpace() < bufferBytes) {
             await turns(1);
             deliver(server);

@@ -313,7 +313,7 @@ export function parsePacketText(text: string, direction: Direction | 'both' = 'e
   return combinationFault(packet, columns) ?? { kind: 'packet', packet, expect: undefined };
 }
 
-/** Those of an address of IPv4 that is none. */
+/** Text in the form of an IPv4 address, valid or not: it is no policy's name. */
 const DIGITS = /^[\d.]+$/;
 
 /** As `parsePacketText`, where SRC may be the policy that judges it: then the packet has no source. */

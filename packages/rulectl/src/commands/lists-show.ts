@@ -128,7 +128,7 @@ async function exportTo(format: ExportFormatName, args: ListArgs, terminal: Term
 
 interface FetchedList {
   readonly record: ControlRecordOf<'list'>;
-  /** Empty unless its content was asked for. */
+  /** Empty unless the content was requested. */
   readonly list: List;
 }
 

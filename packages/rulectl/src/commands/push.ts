@@ -33,7 +33,7 @@ import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'push <file..>';
 
-/** Beyond --timeout, which the publisher keeps itself: it says every few seconds that work goes on. */
+/** Time beyond --timeout, which the publisher itself observes: it sends progress every few seconds. */
 const PUBLISHER_GRACE_MS = 60_000;
 
 export interface PushArgs extends FileArgs, ReleaseArgs, PermitArgs, ControlArgs {
@@ -157,7 +157,7 @@ async function askPush(
 
 /** The version the head must still have. Throws CliError where the push ends here. */
 async function confirmRemovals(plan: PushPlan, args: PushArgs, terminal: Terminal): Promise<number> {
-  // Whether everything may be dropped is asked for when it is released.
+  // The dry run permits dropping everything; the release itself asks for that permit.
   const rehearsal: PushPlan = { ...plan, request: { ...plan.request, dryRun: true, allowDropAll: true } };
   const found = await rehearse(
     (onRecord) => askPush(rehearsal, args, new Progress(terminal), onRecord),

@@ -110,7 +110,7 @@ class TextReport implements Report {
       case 'fleet':
         this.#fleet = record;
         break;
-      default: // progress has its bar; other records say nothing about a release
+      default: // progress has its bar; other records are not about a release
     }
     out.flush();
   }
@@ -160,7 +160,7 @@ class TextReport implements Report {
 /** The message for a failed request. */
 export function failureText(ending: MessageOf<'fail'>): string {
   switch (ending.code) {
-    case ErrorCode.badInput: // every line was told by itself
+    case ErrorCode.badInput: // each line was printed before
     case ErrorCode.versionMoved:
       return ending.text;
     case ErrorCode.guardRefused: // each guard's message was printed before

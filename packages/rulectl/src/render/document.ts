@@ -10,7 +10,7 @@ import { formatAmount, formatTime } from './amounts.ts';
 
 type Aspect = ControlRecordOf<'edit'>['aspect'];
 
-/** One part of a release, as DIFF from version 0 says it. */
+/** One part of a release, as in DIFF from version 0. */
 export interface PartLines {
   readonly kind: string;
   readonly name: string;

@@ -15,7 +15,7 @@ const SECRET_BYTES = 16;
 const COOKIE = 'rulecast';
 
 export class Access {
-  /** Below it is all that is not for everybody. */
+  /** Everything below this path needs the cookie. */
   readonly base: string;
   readonly #host: string;
   readonly #random: (bytes: number) => Buffer;

@@ -288,7 +288,7 @@ export class Model {
     return records;
   }
 
-  /** Whether it was enough before the end. Throws CliError. */
+  /** Whether the receiver had enough before the end. Throws CliError. */
   #ask(request: Asking, onRecord: (record: ControlRecord) => void): Promise<boolean> {
     const send: ControlRequest['send'] = (connection) => connection.send(request);
     return this.#turns.take(async () => {

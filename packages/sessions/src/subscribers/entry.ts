@@ -31,7 +31,7 @@ export interface SubscriberEntry {
   connectedSinceMs: number | undefined;
   lastSeenMs: number;
   held: HeldRelease | undefined;
-  /** A transfer is under way, or being applied. */
+  /** Whether a transfer is under way, or being applied. */
   receiving: boolean;
   /** It claimed a release above the head and could not prove it. */
   diverged: boolean;

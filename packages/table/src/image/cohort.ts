@@ -27,7 +27,7 @@ export class Cohort {
     this.#bytes += bytes;
   }
 
-  /** Gives back what no reader can see: all that was retired up to `safeGeneration`, in its order. */
+  /** Frees the pieces retired up to `safeGeneration`, which no reader can see, in order. */
   free(heap: Heap, safeGeneration: number): void {
     const retired = this.#retired;
     let from = this.#from;

@@ -45,9 +45,8 @@ export interface MessageLink {
    */
   send(message: Uint8Array): Promise<boolean>;
   /**
-   * Called once, last: nothing more is sent, and what arrives is of no interest. The peer has taken
-   * everything, or is gone, or takes nothing any more; then a message may still wait in `send`, which gives
-   * it up.
+   * Called once, last: nothing more is sent, and received messages are ignored. The peer has received
+   * everything, or is gone or stuck; then a message may still wait in `send`, which gives it up.
    */
   end(): void;
 }
