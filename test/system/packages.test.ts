@@ -322,6 +322,8 @@ print(error.data.message[-300:] if error else 'valid')`;
       on.run('systemctl disable rulecast-boot && dpkg --force-depends -i /srv/rulecast-firewall_*.deb');
       expect(on.attempt(`systemctl is-enabled ${units}`).stdout).toBe('enabled\ndisabled\nenabled\n');
       on.run(blockText('docs/how-to/back-up-and-restore.md#Save it'));
+      on.run(blockText('docs/how-to/back-up-and-restore.md#Restore it').replace('rulectl status\n', ''));
+      on.run('systemctl is-active rulecast-publisher');
       expect(on.run('tar -tzf rulecast.tar.gz')).toContain('publisher/identity');
       expect(said('Removal')).toContain('30-rulecast.policy is removed');
       expect(on.run('cat /run/dom0/tags; ls /run/dom0/*')).not.toMatch(/rulecast/);
