@@ -90,7 +90,8 @@ document again: \`rulectl get all --json | jq -j 'select(.kind == "text").text'\
 
 [json.schema.json](json.schema.json) is the JSON Schema (draft 2020-12) of a line. Fields and
 kinds may be added: ignore what you do not know. [CHANGELOG](../../CHANGELOG.md) names each field
-that moves or goes.
+that moves or goes. Exit codes are in [exit-codes.md](exit-codes.md), error codes in
+[errors.md](errors.md).
 
 \`\`\`json
 {"kind":"error","code":"unreachable","message":"no publisher answers at …"}

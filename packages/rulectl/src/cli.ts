@@ -35,9 +35,14 @@ export async function runCli(words: readonly string[], environment: Environment)
   const terminal = new Terminal(environment, args);
   return runToEnd('rulectl', terminal, async () => {
     for (const warning of [...commandWarnings, ...permitWarnings]) terminal.complain(`rulectl: ${warning}`);
-    const parsed = await parse(args, terminal);
-    if (typeof parsed !== 'string') return parsed();
-    terminal.out.line(parsed);
+    const [first, code = ''] = words;
+    const page = first === 'help' ? (await import('./error-page.ts')).errorPage(code) : undefined;
+    if (page === undefined || COMMANDS.has(code)) {
+      const parsed = await parse(args, terminal);
+      if (typeof parsed !== 'string') return parsed();
+      terminal.out.line(parsed);
+    }
+    if (page !== undefined) terminal.out.line(COMMANDS.has(code) ? `\nAs an error code, ${page}` : page);
     return ExitCode.ok;
   });
 }

@@ -272,7 +272,7 @@ describe('refresh', () => {
       await connection.send({ kind: 'fail', code: 'not-ready', text: 'start it with --config FILE' });
     });
     expect(exit).toBe(3);
-    expect(stderr).toBe('rulectl: start it with --config FILE\n'); // not to ask again
+    expect(stderr).toBe('rulectl: start it with --config FILE (rulectl help not-ready)\n'); // not to ask again
   });
 });
 

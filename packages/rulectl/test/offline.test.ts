@@ -224,7 +224,7 @@ describe('check --test --json', () => {
       }),
       { kind: 'error', code: 'bad-input', message: '1 line is refused: no packet was judged' },
     ]);
-    expect(stderr).toBe('rulectl: 1 line is refused: no packet was judged\n');
+    expect(stderr).toBe('rulectl: 1 line is refused: no packet was judged (rulectl help bad-input)\n');
     expect(exit).toBe(2);
   });
 

@@ -519,7 +519,10 @@ describe('diff', () => {
     });
     folder.remove();
     expect(stdout).toContain(`${drop}:2:1`);
-    expect({ exit, stderr }).toEqual({ exit: 2, stderr: 'rulectl: one line is refused\n' });
+    expect({ exit, stderr }).toEqual({
+      exit: 2,
+      stderr: 'rulectl: one line is refused (rulectl help bad-input)\n',
+    });
   });
 
   it.each([
@@ -540,6 +543,6 @@ describe('diff', () => {
       await connection.send({ kind: 'fail', code: 'unknown-release', text: 'the oldest is 9', version: 9 });
     });
     expect(exit).toBe(2);
-    expect(stderr).toBe('rulectl: the oldest is 9\n');
+    expect(stderr).toBe('rulectl: the oldest is 9 (rulectl help unknown-release)\n');
   });
 });

@@ -248,7 +248,7 @@ describe('what people are shown', () => {
       'a/lists/drop.txt:1:9: bad-address: no address',
       '',
     ]);
-    expect(stderr).toBe('rulectl: 2 lines are refused: nothing was released\n');
+    expect(stderr).toBe('rulectl: 2 lines are refused: nothing was released (rulectl help bad-input)\n');
     expect(exit).toBe(2);
   });
 });
@@ -321,9 +321,9 @@ describe('exit codes', () => {
   });
 
   it.each([
-    ['guard-refused', 2, 'rulectl: default: no such list (guard-refused)\n'],
-    ['version-moved', 4, 'rulectl: no such list\n'],
-    ['storage-failed', 3, 'rulectl: default: no such list (storage-failed)\n'],
+    ['guard-refused', 2, 'rulectl: default: no such list (rulectl help guard-refused)\n'],
+    ['version-moved', 4, 'rulectl: no such list (rulectl help version-moved)\n'],
+    ['storage-failed', 3, 'rulectl: default: no such list (rulectl help storage-failed)\n'],
   ])('FAIL %s: %d', async (code, exit, message) => {
     const end = { kind: 'fail', code, text: 'no such list', part: 'default' } as const;
     const result = await push(['drop.txt'], [{ end }]);
@@ -357,7 +357,9 @@ describe('exit codes', () => {
       connection.bye('shutting-down', 'the publisher stops');
     });
     const { exit, stderr } = await run(['drop.txt']);
-    expect(stderr).toBe('rulectl: the publisher ended the connection: the publisher stops (shutting-down)\n');
+    expect(stderr).toBe(
+      'rulectl: the publisher ended the connection: the publisher stops (rulectl help shutting-down)\n',
+    );
     expect(exit).toBe(3);
   });
 
@@ -369,7 +371,7 @@ describe('exit codes', () => {
       await connection.send({ kind: 'fail', code: 'over-limit', text: 'too much' });
     });
     const { exit, stderr } = await run([file]);
-    expect(stderr).toBe('rulectl: too much (over-limit)\n');
+    expect(stderr).toBe('rulectl: too much (rulectl help over-limit)\n');
     expect(exit).toBe(2);
   });
 });

@@ -79,7 +79,7 @@ describe('rollback', () => {
   it('ends with 2 where nobody can be asked', async () => {
     const { exit, stderr, asked } = await rollback(undefined);
     expect(stderr).toBe(
-      'rulectl: nothing was released, and nobody can be asked here: look with --dry-run, then add --yes\n',
+      'rulectl: nothing was released, and nobody can be asked here: look with --dry-run, then add --yes (rulectl help declined)\n',
     );
     expect(asked).toMatchObject([{ dryRun: true }]);
     expect(exit).toBe(2);

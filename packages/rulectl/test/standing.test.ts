@@ -171,6 +171,6 @@ describe('forget', () => {
 
   it.each(['no-such-subscriber', 'still-connected', 'bad-input'])('%s ends with 2', async (code) => {
     const { exit, stderr } = await forget({ kind: 'fail', code, text: 'stop it first' });
-    expect({ exit, stderr }).toEqual({ exit: 2, stderr: 'rulectl: stop it first\n' });
+    expect({ exit, stderr }).toEqual({ exit: 2, stderr: `rulectl: stop it first (rulectl help ${code})\n` });
   });
 });

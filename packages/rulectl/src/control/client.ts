@@ -173,7 +173,7 @@ async function readAnswers(
       case 'bye': {
         const { retryAfterMs } = message;
         const later = retryAfterMs === undefined ? '' : `; come again in ${Math.ceil(retryAfterMs / 1000)} s`;
-        const text = `the publisher ended the connection: ${message.text} (${message.code})${BYE_HINTS[message.code] ?? ''}${later}`;
+        const text = `the publisher ended the connection: ${message.text}${BYE_HINTS[message.code] ?? ''}${later}`;
         throw new CliError(ExitCode.unreachable, message.code, text);
       }
       default: {

@@ -157,22 +157,11 @@ class TextReport implements Report {
   }
 }
 
-/** The message for a failed request. */
-export function failureText(ending: MessageOf<'fail'>): string {
-  switch (ending.code) {
-    case ErrorCode.badInput: // each line was printed before
-    case ErrorCode.versionMoved:
-      return ending.text;
-    case ErrorCode.guardRefused: // each guard's message was printed before
-      if (ending.guard !== undefined) return 'nothing was released: guards refuse it (guard-refused)';
-      return withPart(ending);
-    default:
-      return withPart(ending);
-  }
-}
-
-function withPart(ending: MessageOf<'fail'>): string {
-  const { file, line, column, part, text, code } = ending;
+/** The message for a failed request, without its code. */
+export function failureText({ code, guard, file, line, column, part, text }: MessageOf<'fail'>): string {
+  if (code === ErrorCode.badInput || code === ErrorCode.versionMoved) return text;
+  // Each guard's message was printed before.
+  if (code === ErrorCode.guardRefused && guard !== undefined) return 'nothing was released: guards refuse it';
   const place = file === undefined ? part : `${shownName(file)}:${line}:${column}`;
-  return `${place === undefined ? '' : `${place}: `}${text} (${code})`;
+  return place === undefined ? text : `${place}: ${text}`;
 }

@@ -18,11 +18,17 @@ export async function runToEnd(
     terminal.end(exit);
     return exit;
   } catch (error) {
-    return tell(name, error, terminal);
+    return tell(name, error, await isExplained(name, error), terminal);
   }
 }
 
-function tell(name: string, error: unknown, terminal: Terminal): ExitCode {
+/** Whether `rulectl help` has a page of the code. A firewall has no rulectl. */
+async function isExplained(name: string, error: unknown): Promise<boolean> {
+  if (name !== 'rulectl' || !(error instanceof CliError) || error.exit === ExitCode.usage) return false;
+  return (await import('../error-page.ts')).errorPage(error.code) !== undefined;
+}
+
+function tell(name: string, error: unknown, isExplained: boolean, terminal: Terminal): ExitCode {
   if (error instanceof OutputClosedError) return ExitCode.outputClosed;
   if (error instanceof OutputFailedError) return tellOutputFailed(name, error, terminal);
   const known = knownError(name, error);
@@ -33,7 +39,9 @@ function tell(name: string, error: unknown, terminal: Terminal): ExitCode {
   try {
     terminal.record({ kind: 'error', code, message: text, ...known?.details });
     terminal.end(exit, code);
-    terminal.complain(`${name}: ${text}`);
+    const [line = '', ...more] = text.split('\n');
+    const hint = isExplained ? ` (rulectl help ${code})` : exit === ExitCode.usage ? '' : ` (${code})`;
+    terminal.complain([`${name}: ${line}${hint}`, ...more].join('\n'));
     const isDebug = terminal.environment['RULECTL_DEBUG'] === '1';
     if (isDebug && error instanceof Error) terminal.complain(traceOf(error));
     else if (known === undefined)
