@@ -179,7 +179,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     });
   }
 
-  /** By the clock that nobody sets: a right time is not needed to see that heads stand still. */
+  /** By the monotonic clock: heads that stand still are noticed even if the wall clock is wrong. */
   #lookForMotion(): void {
     if (this.#head === undefined) return;
     const { issued, expires } = this.#head;
@@ -342,7 +342,7 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array {
   return pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces);
 }
 
-/** Throws what is no fault of a mirror. */
+/** The text of a mirror's fault. Throws any other error. */
 function faultOf(error: unknown, source: DepotSource): string {
   if (error instanceof SourceError) return error.message;
   if (error instanceof ProtocolError) return `${source.name}: ${error.message}`;

@@ -22,7 +22,7 @@ import { type DepotSource, SourceError } from './source.ts';
 
 /** Our choice: a site's cache gives up on its origin after two seconds. */
 const ANSWER_MS = 10_000;
-/** A firewall waits five seconds for what answers its nonce. */
+/** A firewall waits five seconds for the answer to its nonce. */
 const REPORT_MS = 4_000;
 const REDIRECTS_MAX = 2;
 /** The longest wait that a server may ask for: on the way to `http:` anybody could ask for it. */

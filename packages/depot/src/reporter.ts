@@ -88,7 +88,7 @@ export class Reporter {
     this.#told = new WeakMap();
   }
 
-  /** Takes a proof along with the next report of a firewall. */
+  /** Adds a proof to the next report of a firewall. */
   prove(name: string, proof: Signed): void {
     const entry = this.#options.subscribers.find(name);
     if (entry === undefined) return;
@@ -168,7 +168,7 @@ export class Reporter {
     return encodeReport(report, token);
   }
 
-  /** Throws ProtocolError for what the publisher did not write. */
+  /** Throws ProtocolError for an answer that the publisher did not make. */
   #taken(entry: SubscriberEntry, state: string, bytes: Uint8Array | undefined): Attested {
     if (bytes === undefined || bytes.length === 0) return undefined;
     const { token, everyMs, clock, random } = this.#options;

@@ -13,9 +13,9 @@ export interface DepotSource {
   head(isAgain?: boolean): Promise<Uint8Array | undefined>;
   /** As many bytes as the reference says, not compared with it; past caches, if `isAgain`. */
   object(reference: ObjectReference, isAgain: boolean): Promise<Uint8Array>;
-  /** Posts 1 to REPORTS_MAX reports, and gives the answer to each. */
+  /** Posts 1 to REPORTS_MAX reports, and returns the answer to each. */
   report(reports: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
-  /** Only of a source that hears of heads at once: calls back when there may be one. */
+  /** Only for a source that learns of heads at once: calls back when there may be one. */
   onHead?(listener: () => void): void;
   /** Ends downloads under way. */
   close(): void;

@@ -174,7 +174,7 @@ async function firstJudge(file: string): Promise<NameJudge> {
   }
 }
 
-/** Undefined where the document cannot be read: the one before holds. */
+/** Undefined if the document cannot be read: the one before stays. */
 async function nextJudge(file: string, logger: Logger): Promise<NameJudge | undefined> {
   try {
     const judge = await newJudge(file);

@@ -62,7 +62,7 @@ export type ReadFile =
 
 /** A listener for the content, while it is read. */
 export interface PushObserver {
-  /** Takes each rule and entry; reading is slower then. */
+  /** Receives each rule and entry; reading is slower then. */
   readonly onEntry?: DocumentEntrySink | undefined;
   /** Receives every reject of the files, even those not kept. */
   readonly onReject?: (reject: DocumentReject) => void;
@@ -83,8 +83,8 @@ export interface PushedParts {
 }
 
 /**
- * Reads the files of a push. `now` is in seconds since 1970. One bad line makes a reject; who uses the parts
- * looks.
+ * Reads the files of a push. `now` is in seconds since 1970. A bad line makes a reject, which the caller must
+ * check before it uses the parts.
  */
 export function readPushed(input: PushInput, now: number, observer: PushObserver = {}): PushedParts {
   const gathered: Gathered = {

@@ -14,7 +14,7 @@ const LOOPBACK = /^(?:127\.|::1$)/;
 
 export interface FoundUpstreams {
   readonly upstreams: readonly DnsEndpoint[];
-  /** Addresses that the file names and that are not asked. */
+  /** Addresses in the file that are not used. */
   readonly skipped: readonly string[];
 }
 

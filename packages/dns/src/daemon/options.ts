@@ -119,7 +119,7 @@ export const argv = programOptions('rulecast-dns', cli, {
 
 /** Read once: they are taken out of the environment. */
 const PASSED = passedSockets(process.env, process.pid);
-/** FileDescriptorName= of the socket at which a subscriber tells releases. */
+/** FileDescriptorName= of the socket on which a subscriber sends releases. */
 const NAMES_SOCKET = 'names';
 
 /** The source of verdicts; `descriptor`: the socket, if the service manager has bound it. */

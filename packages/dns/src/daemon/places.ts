@@ -64,7 +64,7 @@ export class Places {
     return this.#lookInTurn();
   }
 
-  /** Why it is not asked; empty: it is. */
+  /** Why clients cannot ask this program; empty: they can. */
   get fault(): string {
     const { listen, isInNamespace } = this.#options;
     if (this.#group !== undefined || listen.length > 0 || isInNamespace) return this.#groupFault;
@@ -98,7 +98,7 @@ export class Places {
     this.#followServers(); // which may be addresses at which it listens now
   }
 
-  /** Listens at the addresses of the group, and says why not. */
+  /** Listens at the addresses of the group; returns the reason if it cannot. */
   async #followGroup(): Promise<string> {
     const group = this.#options.listen.length > 0 ? undefined : this.#group;
     const wanted = group === undefined ? [] : groupAddresses(group);

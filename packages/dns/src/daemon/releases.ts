@@ -11,7 +11,7 @@ import { type FollowerOptions, NameFollower } from '../pipe/follower.ts';
 import type { ProxyOptions, TellOfBlocked } from '../proxy/machine.ts';
 import { BlockedNames } from './blocked-names.ts';
 
-/** A subscriber; the second takes the place of the first. */
+/** Connections that may wait; a second subscriber replaces the first. */
 const WAITING_MAX = 2;
 /** How long it runs without being needed. Our choice: a restarted subscriber is back by then. */
 const UNNEEDED_MS = 10_000;

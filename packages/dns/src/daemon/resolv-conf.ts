@@ -6,14 +6,12 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { type Address, parseAddress } from '@rulecast/rules';
 
-/** Most name servers that are taken; the resolver itself uses three. */
+/** Most name servers used; the resolver itself uses three. */
 const NAME_SERVERS_MAX = 16;
 /** The interval of looks at the file: it may be replaced or be a link, which notifications miss. */
 const LOOK_EVERY_MS = 2000;
 
-/**
- * The addresses of the `nameserver` lines, without those that are none. Throws what reading the file throws.
- */
+/** The valid addresses in the `nameserver` lines. Throws the errors of reading the file. */
 export function readNameServers(file: string): readonly Address[] {
   const addresses: Address[] = [];
   for (const line of readFileSync(file, 'utf8').split('\n')) {

@@ -70,7 +70,7 @@ export class NameJudge {
   /** The lists, and names in rules, that may resolve to private addresses. */
   #privateSubjects: ReadonlySet<number>;
   readonly #matcher: NameMatcher;
-  /** By policy; '' is that of qubes which no policy names. */
+  /** By policy; '' stands for qubes outside all policies. */
   readonly #programs = new Map<string, NameProgram>();
   readonly #policies = new Map<string, string>();
   /** The kernel's keys of lists that open addresses; computing one takes milliseconds for a large list. */
@@ -238,7 +238,7 @@ export class NameJudge {
     return aliases.reduce((rank, alias) => Math.min(rank, dropOf(alias, 0)), dropOf(name, at));
   }
 
-  /** The lowest rank that what has a name has. */
+  /** The lowest rank among the subjects that contain a name. */
   #lowest(ranks: ReadonlyMap<number, number>, name: Uint8Array, at: number): number {
     let lowest = Number.POSITIVE_INFINITY;
     if (ranks.size === 0) return lowest;

@@ -114,7 +114,7 @@ export function programFor(
   };
 }
 
-/** The blocks of rules that are asked, in their order. */
+/** The blocks of rules that apply, in order. */
 function blocksFor(
   { policies }: RuleSet,
   policy: Policy | undefined,

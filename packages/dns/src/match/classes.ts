@@ -83,7 +83,7 @@ export class NameClasses {
     return number;
   }
 
-  /** From here on, transitions are what they lead to. */
+  /** From here on, each transition has the meaning of its later class. */
   turn(): void {
     this.#hasTurned = true;
   }

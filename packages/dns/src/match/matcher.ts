@@ -76,7 +76,7 @@ export class NameMatcher {
     return this.#table.byteLength;
   }
 
-  /** Takes in subjects. Yields about each millisecond; unless it ends with `done`, the matcher is no use. */
+  /** Adds subjects. Yields about each millisecond; unless it ends with `done`, the matcher is unusable. */
   *fill(subjects: Iterable<Subject>): Generator<undefined, MatcherOutcome> {
     for (const { subject, set } of subjects) {
       for (const [names, number] of [

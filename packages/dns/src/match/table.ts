@@ -150,7 +150,7 @@ export class NameTable {
     this.#next.fill(UNKNOWN_CLASS, 0, SCOPES * this.#classLimit);
   }
 
-  /** Looks up the whole name at `at` and the names above it: how many of them are there. */
+  /** Looks up the whole name at `at` and the names above it; returns how many of them exist. */
   look(name: Uint8Array, at: number): number {
     const bytes = this.#bytes;
     let used = 0;

@@ -64,7 +64,7 @@ export function addressesTold(answer: MessageReader): ReadonlyMap<string, ToldAd
   return told;
 }
 
-/** The same for the same address, and for no other. */
+/** Equal for equal addresses only. */
 export function addressKey(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }

@@ -19,7 +19,7 @@ import {
   RecordType,
 } from './wire.ts';
 
-/** Why bytes are no message that we take. */
+/** Why bytes are not a message that we accept. */
 export const MessageFault = {
   length: 'bad-length',
   /** The number of questions is not one, which no client sends (RFC 9619). */
@@ -40,7 +40,7 @@ const A_BYTES = 4;
 const AAAA_BYTES = 16;
 
 export class MessageReader {
-  /** Those that were read last; they stay their owner's. */
+  /** The bytes read last; their owner keeps them. */
   bytes: Uint8Array = new Uint8Array(0);
   id = 0;
   flags = 0;
@@ -57,7 +57,7 @@ export class MessageReader {
   readonly ttls = new Uint32Array(RECORDS_MAX);
   readonly dataStarts = new Uint16Array(RECORDS_MAX);
   readonly dataLengths = new Uint16Array(RECORDS_MAX);
-  /** The record that is OPT; -1: there is none. */
+  /** The index of the OPT record; -1: there is none. */
   opt = -1;
 
   /** Reads a message. Undefined: it is one, and its fields and columns are good until the next is read. */

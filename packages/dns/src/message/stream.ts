@@ -11,7 +11,7 @@ export class MessageStream {
   #kept: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   #used = 0;
 
-  /** Whether a message has begun that is not whole. */
+  /** Whether an unfinished message is buffered. */
   get isWaiting(): boolean {
     return this.#used > 0;
   }

@@ -22,7 +22,7 @@ import {
 } from './wire.ts';
 
 /**
- * Size of datagrams that we ask for and send. DNS flag day 2020: what passes every network in one piece.
+ * Size of datagrams that we request and send: one that passes every network in one piece (DNS flag day 2020).
  */
 export const EDNS_BYTES = 1232;
 /** The size of datagrams for a client without OPT (RFC 1035 §4.2.1). */
@@ -104,7 +104,8 @@ function addressBytes(type: number): number {
 }
 
 /**
- * An answer that lacks its records, for whom it is too long: ask again by TCP. The bytes used of `out`.
+ * An answer without its records, for a client whose limit it exceeds, so that it asks again by TCP. Returns
+ * the bytes used of `out`.
  */
 export function writeTruncated(answer: MessageReader, out: Uint8Array): number {
   const writer = new Cursor(out);

@@ -70,7 +70,7 @@ export class NameFeed {
   #behindSinceMs: number | undefined;
   #wake: () => void = () => undefined;
   #told = '';
-  /** Connections that ended, or did not come about. */
+  /** Connections that ended, or failed. */
   #failures = 0;
   readonly #running: Promise<void>;
 
@@ -143,7 +143,7 @@ export class NameFeed {
     await this.#running;
   }
 
-  /** Waits until something is different, or for so long. */
+  /** Waits for a change, or for so long. */
   #change(mostMs?: number): Promise<void> {
     return new Promise((resolve) => {
       const before = this.#wake;

@@ -102,7 +102,7 @@ export class NameFollower {
       say(this.#current.channel, { kind: 'blocked', ...take() });
   }
 
-  /** Whether a name may stand for private addresses. */
+  /** Whether a name may resolve to private addresses. */
   mayBePrivate(name: Uint8Array, at: number): boolean {
     return this.#judge?.mayBePrivate(name, at) === true;
   }

@@ -59,7 +59,7 @@ const Op = { remove: 0, put: 1, edit: 2 } as const;
 export interface Change {
   /** A number by the sender, from 1. */
   readonly number: number;
-  /** The steps start from nothing; else from the change before. */
+  /** Whether the steps start from nothing; otherwise from the change before. */
   readonly isWhole: boolean;
   readonly steps: readonly PartStep[];
 }

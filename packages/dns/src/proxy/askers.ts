@@ -15,7 +15,7 @@ export interface Asker {
 export class Askers {
   readonly #all = new Map<string, Asker>();
 
-  /** Undefined: there are too many that wait for something. */
+  /** Undefined: too many qubes have waiting questions. */
   at(key: string, nowMs: number): Asker | undefined {
     const known = this.#all.get(key);
     if (known !== undefined) {

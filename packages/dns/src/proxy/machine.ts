@@ -94,7 +94,7 @@ export interface ProxyOptions {
     at: number,
     aliases: readonly Uint8Array[],
   ) => Judged | undefined;
-  /** Whether the whole name at `at` may stand for private addresses. */
+  /** Whether the whole name at `at` may resolve to private addresses. */
   readonly mayBePrivate: (name: Uint8Array, at: number) => boolean;
   /**
    * The lists by which the addresses of an accepted name must be opened first; absent: this proxy opens none.
@@ -432,7 +432,7 @@ export class DnsProxy<C extends Client> {
     return this.#reply(client, isOther ? OTHER_FAMILY : NOT_OPEN);
   }
 
-  /** Leaves out of the answer what the name of `#question` may not stand for. Whether anything is left. */
+  /** Removes private addresses from the answer, unless its name may have them; false if nothing remains. */
   #leaveOutPrivate(): boolean {
     const isPublic = isWhole(this.#answer, PUBLIC);
     if (isPublic || this.#options.mayBePrivate(this.#question.bytes, HEADER_BYTES)) return true;
@@ -550,7 +550,7 @@ export class DnsProxy<C extends Client> {
   }
 }
 
-/** Whether an address is open, by its index in an opening of which this came, or nothing yet. */
+/** Whether an address is open, by its index in an opening and that opening's outcome; undefined: none yet. */
 function isOpenBy(outcome: OpeningOutcome | undefined, index: number): boolean {
   return typeof outcome === 'object' ? outcome[index] === true : outcome === Outcome.open;
 }

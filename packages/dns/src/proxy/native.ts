@@ -98,7 +98,7 @@ export function addressIn(bytes: Buffer): Address | undefined {
   return isMapped ? { family: 4, words: words.slice(3) } : { family, words };
 }
 
-/** The same for the same address, and for no other. */
+/** Equal for equal addresses only. */
 export function keyIn(bytes: Buffer): string | number {
   if (bytes[FAMILY_AT] === AF[4]) return bytes.readUInt32BE(ADDRESS_AT[4]);
   return bytes.toString('latin1', ADDRESS_AT[6], SOCKET_ADDRESS_BYTES[6]);
@@ -160,7 +160,7 @@ export function isOfDatagrams(fd: number): boolean {
   return type[0] === SOCK_DGRAM;
 }
 
-/** Has room for so many bytes that are not read yet, or as many as the kernel gives. */
+/** Makes room for so many unread bytes, or as many as the kernel grants. */
 export function makeRoom(fd: number, byteCount: number): void {
   const [room, size] = [new Int32Array(1), Int32Array.of(4)];
   // the kernel doubles the value that was set, and returns that
@@ -173,7 +173,7 @@ export function connectDatagrams(fd: number, to: Uint8Array): boolean {
   return c.connect(fd, to, to.length) === 0;
 }
 
-/** Gives its port back. Whether it can be connected again. */
+/** Releases the socket's port. Whether it can be connected again. */
 export function disconnect(fd: number): boolean {
   return c.connect(fd, NOBODY, NOBODY.length) === 0;
 }

@@ -96,7 +96,7 @@ export class DnsServer {
       );
   }
 
-  /** Listens. Rejects, with nothing left open, where it cannot. */
+  /** Listens. If that fails, rejects and leaves nothing open. */
   static async listen(options: DnsServerOptions): Promise<DnsServer> {
     const server = new DnsServer(options);
     try {

@@ -42,7 +42,7 @@ export class Upstreams {
     return [...this.#states.keys()].filter((upstream) => this.#states[upstream]!.pauseMs > 0);
   }
 
-  /** The one that a question is asked of first. */
+  /** The upstream to ask first. */
   first(nowMs: number): number {
     return this.#oneOf(0, this.#states.length, nowMs);
   }

@@ -62,7 +62,7 @@ export class Collector implements LineSink {
   readonly declared: DeclaredCount[] = [];
   /** A sign, beside the declared counts, that the file is not whole. */
   truncated: string | undefined;
-  /** Prefixes that hold more of the Internet than one usually means. */
+  /** Prefixes that cover more of the Internet than is usually meant. */
   short: ShortPrefixes | undefined;
   /** Parses the addresses and stores them. */
   readonly reader: EntryReader;
@@ -228,7 +228,7 @@ export class Collector implements LineSink {
       : this.refuse(text, fault);
   }
 
-  /** Reads text[start, end) as what the list holds. */
+  /** Reads text[start, end) as an entry of the list's kind. */
   entry(text: Uint8Array, start: number, end: number): boolean {
     return isAddressLike(text, start, end)
       ? this.address(text, start, end)
@@ -293,7 +293,7 @@ export class Collector implements LineSink {
     return true;
   }
 
-  /** Stops the import where the limit of entries is passed. */
+  /** Stops the import once the limit of entries is exceeded. */
   #checkFull(): void {
     const nameCount = this.names.count + this.#exceptions.count;
     if (this.#hasTooMany || this.reader.count + nameCount <= this.limits.entries) return;
@@ -302,7 +302,7 @@ export class Collector implements LineSink {
     this.refuseFile({ line: this.line, column: 1, code: TextFault.tooManyEntries, reason });
   }
 
-  /** Rejects what is wrong with an entry of `text`. */
+  /** Rejects an entry of `text` with its fault. */
   refuse(text: Uint8Array, fault: EntryFault): false {
     const column = this.#columnOf(text, fault.at);
     this.rejects.add({ line: this.line, column, code: fault.code, reason: fault.reason });

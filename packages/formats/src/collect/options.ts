@@ -56,7 +56,7 @@ export interface ImportOptions extends NameReading {
   /** A file is refused if it has anything besides entries, comments, headers and filtered entries. */
   readonly strict?: boolean;
 
-  /** Takes every entry that is used; importing is slower then. */
+  /** Receives every used entry; importing is slower then. */
   readonly onEntry?: EntrySink;
   /** Receives every reject, even those not kept. */
   readonly onReject?: (reject: Reject) => void;

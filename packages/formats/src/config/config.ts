@@ -452,7 +452,7 @@ function readTables(node: MappingNode | undefined, reader: ConfigReader): Readon
   return tables;
 }
 
-/** One's own tables, and the built-in ones that lists ask for. */
+/** The configured tables, and the built-in ones that lists use. */
 function withBuiltIn(
   own: ReadonlyMap<string, TableConfig>,
   lists: ReadonlyMap<string, ListConfig>,

@@ -285,7 +285,7 @@ function same(value: string): ValueResult<string> {
   return { kind: 'value', value };
 }
 
-/** Tells the keys that do not go with a source. */
+/** Reports the keys that are not valid for a source. */
 export function checkPlaces(keys: Keys, source: string, node: MappingNode, reader: ConfigReader): void {
   const declared = declaredIn(keys);
   for (const [key, { keyOffset }] of node.entries) {

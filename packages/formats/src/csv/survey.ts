@@ -38,7 +38,7 @@ export type Survey =
   /** Why no column is the one, for people, and which may be, from 0. */
   | { readonly kind: 'unproven'; readonly why: string; readonly columns: readonly number[] };
 
-/** In how many rows a column holds what. */
+/** In how many rows a column has each kind of content. */
 interface ColumnCounts {
   rows: number;
   readonly addresses: Uint32Array;

@@ -137,7 +137,7 @@ class CsvReader {
     if (header > 0 && collector.fault === undefined) this.#takeLoneHeader(header);
   }
 
-  /** Takes the first record for a header if it is one. */
+  /** Reads the first record as a header if it is one. */
   #readHeader(record: CsvRecord): boolean {
     const { column } = this.#collector.options;
     this.#titles = this.#commentedTitles();

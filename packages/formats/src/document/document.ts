@@ -101,9 +101,9 @@ export interface RuleSetDocument {
   readonly lists: ReadonlyMap<string, List>;
   /** `first` and `common` are among them if the document has them. */
   readonly policies: ReadonlyMap<string, Policy>;
-  /** Undefined if the document does not say it. */
+  /** Undefined if the document does not set it. */
   readonly unmatched: Action | undefined;
-  /** The files it names, as `documentReferences` gives them. */
+  /** The files it names, as `documentReferences` returns them. */
   readonly references: readonly string[];
   /** The lists among those files, by their names. */
   readonly imported: ReadonlyMap<string, ImportedList>;

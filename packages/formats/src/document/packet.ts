@@ -316,7 +316,7 @@ export function parsePacketText(text: string, direction: Direction | 'both' = 'e
 /** Text in the form of an IPv4 address, valid or not: it is no policy's name. */
 const DIGITS = /^[\d.]+$/;
 
-/** As `parsePacketText`, where SRC may be the policy that judges it: then the packet has no source. */
+/** Like `parsePacketText`, but SRC may be the policy that judges it: then the packet has no source. */
 export function parseAskedPacket(
   text: string,
   direction: Direction | 'both' = 'egress',

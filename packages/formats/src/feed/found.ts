@@ -12,7 +12,7 @@ import { addressesIn, type Finder, type TextPlace } from '../text/within.ts';
 /** The start of a comment. */
 const COMMENT = /(?:^|\s)(?:#|;|\/\/)/;
 
-/** Uses what a pattern finds in each line. */
+/** Uses the finds of a pattern in each line. */
 export function importFound(collector: Collector, start: number, find: Finder): void {
   const { bytes } = collector;
   eachLine(collector, start, (from, end) => {

@@ -70,7 +70,7 @@ export interface ImportedList {
   readonly declared: readonly DeclaredCount[];
   /** Why the file seems to be only a part of itself: it holds less than it states, or its end is missing. */
   readonly truncated: string | undefined;
-  /** The same, where so little is missing that who counted is more likely wrong than the file. */
+  /** Likewise, if so little is missing that the declared count is more likely wrong than the file. */
   readonly nearly: string | undefined;
   /** Entries that hold more of the Internet than one usually means; whether they may is for the caller. */
   readonly short: ShortPrefixes | undefined;
@@ -223,7 +223,7 @@ function leftOf(skipped: readonly Skipped[], { take }: ImportOptions): readonly 
   return skipped.filter(({ code }) => LEFT.has(code) && !(code === 'other-kind' && take !== undefined));
 }
 
-/** Refuses a file of which something is left. */
+/** Refuses a file with unused lines that may contain entries. */
 function refuseLeft(collector: Collector): void {
   const [left] = leftOf(collector.skipped(), collector.options);
   const [reject] = collector.rejects.kept;

@@ -36,7 +36,7 @@ export function eachLine(sink: LineSink, start: number, visit: (from: number, en
   }
 }
 
-/** Whether somebody could read the line last begun, which is bytes[start, end); rejects it if not. */
+/** Whether the line last begun, bytes[start, end), is readable; rejects it if not. */
 export function isReadable(sink: LineSink, start: number, end: number): boolean {
   const { bytes, limits, line } = sink;
   if (!sink.hasNul && end - start <= limits.lineBytes) return true;

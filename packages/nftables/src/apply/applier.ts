@@ -31,7 +31,7 @@ export interface ApplierOptions {
   readonly downstreamGroup: number;
   /** The NFLOG group for refused packets; undefined: they are not logged. */
   readonly logGroup?: number | undefined;
-  /** Kernel memory that all tables of ours may take. */
+  /** The limit of kernel memory for all our tables. */
   readonly kernelMib: number;
   /** Whether it replaces an applier that died. */
   readonly again: boolean;
@@ -41,7 +41,7 @@ export interface ApplierOptions {
   readonly openings: string | undefined;
 }
 
-/** Serves requests, one after the other, until the input ends. */
+/** Serves requests, one at a time, until the input ends. */
 export async function serveApplier(
   input: AsyncIterable<Buffer>,
   write: (bytes: Uint8Array) => Promise<void>,

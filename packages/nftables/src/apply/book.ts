@@ -69,7 +69,7 @@ export class BookChange {
     if (gone.length > 0) this.#destroyed.push(destroyNamed(table, set, gone));
   }
 
-  /** Which pairs come to a table, and which go from it. */
+  /** Adds pairs to a table, and removes others. */
   pair(table: string, come: readonly Source[], gone: readonly Source[]): void {
     this.#sources.push(...changeSources('destroy', table, gone), ...changeSources('add', table, come));
   }
@@ -154,7 +154,7 @@ export function elementOf({ key, label, untilMs }: Entry, nowMs: number): NameEl
   return { key, label, milliseconds: Math.max(1, untilMs - nowMs) };
 }
 
-/** The same for the same words, and for no others: `join` takes ten times as long for one or two. */
+/** Equal for equal words only: `join` takes ten times as long for one or two. */
 export function textOf(words: Uint32Array): string {
   let text = `${words[0] ?? ''}`;
   for (let w = 1; w < words.length; w++) text += `,${words[w]}`;

@@ -82,7 +82,7 @@ export class Cleaner {
     }
   }
 
-  /** Takes one piece out of a table; deletes it where nothing much is left, and is true then. */
+  /** Removes one piece of a table; deletes the table when little is left, and then returns true. */
   #emptied(rubbish: Rubbish): boolean {
     const { table } = rubbish;
     if (this.#kernel.isHooked(table)) {

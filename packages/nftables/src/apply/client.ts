@@ -24,7 +24,7 @@ export class ApplierError extends Error {}
 class GoneError extends ApplierError {}
 
 export interface ApplierEvents {
-  /** A new applier runs in place of one that died. */
+  /** A new applier replaced one that died. */
   readonly onRestart: () => void;
   readonly onNotice: (notice: Notice) => void;
   /** No name opens anything in these families: no source says which address comes by which interface. */

@@ -57,7 +57,7 @@ export class Looks {
   readonly #options: LooksOptions;
   #pending: PendingOpening[] = [];
   #isLooking = false;
-  /** The last one: it is logged once, until it is another. */
+  /** The last fault: logged once, until it changes. */
   #fault = '';
 
   constructor(options: LooksOptions) {

@@ -110,7 +110,7 @@ export function isStillIn(was: ListSet, next: ListSet, { key, label }: Entry): b
   return left !== undefined && (left.from === null || left.from === was.version) && left.has(label);
 }
 
-/** Forgets what was not carried from one set to the next. */
+/** Forgets the openings that were not copied from one set to the next. */
 export function keepCarried(held: Book, was: ListSet, place: ListSet): void {
   for (const [qube, mine] of held) {
     const [one] = mine.values();

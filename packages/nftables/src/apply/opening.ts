@@ -28,7 +28,7 @@ export interface Opening {
   /** The list and its state, as in the name of its set. */
   readonly key: Key;
   readonly version: Key;
-  /** By which it asked: 4 or 16 bytes. */
+  /** The address it sent the question from: 4 or 16 bytes. */
   readonly qube: Uint8Array;
   /** From 1 to NAME_ADDRESSES_OF_ONE_MAX, of as many bytes each. */
   readonly addresses: readonly Uint8Array[];
@@ -40,7 +40,7 @@ export const Outcome = {
   open: 0,
   /** Never: an address that no name opens, or no qube of that list. */
   refused: 1,
-  /** So many qubes hold something by this list that no other can; or this one has flows to all it holds. */
+  /** Too many qubes have openings by this list; or all openings of this qube have flows. */
   full: 2,
   /** Its list or state is not in force; it may be soon, when both processes have the same release. */
   later: 3,

@@ -327,7 +327,7 @@ export class Openings {
     return this.#run(change) && typeof result !== 'string' ? result : Outcome.later;
   }
 
-  /** Puts into `change` what the kernel is to do, and holds it as if it had. */
+  /** Adds the kernel's commands to `change`, and updates the book as if they were done. */
   #open(
     { opening: { family, key, version, qube, addresses, seconds, label }, other }: OpeningRequest,
     flows: Flows | undefined,
@@ -425,9 +425,7 @@ export class Openings {
     });
   }
 
-  /**
-   * Keeps addresses open that would end soon, and that some flow goes to. Rejects with NativeError.
-   */
+  /** Extends openings that would end soon, and that some flow uses. Rejects with NativeError. */
   async renewLive(): Promise<void> {
     const soonMs = this.#kernel.nowMs() + 2 * LIVE_EVERY_MS;
     for (const held of this.#held.values())

@@ -24,7 +24,7 @@ export interface ApplierCommand {
 }
 
 export interface ProcessEvents {
-  /** A whole frame came; its bytes are the receiver's. */
+  /** A whole frame was received; the receiver owns its bytes. */
   readonly onFrame: (frame: Buffer) => void;
   /** It died or was killed; another one replaces it. */
   readonly onGone: (why: string) => void;

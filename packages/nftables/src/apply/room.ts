@@ -30,7 +30,7 @@ export function withoutRoom(
     }
   | typeof NEEDS_LOOK
   | typeof Outcome.full {
-  // As nearly always, and without a look at a thousand.
+  // Nearly always there is room, and no flows need to be examined.
   const all = { takes: added, mine: [], its: [] };
   if (flows === undefined && isRoom(mine, its, added, label)) return all;
   forgetEnded(mine, nowMs);

@@ -85,7 +85,7 @@ export function addChain(table: string, chain: string): Command {
   return created(NftMessage.newChain, table, [3, chain]);
 }
 
-/** A chain that packets come into, and that accepts. */
+/** A base chain, which accepts by default. */
 export function addBaseChain(
   table: string,
   chain: string,

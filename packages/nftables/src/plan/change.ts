@@ -81,9 +81,7 @@ export interface Verdicts {
 /** A name set, and the networks of qubes that may have something in it. */
 export interface NameSet {
   readonly set: string;
-  /**
-   * The list that it is of, for people who look at the kernel: the one text of a rule set that gets there.
-   */
+  /** The name of its list, for people who look at the kernel: the only text of a rule set that gets there. */
   readonly list: string;
   /** Whether the release allows the list's names to resolve to private addresses. */
   readonly isPrivate: boolean;
@@ -112,7 +110,7 @@ export interface ColumnInBody {
 
 /** One release of a table. The order in which it is done is in script.ts and tables.ts. */
 export interface Change {
-  /** `fresh`: another table, in place of the one in force. Else the tag that the one in force must have. */
+  /** `fresh`: another table replaces the one in force. Otherwise the tag that the one in force must have. */
   readonly base: 'fresh' | Tag;
   readonly tag: Tag;
   readonly downstreamGroup: number;

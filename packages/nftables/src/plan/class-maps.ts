@@ -22,7 +22,7 @@ import { PATCHED_MAX, SMALL_MEMBERS_MAX } from '../limits.ts';
 import { hashTiers, setLowBits, tierOf } from './layout.ts';
 import { type ClassMap, capacityOf, classMapName, type Tier } from './plan.ts';
 
-/** Maps that were loaded whole, and what they were made of. */
+/** Maps that were loaded whole, and the classes they were made from. */
 export interface LoadedMaps {
   readonly classes: MatchClasses;
   /** By class: its chain; all that the maps lead to stay for as long as these do. */
@@ -38,9 +38,9 @@ interface NamedMap {
 }
 
 export interface ClassMaps {
-  /** In the order in which they are asked. */
+  /** In the order of lookups. */
   readonly maps: readonly NamedMap[];
-  /** The chain of all addresses that no map holds. */
+  /** The chain for addresses in no map. */
   readonly otherwise: string;
   /** The maps that later patches build on. */
   readonly loaded: LoadedMaps;
@@ -222,7 +222,7 @@ function patchesOf(
   return patches;
 }
 
-/** Prefixes that lead elsewhere than what is loaded; undefined: too many. */
+/** Prefixes with another chain than in the loaded maps; undefined: too many. */
 function changedPrefixes(
   loaded: LoadedMaps,
   classes: MatchClasses,

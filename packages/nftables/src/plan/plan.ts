@@ -159,7 +159,7 @@ export interface PlannedNameSet {
   readonly names: NameSet;
   /** Digest of the list's names, as in the set's name. */
   readonly version: Key;
-  /** Its names may stand for private addresses, which are opened then. */
+  /** Whether its names may resolve to private addresses, which then are opened. */
   readonly isPrivate: boolean;
   readonly qubes: Prefixes;
   /** By qube with a policy of its own: its addresses of both families. */

@@ -39,7 +39,7 @@ type Realised =
       readonly fingerprint: string | undefined;
     };
 
-/** Whether what was committed last is enforced; if that is not known, since when and why. */
+/** Whether the last commit is enforced; if that is not known, since when and why. */
 export type Status =
   | { readonly kind: 'enforced' }
   | { readonly kind: 'not-enforced'; readonly text: string; readonly sinceMs: number };
@@ -50,7 +50,7 @@ export type Depth = 'structure' | 'elements';
 const STALE: Realised = { kind: 'stale' };
 /** After a release is enforced: by then it is marked as the one in force, and acknowledged. */
 const FOLLOW_UP_AFTER_MS = 25;
-/** Between attempts to repair what the kernel holds. */
+/** The wait between attempts to repair the kernel's tables. */
 const AGAIN_MS = 1000;
 
 export class Reconciler {

@@ -300,7 +300,7 @@ export class NftSink {
     return trouble && { text: trouble.text, forMs: performance.now() - trouble.sinceMs };
   }
 
-  /** Why no name opens anything that is to. */
+  /** Why no name can open anything. */
   #openingTrouble(): SinkTrouble | undefined {
     const { families = [], sinceMs = 0 } = this.#unpaired ?? {};
     const opened = this.#reconciler.desired?.nameFamilies ?? [];

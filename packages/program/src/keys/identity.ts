@@ -48,7 +48,7 @@ export interface Identity extends Trust {
   readonly roots: Roots;
   /** The newest, in force. */
   readonly root: Root;
-  /** As many as have to sign a release, or more. */
+  /** The release keys: the threshold, or more. */
   readonly releaseKeys: readonly KeyObject[];
   /** The freshness keys here: the threshold, more, or too few. */
   readonly freshnessKeys: readonly KeyObject[];
@@ -77,10 +77,7 @@ const OTHERS_MASK = 0o077;
 const OTHERS_WRITE_MASK = 0o022;
 const STICKY = 0o1000;
 
-/**
- * Reads the identity file, or makes it (mode 0600) where there is none. Throws IdentityError and
- * DirectoryError.
- */
+/** Reads the identity file, or creates it (mode 0600). Throws IdentityError and DirectoryError. */
 export function openIdentity(path: string): Identity {
   const found = readIdentity(path);
   if (found !== undefined) return found;
@@ -329,12 +326,12 @@ function createIdentity(path: string): void {
   syncDirectoryOf(path); // also a file that another process made just before
 }
 
-/** Keeps secrets that are to be of an identity, once its next root is signed. Throws IdentityError. */
+/** Stores secrets that the identity gets once its next root is signed. Throws IdentityError. */
 export function writeSecrets(path: string, keys: readonly KeyObject[]): void {
   replaceFile(path, keys.map(pemOf).join(''));
 }
 
-/** Takes away the secrets that waited, which the identity has now. */
+/** Removes stored secrets that the identity has now. */
 export function removeSecrets(path: string): void {
   rmSync(path, { force: true });
 }

@@ -125,7 +125,7 @@ async function tellGuarded({ draft, refusals }: GuardOutcome, exchange: ControlE
   });
 }
 
-/** The code that opens it; undefined: only other content does. */
+/** The permit that overrides it; undefined: there is none. */
 function permitOf({ guard }: GuardRefusal): string | undefined {
   return isPermitCode(guard) ? guard : undefined;
 }

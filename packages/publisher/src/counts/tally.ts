@@ -21,7 +21,7 @@ export class Tally {
     this.add(`${name}-time`, [], ms);
   }
 
-  /** Notes how long some work took that succeeds. */
+  /** Measures the time of work that succeeds. */
   async time<T>(name: string, work: () => Promise<T>): Promise<T> {
     const begunMs = this.#monotonicMs();
     const result = await work();

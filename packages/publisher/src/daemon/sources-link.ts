@@ -54,7 +54,7 @@ export class SourcesLink implements ListOwner, SourceLists {
   #rules: WatchedRules | undefined;
   /** The settings that only a restart can change, as they were at the start. */
   readonly #startTexts: PublisherConfig['startTexts'];
-  /** Why the configuration file is not what is in force. */
+  /** Why the configuration file differs from the configuration in force. */
   #configTrouble: string | undefined;
   #closeWatch: (() => Promise<void>) | undefined;
   #reloading: Promise<void> = Promise.resolve();

@@ -82,7 +82,7 @@ export class Depot {
     this.#options = options;
   }
 
-  /** A sentence, while the depot lacks what is in force. */
+  /** A sentence, while the depot lacks the release in force. */
   get trouble(): string | undefined {
     return this.#trouble;
   }
@@ -165,7 +165,7 @@ export class Depot {
     if (!this.#isClosed) this.#cancel = clock.after(waitMs, () => this.published());
   }
 
-  /** Puts the newest release in the depot, or says once more that it is the newest. Throws DepotError. */
+  /** Writes the newest release to the depot, or only a new head for it. Throws DepotError. */
   async #bring(): Promise<void> {
     const release = this.#options.newest();
     if (release === undefined) return;

@@ -1,6 +1,6 @@
 /** The storage of a depot: files written whole, each at its path. DEPOT.md "Files". */
 
-/** A file cannot be written or read: the disk is full, or somebody took the directory away. */
+/** A file cannot be written or read: the disk is full, or the directory was removed. */
 export class DepotError extends Error {
   readonly code = 'depot';
 }

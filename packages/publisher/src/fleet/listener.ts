@@ -28,7 +28,7 @@ class Unfit extends Error {
   }
 }
 
-/** Resolves to what ends it. Throws EndpointError and EndpointInUseError. */
+/** Resolves to a function that ends it. Throws EndpointError and EndpointInUseError. */
 export async function listenForReports(
   endpoint: UnixEndpoint,
   take: TakeReports,

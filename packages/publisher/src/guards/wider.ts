@@ -19,7 +19,7 @@ import type { DeliveryRefusal } from '@rulecast/sources';
 export const WIDER = 'wider';
 
 export interface WiderList extends WiderNames {
-  /** Whether rules accept by it, so that more would be open. */
+  /** Whether rules accept by the list, so that more would be open. */
   readonly isAccepted: boolean;
 }
 

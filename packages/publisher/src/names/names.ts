@@ -106,7 +106,7 @@ interface Entry {
    * it.
    */
   answers: readonly Answer[];
-  /** When the last answer was another than the one before. */
+  /** When the answer last differed from the one before. */
   changedAtMs: number;
   /** While it changes again and again, all its answers count. */
   unionUntilMs: number;
@@ -115,7 +115,7 @@ interface Entry {
   readonly goodAtMs: { v4: number; v6: number };
   /** When a release resolves it again. */
   askAtMs: number;
-  /** When it is asked for for its own sake; undefined: never. */
+  /** The time of its next refresh; undefined: never. */
   dueAtMs: number | undefined;
   failure: Failure | undefined;
   failureCount: number;

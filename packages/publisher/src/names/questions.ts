@@ -20,7 +20,7 @@ export interface NameRequest {
   readonly name: string;
   /** The list or policy that needs it. */
   readonly owner: string;
-  /** The last time that it was asked for. */
+  /** Whether its last question failed. */
   readonly hasFailed: boolean;
 }
 

@@ -97,7 +97,7 @@ export interface ReleaseDraft {
 export class GuardError extends Error {
   readonly code = ErrorCode.guardRefused;
   readonly part: string;
-  /** The list that a rule uses and nobody has. */
+  /** The list that a rule uses and that does not exist. */
   readonly missingList: string | undefined;
   /** The place in the pushed files. */
   readonly place: UsePlace | undefined;
@@ -252,7 +252,7 @@ export class Committer {
     if (behind !== undefined) throw behindError(behind, this.#numbers.head);
   }
 
-  /** Like `commit`, in a new epoch, also where nothing changes. */
+  /** Like `commit`, in a new epoch, even if nothing changes. */
   commitInNewEpoch(draft: ReleaseDraft, origin: Origin): Promise<Release> {
     return this.#commit(inNewEpoch(this.#numbers), draft, origin);
   }

@@ -23,7 +23,7 @@ export function filtered(all: RuleSet, { list, policy, pushed }: PartFilter): Ru
   };
 }
 
-/** Whether a part is one that a filter says. */
+/** Whether a filter selects a part. */
 export function isOf({ kind, name }: PartId, { list, policy }: PartFilter): boolean {
   if (list === undefined && policy === undefined) return true;
   const isList = kind === PartKind.prefixList || kind === PartKind.nameList;

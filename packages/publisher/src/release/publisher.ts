@@ -268,7 +268,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Signs for a nonce that a release is the newest, or that there is none; undefined where too few keys are
+   * Signs for a nonce that a release is the newest, or that there is none; undefined if too few keys are
    * here.
    */
   async attest(nonce: Uint8Array, head: SessionRelease | undefined): Promise<Signed | undefined> {

@@ -122,7 +122,7 @@ export class Transfers {
     return { ...smaller(this.#chain(release, base, stream.length), composed), isDirect: true };
   }
 
-  /** Undefined for what is not there in time. */
+  /** The result, or undefined if it is not ready in time. */
   #within(made: Promise<Uint8Array | undefined>, ms: number): Promise<Uint8Array | undefined> {
     return new Promise((resolve) => {
       const cancel = this.#after(ms, () => resolve(undefined));

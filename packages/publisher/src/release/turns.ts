@@ -18,14 +18,14 @@ export class Turns {
     }
   }
 
-  /** Begins when all turns that were asked for before are over. */
+  /** Runs work once all earlier turns are over. */
   take<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(work);
     this.#last = turn.catch(() => undefined); // each caller handles its own failure
     return turn;
   }
 
-  /** Resolves when the turns that were asked for are over. */
+  /** Resolves when the present turns are over. */
   async over(): Promise<void> {
     await this.#last;
   }

@@ -61,7 +61,7 @@ interface Found {
   count: number;
   /** Whether any of them is more specific than `any`. */
   isNamed: boolean;
-  /** The first of them, and the one that decides. */
+  /** The first of these rules, and the one that decides. */
   readonly steps: Step[];
 }
 
@@ -168,7 +168,7 @@ export class Holder {
     return { action: unmatched === 'drop' ? 'drop' : 'none', by: 'unmatched' };
   }
 
-  /** The blocks of rules that are asked, in their order. */
+  /** The blocks of rules that apply, in order. */
   *#blocksFor(
     policy: Policy | undefined,
     direction: Direction,

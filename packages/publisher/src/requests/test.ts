@@ -90,7 +90,7 @@ async function askOne(subscriber: string, packet: WirePacket, ask: AskTable): Pr
   };
 }
 
-/** Throws ProtocolError `bad-input` for what is no name. */
+/** Throws ProtocolError `bad-input` for an invalid name. */
 function questionOf(wire: WireQuestion): NameQuestion {
   const question = questionFromWire(wire);
   for (const name of [question.name, ...question.aliases]) {
