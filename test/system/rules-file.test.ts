@@ -164,7 +164,7 @@ describe('a rules file', () => {
     await said(/^rules.yaml cannot be read: there is no /);
     expect(await head()).toMatchObject({ version: 8 });
     renameSync(`${FILE()}.away`, FILE());
-    await said(/^what the rules file says is taken/);
+    await said(/^the rules file is read/);
   });
 
   it('leaves what it said where the configuration names it no more', async () => {
@@ -185,7 +185,7 @@ describe('a rules file', () => {
     rmSync(join(directory, 'publisher', 'store'), { recursive: true });
     publisher = await start('--start-over');
     await said(/^released \d/);
-    await said(/^what the rules file says is taken/);
+    await said(/^the rules file is read/);
     const { text } = await run('history');
     expect(text).toMatch(/ rules rules\.yaml .* policy work/);
     expect((await head())['degraded']).not.toContainEqual(expect.stringMatching(/rules.yaml/));

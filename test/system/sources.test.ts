@@ -208,7 +208,7 @@ describe('a publisher with sources', () => {
       /publisher\.yaml:8:\d+: /,
     );
     place('publisher.yaml', configOf());
-    await publisher.logged((line) => line['msg'] === 'the configuration is what is in force again');
+    await publisher.logged((line) => line['msg'] === 'the configuration file is the one in force again');
     expect((await rulectl(directory, ['status', '--verbose'])).stdout).not.toContain('configuration');
     place('publisher.yaml', configOf('  extra: { entries: [192.0.2.77] }\n'));
     await released(6);

@@ -85,7 +85,7 @@ function isDirectory(path: string, at: string): boolean {
     throw refusal(path, at, cause);
   }
   throw new DirectoryError(
-    `${path} cannot be a directory: ${at} is there and is none; name another, or move it away`,
+    `${path} cannot be a directory: ${at} exists and is no directory; name another, or move it away`,
   );
 }
 

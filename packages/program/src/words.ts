@@ -39,7 +39,7 @@ export function checkWords(words: readonly string[], rules: WordRules): void {
     }
   }
   if (words.some((word, at) => word === '' && !values.has(at)))
-    throw usageError('an argument is empty: write what it is to be, or leave it out');
+    throw usageError('an argument is empty: give it a value, or leave it out');
 }
 
 /**

@@ -64,7 +64,7 @@ describe('makeDirectory', () => {
     for (const path of [file, join(file, 'below'), join(folder, 'dangling')]) {
       expect(() => makeDirectory(path)).toThrow(DirectoryError);
     }
-    expect(() => makeDirectory(file)).toThrow(`${file} is there and is none`);
+    expect(() => makeDirectory(file)).toThrow(`${file} exists and is no directory`);
   });
 
   // Node's recursive mkdir never returned from this.

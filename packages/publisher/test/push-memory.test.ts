@@ -10,10 +10,10 @@ describe('the memory of all pushes', () => {
     expect(() => one.take(1)).toThrow('a push holds at most');
     two.take(PUSH_MAX_BYTES - 1);
     three.take(1);
-    expect(() => three.take(1)).toThrow('push again when they are through');
+    expect(() => three.take(1)).toThrow('push again when they are done');
     one.leave();
     one.leave();
     three.take(PUSH_MAX_BYTES - 1);
-    expect(() => memory.reserve().take(2)).toThrow('push again when they are through');
+    expect(() => memory.reserve().take(2)).toThrow('push again when they are done');
   });
 });

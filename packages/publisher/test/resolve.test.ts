@@ -35,7 +35,7 @@ describe('a name of the Internet', () => {
     expect(rest).toEqual({ ...prefixes('2600:db8::1'), ttlMs: 60_000 });
     expect(failed).toMatchObject({
       family: 'v4',
-      reason: expect.stringMatching(/^it stands for 192.168.1.1, a private address/),
+      reason: expect.stringMatching(/^it resolves to 192.168.1.1, a private address/),
     });
   });
 

@@ -262,7 +262,7 @@ describe('parts of the rules file', () => {
     const back = await publisher.rollback(1, {}, { permits: ALL_PERMITS });
     expect([back.kind, policiesOf(publisher)]).toEqual(['released', ['first']]);
     await write(WORK);
-    const left = 'rules.yaml is left by a rollback, until it says something else or is pushed';
+    const left = 'rules.yaml is out of force since a rollback: change it, or push it';
     expect([versionOf(publisher), rules.trouble]).toEqual([3, left]);
     expect(await pushed(publisher, LAB)).toBe('released');
     expect(rules.trouble).toBe(left);

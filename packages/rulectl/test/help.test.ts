@@ -123,7 +123,7 @@ describe('usage errors', () => {
     [[], 'name a command'],
     [['pusch', 'a'], 'pusch is no command: did you mean push?'],
     [['zzz'], 'zzz is no command'],
-    [[''], 'an argument is empty: write what it is to be, or leave it out'],
+    [[''], 'an argument is empty: give it a value, or leave it out'],
     [['keys', 'fleet', ''], 'an argument is empty'],
     [['--'], 'name a command'],
     [['lists', 'spamhaus'], 'lists spamhaus is no command: write rulectl lists show or '],

@@ -419,7 +419,12 @@ describe('--replace-all', () => {
   });
 
   it('ends with 4 if the head moved in between', async () => {
-    const end = { kind: 'fail', code: 'version-moved', text: 'the head is version 14', version: 14 } as const;
+    const end = {
+      kind: 'fail',
+      code: 'version-moved',
+      text: 'the newest release is version 14',
+      version: 14,
+    } as const;
     const { exit } = await push(['--replace-all', '--yes', 'drop.txt'], [rehearsal, { end }]);
     expect(exit).toBe(4);
   });

@@ -221,7 +221,7 @@ describe('the page', () => {
   it('reads no more of a body than a secret has', async () => {
     const headers = { origin: access.newLink().split('/#')[0] };
     const { status, body } = await asked('/enter', { method: 'POST', headers }, 'x'.repeat(100_000));
-    expect([status, body]).toEqual([403, expect.stringContaining('This link was used, or is none')]);
+    expect([status, body]).toEqual([403, expect.stringContaining('This link was used already, or is wrong')]);
   });
 
   it('has nothing to complain of where a peer hangs up within its body', async () => {

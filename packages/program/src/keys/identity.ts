@@ -166,7 +166,7 @@ export function writeRootKey(path: string, lineage: Uint8Array, key: KeyObject):
     write(path, `${ROOT_KEY_HEADER}\n${headOf(lineage)}${pemOf(key)}`);
     syncDirectoryOf(path);
   } catch (cause) {
-    throw new IdentityError(`cannot make ${path}: is it there already?`, { cause });
+    throw new IdentityError(`cannot make ${path}: does it exist already?`, { cause });
   }
 }
 

@@ -119,7 +119,7 @@ function qubeFor(text: string, { verb, target }: Pick<Row, 'verb' | 'target'>, b
   const address = canonicalAddress(text) ?? addressOfPolicy(text, base);
   if (verb === 'cut' && !saysAnything(base))
     throw badInput(
-      'nothing that is released says what passes, so the boot mode of each firewall does: push policies, or unmatched:, first',
+      'no policy is released, so the boot mode of each firewall decides: first push policies, or unmatched:',
     );
   if (verb === 'cut' || ownPolicies(base).has(address)) return address;
   throw badInput(noOwnPolicy(verb, target, address, base));
@@ -169,7 +169,8 @@ function cutNotes({ verb, until, qube = '' }: Row, base: RuleSet): readonly Inge
   if (verb !== 'cut') return [];
   const own = ownPolicies(base).get(qube);
   const hasBoth = own !== undefined && own.prefixes.v4.lengths.length === own.prefixes.v6.lengths.length;
-  const others = 'what it sends from other addresses, as of the other family, is not cut: cut those, too';
+  const others =
+    'traffic from its other addresses, such as those of the other IP version, is not cut: cut those, too';
   const notes = hasBoth ? [] : [{ code: 'one-address', part: '', reason: others }];
   if (until === undefined) return notes;
   const reason = `it ends by a release: while the publisher does not run, the qube stays cut off after ${timeText(until)}`;

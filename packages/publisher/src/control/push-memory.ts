@@ -22,7 +22,7 @@ export class PushMemory {
             `a push holds at most ${PUSH_MAX_BYTES} bytes of files`,
           );
         if (this.#heldBytes + byteCount > ALL_PUSHES_MAX_BYTES) {
-          const text = `other pushes hold ${this.#heldBytes} bytes, of ${ALL_PUSHES_MAX_BYTES}: push again when they are through`;
+          const text = `other pushes hold ${this.#heldBytes} bytes, of ${ALL_PUSHES_MAX_BYTES}: push again when they are done`;
           throw new ProtocolError(ErrorCode.overLimit, text);
         }
         ownBytes += byteCount;

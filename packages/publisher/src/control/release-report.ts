@@ -97,7 +97,7 @@ export async function tellVersionMoved(
   ifVersion: number | undefined,
   exchange: ControlExchange,
 ): Promise<void> {
-  const text = `the head is version ${version}, not ${ifVersion}: look at it, then try again`;
+  const text = `the newest release is version ${version}, not ${ifVersion}: look at it, then try again`;
   await exchange.fail({ code: ErrorCode.versionMoved, text, version });
 }
 
@@ -194,7 +194,7 @@ function doneText(outcome: ReleaseOutcome): string {
     case 'planned':
       return 'nothing was released: this was a dry run';
     case 'unchanged':
-      return 'nothing to release: the head has this content already';
+      return 'nothing to release: the newest release has this content already';
     case 'released':
       return `released version ${outcome.head?.manifest.version ?? 0}`;
   }

@@ -207,7 +207,7 @@ export class SourcesLink implements ListOwner, SourceLists {
       stale.length === 0
         ? undefined
         : `restart the publisher for ${stale.join(', ')}: the configuration changed`;
-    if (isUnchanged && wasRefused) logger.info({ file }, 'the configuration is what is in force again');
+    if (isUnchanged && wasRefused) logger.info({ file }, 'the configuration file is the one in force again');
     if (isUnchanged) return;
     this.#config = config;
     this.#publisher.setMustReach(config.mustReach);

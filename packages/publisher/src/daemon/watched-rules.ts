@@ -93,9 +93,7 @@ export class WatchedRules {
     if (!isTaken && this.#trouble === undefined && head === undefined)
       return `${this.#name} waits to be released: rulectl status --watch`;
     if (!isTaken) return this.#trouble?.text;
-    return rules.isLeft
-      ? `${this.#name} is left by a rollback, until it says something else or is pushed`
-      : undefined;
+    return rules.isLeft ? `${this.#name} is out of force since a rollback: change it, or push it` : undefined;
   }
 
   /**
@@ -207,7 +205,7 @@ export class WatchedRules {
     this.#trouble = trouble;
     const { logger } = this.#options.publisher;
     if (trouble?.text === before) return;
-    if (trouble === undefined) logger.info({ file: this.path }, 'what the rules file says is taken');
+    if (trouble === undefined) logger.info({ file: this.path }, 'the rules file is read');
     else logger.warn({ file: this.path }, trouble.text);
   }
 

@@ -20,27 +20,31 @@ function permit(by: Permit['by'], severity: Permit['severity'], takes: string): 
 }
 
 export const PERMITS = {
-  empty: permit('push', 'either', 'a list of which nothing is left, or that is new and empty'),
-  shrunk: permit('both', 'either', 'a list that loses most of its entries, or a policy of its drop rules'),
+  empty: permit('push', 'either', 'a list that becomes empty, or is new and empty'),
+  shrunk: permit(
+    'both',
+    'either',
+    'a list that loses most of its entries, or a policy most of its drop rules',
+  ),
   grown: permit('both', 'either', 'a list that gains more than half as many entries as it has'),
   'covers-too-much': permit('both', 'either', 'a list that covers much of the address space'),
   'coverage-changed': permit('both', 'either', 'a list that covers much more, or less, than it did'),
   'all-addresses': permit('both', 'either', 'a list that holds every address of IPv4 or of IPv6'),
-  'kind-changed': permit('both', 'either', 'names in place of addresses, or the other way round'),
-  wider: permit('both', 'opens', 'a list that rules accept, entries of which stand for more names'),
+  'kind-changed': permit('both', 'either', 'a list that changes from addresses to names, or back'),
+  wider: permit('both', 'opens', 'an accepted list whose entries match more names than before'),
   'short-prefix': permit('refresh', 'either', 'a list with CIDRs shorter than /8, or /16 of IPv6'),
   'too-few-entries': permit('refresh', 'either', 'a list below its min-entries'),
   'too-many-entries': permit('refresh', 'either', 'a list above its max-entries'),
-  implausible: permit('refresh', 'either', 'a first download that looks like an apology'),
+  implausible: permit('refresh', 'either', 'a first download that looks like an error page'),
   flapping: permit('refresh', 'either', 'a list that goes back and forth, now'),
-  'accept-all': permit('push', 'opens', 'half of IPv4 or IPv6 that comes to be accepted'),
-  'drop-all': permit('push', 'closes', 'policies by which nothing is accepted any more; so does --yes'),
+  'accept-all': permit('push', 'opens', 'a release that newly accepts half of IPv4 or of IPv6'),
+  'drop-all': permit('push', 'closes', 'policies that accept nothing any more; --yes permits it, too'),
   'no-policy': permit('push', 'either', 'a rule set without policies that says unmatched: drop or accept'),
   unreachable: permit('push', 'closes', 'a release that drops what must-reach: names'),
   unresolved: permit('push', 'opens', 'drop rules that match nothing: their names do not resolve'),
-  'needs-names': permit('push', 'holds', 'a release for which a firewall has no rulecast-dns'),
-  'needs-openings': permit('push', 'holds', 'a release for which a firewall opens nothing by name'),
-  'needs-upgrade': permit('push', 'holds', 'a release for which a firewall is too old'),
+  'needs-names': permit('push', 'holds', 'a release that needs rulecast-dns, which a firewall does not run'),
+  'needs-openings': permit('push', 'holds', 'a release that opens by name, which a firewall cannot do'),
+  'needs-upgrade': permit('push', 'holds', 'a release that a firewall is too old for'),
 } satisfies Readonly<Record<string, Permit>>;
 export type PermitCode = keyof typeof PERMITS;
 

@@ -114,7 +114,7 @@ async function familyAnswer(
     const records = mayBePrivate ? all : all.filter(({ address }) => !isPrivateText(address));
     const [first] = all;
     if (first !== undefined && records.length === 0) {
-      const reason = `it stands for ${first.address}, a private address: say private=true in its rules, or name its zone in dns: private-zones:, if that is meant`;
+      const reason = `it resolves to ${first.address}, a private address: if that is meant, write private=true in its rules, or its zone below dns: private-zones:`;
       return { kind: 'failed', reason };
     }
     const prefixes = records.map(({ address }) => hostPrefix(address));

@@ -139,7 +139,7 @@ export class Blocks {
     } catch (error) {
       logger.warn(
         { err: error, rows: over.map(({ id }) => id) },
-        `what has ended is in force still: ${detail}`,
+        `what has expired is still in force: ${detail}`,
       );
     }
     this.#lookAfter(LOOK_MS);

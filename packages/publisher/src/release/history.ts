@@ -29,7 +29,7 @@ export class UnknownReleaseError extends Error {
           ? `there is no version ${version} yet: the newest is ${head.version}`
           : version < oldest
             ? `version ${version} is not kept any more: the oldest that is kept is ${oldest}`
-            : `version ${version} is not kept any more: of older days and weeks the last is; the next that is kept is ${next}`,
+            : `version ${version} is not kept any more: of older days and weeks only the last version is kept; the next kept one is ${next}`,
     );
     this.oldest = oldest;
   }

@@ -79,7 +79,7 @@ export async function answerRefresh(
   const { lists } = request;
   const codes = permitsOf('refresh', request);
   if (lists.length === 0 && codes.size > 0) {
-    const text = 'permits go with the names of lists: name those that they are for';
+    const text = '--permit needs the names of the lists that it is for';
     throw new ProtocolError(ErrorCode.badInput, text);
   }
   if (sources === undefined) {

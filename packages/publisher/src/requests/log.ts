@@ -157,7 +157,10 @@ function checkFirst(read: readonly Cursor[]): void {
   if (errors.length < read.length) return;
   const [error] = errors;
   if (error === undefined)
-    throw new ProtocolError(ErrorCode.noSuchSubscriber, 'no subscriber is connected: nobody has a log');
+    throw new ProtocolError(
+      ErrorCode.noSuchSubscriber,
+      'no subscriber is connected, so there is no log to read',
+    );
   const text = `none of ${errors.length} subscribers has a log to read: ${error.message}`;
   throw errors.length === 1 ? error : new ProtocolError(error.code, boundText(text));
 }

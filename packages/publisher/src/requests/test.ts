@@ -55,7 +55,7 @@ export async function answerTest(
   if (names.length === 0) {
     throw new ProtocolError(
       ErrorCode.noSuchSubscriber,
-      'no subscriber is connected: nobody has a live table to ask',
+      'no subscriber is connected, so there is no live table to ask',
     );
   }
   for (const subscriber of names) {

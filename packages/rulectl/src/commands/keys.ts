@@ -250,7 +250,7 @@ function token(args: KeysArgs, terminal: Terminal): ExitCode {
   const { secret: file, names: list, to: directory } = args;
   if (file === undefined) throw usageError('token needs --secret FILE, which rulectl keys fleet makes');
   if ((list === undefined) !== (directory === undefined))
-    throw usageError('--names FILE goes with --to DIR, and the other way round');
+    throw usageError('--names FILE and --to DIR go together');
   if (list !== undefined && args.what.length > 0) throw usageError('token takes a NAME, or --names FILE');
   const secret = readReportKey(file);
   const lineage =
@@ -495,7 +495,7 @@ function putInForce(
   const here = new Set(after.keys.map((key) => idOf(publicBytes(key))));
   tellRoot(next.root, here, [], terminal);
   if (!terminal.isJson)
-    terminal.out.line('start the publisher again: it takes the new root then, and the firewalls from it');
+    terminal.out.line('restart the publisher: it reads the new root, and sends it to the firewalls');
   return ExitCode.ok;
 }
 

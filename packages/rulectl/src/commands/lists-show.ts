@@ -153,7 +153,7 @@ export async function fetchList(
     },
   });
   if (found === undefined) {
-    throw new CliError(ExitCode.unreachable, 'bad-message', 'the publisher did not say anything of the list');
+    throw new CliError(ExitCode.unreachable, 'bad-message', 'the publisher sent nothing about the list');
   }
   return { record: found, list: listOf(found.holds ?? 'prefixes', lines, exceptions) };
 }

@@ -161,7 +161,7 @@ async function showDropped(of: 'lists' | 'rules', args: LogArgs, terminal: Termi
   });
   if (terminal.isJson) return ExitCode.ok;
   if (dropped.length > 0) terminal.out.line(renderDropped(dropped, terminal.colors));
-  else terminal.out.line(`no ${of.slice(0, -1)} dropped anything in that time, as far as firewalls told`);
+  else terminal.out.line(`no ${of.slice(0, -1)} dropped anything in that time, as far as firewalls reported`);
   return ExitCode.ok;
 }
 

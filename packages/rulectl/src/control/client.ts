@@ -206,10 +206,11 @@ function unreachable(endpoint: string, cause: ChannelConnectError): CliError {
     timeout: 'is rulecast-publisher stuck? look at its log',
   };
   const hint = hints[cause.code] ?? 'is rulecast-publisher running?';
+  const why = cause.code === 'nobody-listens' ? '' : `: ${cause.message}`;
   const text =
     cause.code === 'no-permission'
       ? cause.message
-      : `no publisher answers at ${endpoint}: ${cause.message}. ${sentence(hint)}`;
+      : `no publisher answers at ${endpoint}${why}. ${sentence(hint)}`;
   return new CliError(ExitCode.unreachable, 'unreachable', text, { cause });
 }
 

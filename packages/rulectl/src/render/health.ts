@@ -58,7 +58,7 @@ const FLAGS: Readonly<Record<string, readonly [rank: Ranked[0], text: string]>> 
     'names',
     ': what it refuses is not logged: another program reads the log, or its kernel has none (docs/explain/enforcement.md)',
   ],
-  stale: ['fresh', ' is stale: for two minutes or more nobody told it that its release is the newest'],
+  stale: ['fresh', ' is stale: for two minutes or more it has not heard that its release is the newest'],
   rootDue: ['fresh', ' has a root that is to be renewed soon'],
   rootOverdue: ['fresh', ' has a root that is overdue for renewal'],
 };

@@ -9,7 +9,7 @@ const HEIGHT = 100;
 /** Above the highest, so that it does not touch the edge. */
 const ROOM = 1.08;
 
-const NONE = 'Rules dropped no packets in 24 hours, as far as firewalls told';
+const NONE = 'Rules dropped no packets in 24 hours, as far as firewalls reported';
 
 /** Packets of each hour of the last day, the newest at the right. */
 export function hoursPlot(hours: readonly Hour[], nowMs: number): Html {

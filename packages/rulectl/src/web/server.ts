@@ -120,7 +120,7 @@ function enter(secret: string, access: Access): Answer {
   const cookie = access.enter(secret);
   if (cookie !== undefined)
     return { status: 200, type: TEXT, body: access.base, headers: { 'Set-Cookie': cookie } };
-  const body = 'This link was used, or is none. Press Enter where rulectl web runs for another.';
+  const body = 'This link was used already, or is wrong. Press Enter where rulectl web runs to get another.';
   return { status: 403, type: TEXT, body };
 }
 

@@ -48,7 +48,7 @@ function logError(error: unknown): never {
 }
 
 function topPart(what: string, rows: readonly (readonly [name: string, count: number])[]): Html {
-  if (rows.length === 0) return html`<p>Nothing, as far as firewalls told.</p>`;
+  if (rows.length === 0) return html`<p>Nothing, as far as firewalls reported.</p>`;
   const most = rows[0]?.[1] ?? 0;
   const shownRows = rows
     .slice(0, TOP_SHOWN)
