@@ -111,7 +111,7 @@ describe('options that are gone', () => {
     const gone = Object.entries(GONE_OPTIONS[`rulecast-${program}`] ?? {});
     const words = gone.flatMap(([option, { type }]) => [`--${option}`, ...(type === 'string' ? ['x'] : [])]);
     const ended = await run(program, [...own, ...words, '--state', 'file']);
-    expectSentence(ended, 1, 'file is there and is none');
+    expectSentence(ended, 1, 'file exists and is no directory');
     for (const [option, { instead }] of gone)
       expectSentence(ended, 1, `--${option} does nothing any more: ${instead}`);
     const { stdout } = await run(program, ['--help']);
@@ -128,7 +128,7 @@ describe('options that are gone', () => {
 
 describe('values that nothing can be done with', () => {
   it.each<[Program, readonly string[], number, string]>([
-    ['publisher', ['--state', 'file'], 1, 'file is there and is none'], // a stack trace
+    ['publisher', ['--state', 'file'], 1, 'file exists and is no directory'], // a stack trace
     ['publisher', ['--state', '/proc/x'], 1, '/proc takes no new directories'], // hung
     ['publisher', ['--state', '/proc/x', '--init'], 1, '/proc takes no new directories'], // hung
     ['publisher', ['--state', 'a', '--listen', 'unix:/proc/x/y'], 1, 'cannot listen on unix:/proc/x/y'], // hung
@@ -139,7 +139,7 @@ describe('values that nothing can be done with', () => {
     ['publisher', ['stray'], 64, 'Unknown argument: stray'],
     ['subscriber', [], 64, '--trust LINE or --trust FILE is missing'],
     ['subscriber', ['--trust', '/dev/zero'], 64, 'neither a trust line nor a file'], // read on until memory ended
-    ['subscriber', ['--trust', TRUST, '--state', 'file'], 1, 'file is there and is none'],
+    ['subscriber', ['--trust', TRUST, '--state', 'file'], 1, 'file exists and is no directory'],
     ['subscriber', ['--trust', TRUST, '--state', '/proc/x'], 1, '/proc takes no new directories'], // hung
     ['subscriber', ['--trust', TRUST, '--boot', 'ajar'], 64, '--boot "ajar": write one of'],
     ['subscriber', ['--trust', TRUST, '--enforce=yes'], 64, '--enforce=yes: write --enforce alone'], // did not enforce
@@ -202,8 +202,8 @@ describe('the environment of the subscriber', () => {
   it.each<[Readonly<Record<string, string>>, readonly string[], number, string]>([
     [{ RULECAST_BOOT: 'Open' }, [], 64, '--boot "Open": write one of'],
     [{ RULECAST_ENFORCE: 'yes' }, [], 64, 'given by the environment: RULECAST_TRUST, RULECAST_ENFORCE'],
-    [{ RULECAST_STATE: 'file' }, [], 1, 'file is there and is none'],
-    [{ RULECAST_STATE: 'other' }, ['--state', 'file'], 1, 'file is there and is none'],
+    [{ RULECAST_STATE: 'file' }, [], 1, 'file exists and is no directory'],
+    [{ RULECAST_STATE: 'other' }, ['--state', 'file'], 1, 'file exists and is no directory'],
     [
       { RULECAST_CONNECT: 'https://a/ https://b/', RULECAST_STALE: 'closed' },
       [],
