@@ -16,8 +16,8 @@ const GAP_COLUMNS = 4;
 const RULECTL_INTRO = `# rulectl
 
 Every command of \`rulectl\`, with its options and examples, as \`rulectl COMMAND --help\` prints them.
-Each command takes the [options below](#options-of-every-command), and ends with one of these
-[exit codes](#exit-codes).
+Each command takes the [options below](#options-of-every-command), and ends with one of the
+[exit codes](exit-codes.md).
 `;
 const PROGRAMS_INTRO = `# The programs
 
@@ -53,10 +53,6 @@ export async function rulectlPage(ask: AskHelp): Promise<string> {
     ...optionTable(main.options),
     '',
     ...chapters.flat(),
-    '## Exit codes',
-    '',
-    ...exitTable(main.after),
-    '',
   ].join('\n');
 }
 
@@ -116,23 +112,19 @@ function aboutText(text: string): readonly string[] {
 
 /** What stands last in a help: exit codes, lines under a title as they stand, or a paragraph. */
 function afterText(text: string): readonly string[] {
-  if (/^Exit codes: /.test(text)) return ['Exit codes:', '', ...exitTable([text])];
+  if (/^Exit codes: /.test(text)) return ['Exit codes:', '', ...exitTable(text)];
   const [, title, lines] = /^([^:]+:)\n( {2}[\s\S]+)$/.exec(text) ?? [];
   return title === undefined || lines === undefined
     ? [proseText(text)]
     : [proseText(title), '', '```text', lines.replace(/^ {2}/gm, ''), '```'];
 }
 
-/** From a line for each code, or a sentence of all: `Exit codes: 0 done, 64 usage.` */
-function exitTable(after: readonly string[]): readonly string[] {
-  const text = after.find((one) => one.startsWith('Exit codes:')) ?? '';
-  const codes = text.slice('Exit codes:'.length).replace(/\.$/, '');
-  const lines = codes.startsWith('\n') ? codes.split('\n') : codes.split(/[,;]\s(?=\d+\s)/);
-  const rows = lines.flatMap((line) => {
-    const [, code, meaning] = /^\s*(\d+)\s+([\s\S]+)$/.exec(line) ?? [];
-    return code === undefined || meaning === undefined
-      ? []
-      : [[code, cellText(meaning.replace(/\s+/g, ' '))]];
+/** Of `Exit codes: 0 done, 64 usage.` */
+function exitTable(text: string): readonly string[] {
+  const codes = text.slice('Exit codes: '.length).replace(/\.$/, '');
+  const rows = codes.split(/[,;]\s(?=\d+\s)/).map((one) => {
+    const [, code = '', meaning = ''] = /^(\d+)\s+([\s\S]+)$/.exec(one) ?? [];
+    return [code, cellText(meaning.replace(/\s+/g, ' '))];
   });
   return tableOf(['exit', 'when'], rows);
 }
