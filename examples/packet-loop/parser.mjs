@@ -3,13 +3,12 @@
  * its extension headers (RFC 8200). Nothing is allocated, and no byte outside the packet is read, whatever
  * the packet claims.
  *
- * The rule language wants to know of a packet its addresses, its protocol, and its port or ICMP type. The
- * protocol of an IPv6 packet is the one after all extension headers. Of a later fragment the port cannot be
- * read, nor where the packet ends before it; the table then lets no rule for ports accept. A packet of which
- * even the protocol or the addresses cannot be told is not judged: drop it.
+ * A rule looks at a packet's addresses, its protocol, and its port or ICMP type. The protocol of an IPv6
+ * packet is the one after all extension headers. The port is unreadable in a later fragment, and in a packet
+ * that ends before it; then no rule for ports accepts. A packet without a readable protocol or addresses is
+ * not judged: drop it.
  *
- * Checksums are not looked at: the receiver does that, and a header's own is computed anew by whoever
- * forwards it.
+ * Checksums are not checked: the receiver does that, and each forwarder computes the header's own anew.
  */
 
 import { IpProtocol } from '@rulecast/rules';

@@ -60,7 +60,7 @@ const KEY: KeyObject = keyOfSeed(new Uint8Array(32).fill(0x11));
 const STRANGER = keyOfSeed(new Uint8Array(32).fill(0x22));
 export const ROOT: SignedRoot = signedRoot(rootOf(LINEAGE, KEY, { epochCeiling: 5 }), KEY);
 const TWO_KEYS = { threshold: 1, keys: [KEY, STRANGER].map(publicBytes).sort(Buffer.compare) };
-/** The root before has not signed it, whoever did. */
+/** Not signed by the keys of the root before. */
 const STOLEN = signedRoot(
   rootOf(LINEAGE, KEY, { number: 2, roles: { ...ROOT.root.roles, root: TWO_KEYS } }),
   STRANGER,

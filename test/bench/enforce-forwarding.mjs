@@ -216,7 +216,7 @@ function acceptedFlows(listed) {
 }
 
 /**
- * Of the router and of a host of every network, by the host's place.
+ * The MAC addresses of the router and of the host in one network, by the host's place.
  * @param {number} host
  * @returns {[Uint8Array, Uint8Array]}
  */

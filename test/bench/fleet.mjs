@@ -136,7 +136,7 @@ function largest(values) {
 }
 
 /**
- * Of several of a kind, each value by itself.
+ * Applies `of` to each value of several measurements.
  * @param {readonly (Cost & Awaited<ReturnType<typeof reached>>)[]} all
  * @param {(values: readonly number[]) => number} of
  */

@@ -72,7 +72,7 @@ export async function run(args) {
   process.stdout.write(table(head, rows));
 }
 
-/** @param {typeof Reader | typeof Ulogd | undefined} by Whoever reads the log. */
+/** @param {typeof Reader | typeof Ulogd | undefined} by The reader of the log. */
 async function measure(by) {
   const network = new Network();
   const { router, links } = network;

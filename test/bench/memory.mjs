@@ -202,8 +202,8 @@ function countOf(args, option, otherwise) {
 }
 
 /**
- * What is in memory of a process, at most so far, and of that which is now: mapped from files, the heap of
- * malloc in its first arena, and the rest, in which V8 and WebAssembly have theirs; MB.
+ * Resident memory of a process in MB: the peak so far, and now, by kind: mapped from files, the heap of
+ * malloc in its first arena, and the rest, which includes V8 and WebAssembly.
  * @param {number | undefined} pid
  */
 function residentOf(pid) {

@@ -178,7 +178,7 @@ async function fleetOf(directory, secret, socket, count) {
   };
 }
 
-/** Of a process and its threads, in milliseconds. @param {number | undefined} pid */
+/** The CPU time of a process and its threads, in milliseconds. @param {number | undefined} pid */
 function cpuOf(pid) {
   const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
     .replace(/^.*\) /, '')

@@ -135,7 +135,8 @@ export function traces(set) {
     }
   };
   /**
-   * Of IPv6, within 2000::/3, where all addresses in use are. @param {Uint32Array} into @param {number} at
+   * A random address; IPv6 ones are in 2000::/3, which contains all addresses in use.
+   * @param {Uint32Array} into @param {number} at
    */
   const anywhere = (into, at) => {
     for (let w = 0; w < stride; w++) into[at * stride + w] = next();

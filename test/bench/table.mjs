@@ -201,8 +201,8 @@ function built(ruleSet, runs) {
 }
 
 /**
- * Lookups in a second of this process's time on a core, whoever else runs; median of runs after one to warm
- * up.
+ * Lookups per second of this process's CPU time, so that other processes do not count; the median of the runs
+ * after one to warm up.
  * @param {number} runs
  * @param {{ count: number, look: () => void }} stretch
  */

@@ -1,12 +1,12 @@
 /**
  * A directory in which the commands of the documents run as they stand: it looks like the checkout, and
- * whatever they write stays in it. One shell runs all lines of a sandbox, as that of a reader does who types
- * them one after the other and looks at what happens:
+ * whatever they write stays in it. One shell runs all lines of a sandbox, like the shell of a reader who
+ * types them in order:
  *
- *   - a daemon, with `&` or, as in another terminal, without, is waited for until it is ready, and a subscriber until it is connected
+ *   - a daemon, with `&` or without (as in another terminal): the sandbox waits until it is ready, and until a subscriber is connected
  *   - any other line has to end with 0, or with what the test expects
  *
- * In place of what only dom0 or a build has, programs of the test's own are on the path.
+ * Programs of the test on the path replace those that only dom0 or a build has.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';

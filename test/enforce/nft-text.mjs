@@ -281,7 +281,7 @@ function listAt(attributes, type, otherwise) {
 }
 
 /**
- * The bytes of an attribute, or of what is in it, however deep.
+ * The bytes of an attribute, including all nested ones.
  * @param {Attribute[1]} value @param {number} [type]
  * @returns {readonly number[]}
  */

@@ -98,7 +98,10 @@ function antispoof6(qubes) {
 `;
 }
 
-/** The rules of one qube anew, as after a change in dom0 or of what a name stands for. @param {string} address @param {readonly string[]} dropped */
+/**
+ * New rules for one qube, as after a change in dom0, or after a name resolved to other addresses.
+ * @param {string} address @param {readonly string[]} dropped
+ */
 export function qubesRules(address, dropped) {
   const chain = chainOf(address);
   const drops = dropped.map((target) => `ip daddr ${target} reject with icmp type admin-prohibited`);

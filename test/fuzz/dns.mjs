@@ -445,7 +445,7 @@ function opened(draw) {
 
 const NAME = [1, 0x6e, 7, ...Buffer.from('example'), 0];
 
-/** Of the name that is asked for. @param {Draw} draw */
+/** A record of the name in the question. @param {Draw} draw */
 function addressRecord(draw) {
   const type = draw.of([A, AAAA, CNAME, HTTPS, HTTPS, HTTPS, SVCB]);
   const four = () => [192, 0, 2, draw.below(80)];

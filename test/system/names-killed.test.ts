@@ -130,7 +130,7 @@ async function flood({ network }: House): Promise<() => Promise<readonly Journey
   };
 }
 
-/** Pushes a release at an interval, whoever is connected, until it is stopped. */
+/** Pushes a release at an interval until it is stopped, whether or not firewalls are connected. */
 function pushing({ scene }: House): () => Promise<number> {
   let [isOver, releases] = [false, 0];
   const running = (async () => {

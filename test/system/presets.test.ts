@@ -1,7 +1,7 @@
 /**
- * Each preset of examples/presets, run to the end: a publisher with its files as they stand, feeds answered
- * by a proxy of the test with lists as they are published, a release without any permit, and verdicts of what
- * is released.
+ * Each preset of examples/presets, run to the end: a publisher with the preset's unchanged files, feeds
+ * answered by a proxy of the test with lists as they are published, a release without any permit, and
+ * verdicts of that release.
  */
 
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

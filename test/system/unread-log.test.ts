@@ -1,6 +1,6 @@
 /**
- * Daemons whose log has no reader: a pipe that is full and blocks, from the first line on. They work, whoever
- * connects, and end when they are asked to.
+ * Daemons whose log has no reader: a pipe that is full and blocks from the first line on. They work
+ * for every peer, and end on SIGTERM.
  */
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';

@@ -1,4 +1,4 @@
-/** The applier accepts nothing but what a plan can need, whoever the sender is. */
+/** The applier accepts only what a plan can need, from every sender. */
 
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';

@@ -39,7 +39,7 @@ export function readAuthorities(path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
   try {
     const text = readSmallFile(path, CA_MAX_BYTES).toString('latin1');
-    new X509Certificate(text); // the first of them
+    new X509Certificate(text); // throws unless the first is valid
     return text;
   } catch (cause) {
     throw usageError(`--ca: ${path} holds no certificates in PEM that can be read`, { cause });

@@ -1,6 +1,6 @@
 /**
- * Who may use rulectl, and for what: each request by each role, requests beyond a role, and each way in which
- * a caller is identified.
+ * The rights of the users of rulectl: each request by each role, requests beyond a role, and each way in
+ * which a caller is identified.
  */
 
 import type { OperatorRole } from '@rulecast/formats';

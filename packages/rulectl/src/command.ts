@@ -113,12 +113,12 @@ Commands:
 `,
 };
 
-/** An option that one command takes several times, such as `--qube`, others take once. */
+/** Which options a command accepts several times; some, such as `--qube`, only one command. */
 export function wordRulesOf(command: string): WordRules {
   const own = command === 'init' ? ['firewall', 'preset', 'qube', 'country', 'name', 'interface'] : [];
   return {
     repeatable: new Set(['require', 'known-list', 'permit', 'test', 'address', 'remove', ...own]),
-    mayBeEmpty: new Set(['dns']), // no address means nothing
+    mayBeEmpty: new Set(['dns']), // an empty value: no address
     hasOpposites: false, // --no-wait and --no-color are options of their own
   };
 }

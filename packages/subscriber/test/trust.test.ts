@@ -27,7 +27,7 @@ describe('an offer', () => {
   const { root } = readRoot(signedOf(offers.root));
   const isReleased = (signed: Signed): boolean => isSignedBy(root, 'release', signed);
 
-  /** The release in force, whoever signed it. */
+  /** The release in force; any key may have signed it. */
   function inForce({ signatures, content }: Signed): VerifiedOffer {
     const [hash, manifest] = [manifestHash(content), decodeManifest(content)];
     return { hash, manifest, manifestBytes: content, signatures };

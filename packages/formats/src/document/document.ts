@@ -280,7 +280,7 @@ class DocumentReader {
     const resolve = this.#resolveOf(resolveNode, value.entries.get('private'));
     const hostBitsNode = childOf(value, 'host-bits');
     const hostBits = hostBitsNode?.kind === 'text' && hostBitsNode.value === 'mask' ? 'mask' : 'reject';
-    const suffixes = childOf(value, 'suffixes'); // the schema knows one word
+    const suffixes = childOf(value, 'suffixes'); // the schema allows one value
     const read = this.#listOf(value, resolve, hostBits, suffixes !== undefined);
     const isPlain = suffixes !== undefined && read?.kind === 'names';
     const list = isPlain ? { ...read, ...nameSetOf(plainNames(read).names) } : read;
@@ -305,7 +305,7 @@ class DocumentReader {
     }
   }
 
-  /** The schema refuses other words. */
+  /** The schema refuses other values. */
   #resolveOf(node: TreeNode | undefined, ofPrivate: MappingEntry | undefined): NameList['resolve'] {
     const resolve = node?.kind === 'text' ? node.value : 'false';
     const isPrivate = ofPrivate?.value.kind === 'text' && ofPrivate.value.value === 'true';

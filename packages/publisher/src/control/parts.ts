@@ -17,7 +17,7 @@ export interface ControlParts extends House {
 
 export interface House {
   readonly publisher: Publisher;
-  /** Asks the live tables of subscribers. */
+  /** Judges packets by the live tables of subscribers. */
   readonly ask: AskTable;
   /** Undefined if the publisher has no sources. */
   readonly sources?: SourceLists | undefined;

@@ -8,7 +8,7 @@ export class Stage {
   readonly stream: Uint8Array;
   #received = 0;
 
-  /** @param bytes Of the whole stream; throws RangeError where there is no room for so many. */
+  /** @param bytes The length of the whole stream; throws RangeError if that cannot be allocated. */
   constructor(bytes: number) {
     this.stream = new Uint8Array(bytes);
   }

@@ -123,7 +123,7 @@ export class MapEditor {
     const old = value < 0 ? this.#view(value) : undefined;
     if (old !== undefined && old.count > SPLICED_INTERVALS) return this.#spliced(level, old, from, to);
     const made = this.#cleared(level);
-    let chunk = 0; // those before it are done
+    let chunk = 0; // those before it are copied
     for (let i = from; i < to; ) {
       const next = this.#chunks.at(i, level);
       this.#copy(level, value, old, chunk, next, made);
