@@ -42,7 +42,7 @@ export function withoutOldCommand(words: readonly string[]): {
   return { words, warnings: [] };
 }
 
-/** The files of `test --offline` were options, and its packets were not. */
+/** The words of `check` for those of `test --offline`, in which files were options and packets were not. */
 function offlineTest(words: readonly string[]): readonly string[] {
   const now = ['check'];
   for (let at = 0; at < words.length; at++) {

@@ -111,8 +111,8 @@ export function applyNamesDelta(before: Names, { removed, added }: NamesDelta): 
 }
 
 /**
- * A column without some entries and with others, which may be of the same names, in pieces; undefined where
- * one to remove is not there, or one to add is. Costs what changes, and a copy.
+ * A column with entries removed and added, which may have the same names, in pieces; undefined if one to
+ * remove is missing, or one to add exists. The cost is that of the changes, and of a copy.
  */
 export function* editPieces(before: Names, removed: Names, added: Names): Pieces<Names | undefined> {
   const [r, a] = [removed.bytes, added.bytes];

@@ -31,7 +31,7 @@ export function firstPolicyOf(policies: ReadonlyMap<string, Policy>): Policy | u
   return first && { ...first, egress: drops(first.egress), ingress: drops(first.ingress) };
 }
 
-/** Whether the rules of a policy of this name are for all qubes, and it judges none by itself. */
+/** Whether the rules of a policy of this name apply to all qubes; the policy itself judges none. */
 export function isForAllQubes(name: string): boolean {
   return name === FIRST_POLICY || name === COMMON_POLICY;
 }

@@ -91,8 +91,8 @@ export class ByteReader {
   }
 
   /**
-   * A whole number of less than 2^52 either way, of which the sign is the lowest bit, in LEB128; a longer
-   * form than needed is an error.
+   * A signed whole number of less than 2^52 either way, its sign in the lowest bit, in LEB128; a longer form
+   * than needed is an error.
    */
   difference(): number {
     let value = 0;

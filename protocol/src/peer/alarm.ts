@@ -6,7 +6,7 @@
 
 import type { SteadyClock } from './clock.ts';
 
-/** The deadline of a state that waits for no time. */
+/** The deadline of a state without one. */
 export const NEVER = Number.POSITIVE_INFINITY;
 
 export class Alarm {

@@ -12,7 +12,7 @@ import { TABLE_KEY_BYTES } from '../match/table.ts';
 /** A document that cannot be judged by: what is wrong with it, a line each. */
 export class RulesError extends Error {}
 
-/** How often another key is drawn if names collide; needed once in more tables than were ever made. */
+/** Most keys tried when names collide; even a second is hardly ever needed. */
 const KEYS_MAX = 3;
 /** Lines of faults printed. */
 const LINES_MAX = 20;

@@ -55,7 +55,7 @@ export class NameFeed {
   #sent: Wanted | undefined;
   #taken = 0;
   #isOpen = false;
-  /** Something, since it was connected to. */
+  /** Whether it took anything on this connection. */
   #hasTaken = false;
   /** It has a release without names, and none since. */
   #isRelieved = false;

@@ -32,7 +32,7 @@ const TIMEOUT_MIN_MS = 1000;
 const TIMEOUT_MAX_MS = 3_600_000;
 const REST_MAX_MS = 86_400_000;
 const ENTRIES_MAX = FORMAT_LIMITS.entries;
-/** Shares beyond this are no limit: write off. */
+/** The largest share; for no limit, write off. */
 const GROWTH_SHARE_MAX = 1000;
 
 const duration: Parse<number> = (text) => readDuration(text, INTERVAL_MIN_MS, INTERVAL_MAX_MS);

@@ -151,7 +151,7 @@ export function isAddressLike(bytes: Uint8Array, start: number, end: number): bo
 /** The end of the token that starts at `start`; with `atDash`, a `-` ends it too. */
 export type TokenEnd = (bytes: Uint8Array, start: number, limit: number, atDash: boolean) => number;
 
-/** The end of an entry on its own: a blank. */
+/** The end of a bare token: the next blank, or dash with `atDash`. */
 export const bareTokenEnd: TokenEnd = (bytes, start, limit, atDash) => {
   let at = start;
   while (at < limit && !isBlank(bytes[at]) && !(atDash && bytes[at] === DASH)) at++;

@@ -54,7 +54,7 @@ export interface ToldName {
   /** The name that DNS resolved; or a digest, if the kernel does not get the name. */
   readonly name: string;
   /**
-   * Since then, in seconds; where an applier found it in the kernel, since it was put there: by another
+   * Seconds since then; for an element that the applier found in the kernel, since it was added: by another
    * applier, for a release, or for a flow.
    */
   readonly agoS: number;

@@ -215,7 +215,7 @@ export class Openings {
     for (const [list, place] of places) {
       if (this.#held.has(list)) continue;
       const elements = await this.#kernel.named(name, place.set);
-      const held = this.#heldOf(list); // where something was opened meanwhile, that is the newer
+      const held = this.#heldOf(list); // a newer opening wins
       for (const { key, label, milliseconds, agoMs } of elements) {
         const nowMs = this.#kernel.nowMs();
         const sinceMs = nowMs - agoMs;
@@ -333,7 +333,7 @@ export class Openings {
     flows: Flows | undefined,
     change: BookChange,
   ): OpeningResult {
-    const state = addresses.length === 0 ? undefined : version; // of room it is no matter
+    const state = addresses.length === 0 ? undefined : version; // to make room, any version will do
     const asked = this.#sideOf(key, state, label, qube);
     if (asked === undefined) return Outcome.later;
     if (!isOf(asked.place, asked.own)) return Outcome.refused;

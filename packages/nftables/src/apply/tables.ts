@@ -254,7 +254,7 @@ export class Tables {
     );
   }
 
-  /** Everything that no packet gets to yet. */
+  /** Loads everything that no packet reaches yet. */
   async #fill(table: string, change: Change, body: Uint8Array, turn: () => Promise<unknown>): Promise<void> {
     this.#cleaner.note(table, change, body);
     const { objects, chains } = scriptOf(change, table);

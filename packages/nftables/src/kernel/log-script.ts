@@ -126,7 +126,7 @@ function logRules(
       metaBehind(way.index, family),
       isWithinRate(setName(family, name), LOGGED_PER_S),
       meta(way.index),
-      isWithinRate(setName('links', name), LOGGED_OF_LINK_PER_S), // whatever addresses are made up
+      isWithinRate(setName('links', name), LOGGED_OF_LINK_PER_S), // also bounds invented addresses
       ...told,
     ]);
     const byLink = [

@@ -89,7 +89,10 @@ export class Netlink {
    */
   #reading: NetlinkSocket | undefined;
 
-  /** `open` gives sockets: to read by, to change by, which owns what is made, and for long answers. */
+  /**
+   * `open` opens a socket: one for reads, one for changes, which owns what it creates, and one for long
+   * answers.
+   */
   constructor(open: () => NetlinkSocket) {
     this.#open = open;
     this.#asking = open();

@@ -34,7 +34,7 @@ export interface FleetView {
   readonly everyMs: number;
   /**
    * With `sinceMs` only names heard since then (milliseconds since 1970), and `unknown` is 0. It scans all
-   * names: call it at most once a second. One scan of all of them: ask at most once a second.
+   * names: call it at most once a second.
    */
   counts(sinceMs?: number): FleetCounts;
   /** Names that are not synced, at most so many: refused first, then unknown, silent, behind. */

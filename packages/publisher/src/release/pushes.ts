@@ -167,7 +167,7 @@ export class Pushes {
   }
 }
 
-/** Why parts may not be pushed: only rows make such. */
+/** Rejects pushed parts that only `rulectl block`, `allow` and `cut` write. */
 function rowsIn({ lists, policies }: PushedParts): readonly DocumentReject[] {
   const reject = (file: string, what: string): DocumentReject => {
     const reason = `${what} is what rulectl block, allow and cut write: leave it out; rulectl blocks shows them`;

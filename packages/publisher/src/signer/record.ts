@@ -68,7 +68,7 @@ export function readRecord(
   return record;
 }
 
-/** Those that are whole: no line has a brace but at its end. Throws IdentityError for a file without any. */
+/** The complete lines: a last one that is cut off counts only alone. Throws errors of the file system. */
 function linesIn(file: string): readonly string[] {
   const lines = readOwnFile(file).toString().split('\n');
   const end = lines.pop() ?? '';

@@ -331,11 +331,11 @@ class Turns {
   }
 }
 
-/** An answer that is good enough for a while, and asked for once, however many want it. */
+/** Caches an answer for a while; concurrent callers share one request. */
 function kept<T>(ms: number, nowMs: () => number, make: () => Promise<T>): () => Promise<T> {
   let [atMs, last]: [number, Promise<T> | undefined] = [0, undefined];
   return () => {
-    // A clock that was set back makes nothing fresh.
+    // A clock that was set back must not keep an answer fresh.
     if (last !== undefined && Math.abs(nowMs() - atMs) < ms) return last;
     const next = make();
     [atMs, last] = [nowMs(), next];

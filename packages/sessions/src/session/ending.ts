@@ -98,7 +98,7 @@ function leaving(state: Open, now: Now): readonly Effect[] {
   ];
 }
 
-/** As HELLO said it, whether it is its own or not. */
+/** The name in HELLO, even if the session does not own it. */
 function nameOf(state: Open): string | undefined {
   if ('peer' in state) return state.peer.name;
   return state.kind === 'claiming' ? state.hello.name : undefined;

@@ -60,7 +60,7 @@ export function step(state: State, event: Event, now: Now): Step {
   return andThen(taken(state, event, now), (next) => whatIsDue(next, now));
 }
 
-/** When something is due, by the steady clock, if nothing else happens before; NEVER for nothing. */
+/** When something is due, by the steady clock, if nothing happens before; NEVER: nothing is due. */
 export function deadline(state: State): number {
   if (state.kind === 'closed') return NEVER;
   return Math.min(

@@ -125,7 +125,9 @@ export interface Peer {
   readonly settled: SessionRelease | undefined;
   /** PING or PONG named another release than recorded: logged once a session. */
   readonly isCorrected: boolean;
-  /** When it loses its name to another connection, unless it answers before; NEVER where none wants it. */
+  /**
+   * When it loses its name to another connection, unless it answers before; NEVER: no other wants the name.
+   */
   readonly probeUntilMs: number;
   readonly questions: Questions;
   readonly asking: FreshnessRequest;

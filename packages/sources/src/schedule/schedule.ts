@@ -55,7 +55,7 @@ interface Item {
 export class Schedule {
   readonly #options: ScheduleOptions;
   readonly #items = new Map<string, Item>();
-  /** By pool: all that run, the slow ones among them, and the slow ones. */
+  /** By pool: the running items, slow ones included; and the slow ones. */
   readonly #running = new Map<string, number>();
   readonly #slow = new Map<string, number>();
   /** Hosts with a running item. */

@@ -17,19 +17,19 @@ export interface SinkRelease {
 /** A list of names by which an address is open to a qube. */
 export interface ToldName {
   readonly list: string;
-  /** As which it was told it, and how many seconds ago. */
+  /** The name that DNS resolved, and how many seconds ago. */
   readonly name: string;
   readonly agoS: number;
 }
 
 /**
- * One at most is embedded, since it may refuse: prepare and commit may throw, and then what was enforced
+ * At most one sink is embedded, since it may refuse: prepare and commit may throw, and then what was enforced
  * before stays enforced. The calls come one after the other: prepare, then commit or discard.
  */
 export interface Sink {
-  /** It judges flows, and drops what begins none (`beginsFlow` of @rulecast/rules). */
+  /** It judges flows, and drops packets that cannot begin one (`beginsFlow` of @rulecast/rules). */
   readonly judgesFlows?: boolean;
-  /** It has a socket at which DNS has addresses opened that rules accept by name. */
+  /** It has a socket on which DNS requests openings of addresses that rules accept by name. */
   readonly opensNames?: boolean;
   /** Has the owner of rule sets plan for it, with these options: plain data, for @rulecast/nftables. */
   readonly plans?: unknown;

@@ -97,7 +97,7 @@ function keep(path: string, value: string): void {
 }
 
 function fileOf(folder: string, key: string): string {
-  return join(folder, encodeURIComponent(key)); // no other key has the same, and none leads elsewhere
+  return join(folder, encodeURIComponent(key)); // unique, and always in the folder
 }
 
 type Answer =

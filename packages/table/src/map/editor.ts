@@ -74,10 +74,10 @@ export class MapEditor {
   }
 
   /**
-   * Makes a whole directory, a copy of the one in force, lead to new nodes where addresses are toggled;
-   * appends the slots it changes to `touched`. Throws TableLimitError, for memory or classes, also for a
-   * class that is too large for values of this width; the directory is then half done, `changes` says what
-   * was taken.
+   * Points a whole directory, a copy of the one in force, at new nodes where addresses are toggled; appends
+   * the slots it changes to `touched`. Throws TableLimitError, for memory or classes, also for a class that
+   * is too large for values of this width; the directory is then half done, and `changes` lists what was
+   * taken.
    */
   edit(
     directory: number,

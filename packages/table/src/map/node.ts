@@ -219,7 +219,7 @@ export function columnOf(views: MemoryViews, width: ValueWidth): Uint8Array | Ui
 export class NodeView {
   readonly shape: NodeShape;
   readonly count: number;
-  /** In halves, like those below: the place of the starts. */
+  /** Offset of the starts; in halves, like those below. */
   readonly startsAt: number;
   /** Offset of the bound of interval 1. */
   readonly boundsAt: number;
@@ -227,7 +227,7 @@ export class NodeView {
   readonly #values: Uint8Array | Uint16Array | Int32Array;
   readonly #lastValue: number; // the place of the first interval's value, which is the last
 
-  /** The node that a value, below 0, of a map leads to. */
+  /** The node for a map's value, which is below 0. */
   constructor(views: MemoryViews, value: number, width: ValueWidth) {
     this.#views = views;
     const partBits = 16 - (~value & 7) * 2;

@@ -114,8 +114,8 @@ export class Splice {
   }
 
   /**
-   * Writes the new node, which nobody may look at yet; returns the value that leads to it, or undefined where
-   * a part has more boundaries than it need have.
+   * Writes the new node, which no reader may use yet; returns the map value for it, or undefined if a part
+   * has more boundaries than needed.
    */
   write(views: MemoryViews, move: Move, address: number, shape: NodeShape): number | undefined {
     const writer = new SpliceWriter(views, move, address, this.old, this.made, shape);

@@ -121,8 +121,8 @@ export class Heap {
     let at = this.#searchIn(cursor, this.#end, need, align, steps);
     const end = Math.min(this.#end, cursor + need); // the cursor may be within a free piece
     if (at < 0 && this.#stepsLeft > 0) at = this.#searchIn(0, end, need, align, this.#stepsLeft);
-    // It saw everything, so this size is hopeless; an aligned piece does not show that, as an unaligned one
-    // may fit.
+    // The search saw the whole heap, so no piece of this size is free. For an aligned piece that does not
+    // follow: an unaligned one may fit.
     if (at < 0 && this.#stepsLeft > 0 && align === 1) this.#hopeless = need;
     return at;
   }
