@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { PERMITS } from '../packages/publisher/src/guards/permits.ts';
-import { ERROR_GROUPS, errorPage } from '../packages/rulectl/src/error-page.ts';
+import { ERROR_GROUPS, errorPage } from '../packages/rulectl/src/terminal/error-page.ts';
 import { EXIT_MEANINGS } from '../packages/rulectl/src/terminal/exit.ts';
 import { rulectl } from '../packages/rulectl/test/cli.ts';
 

@@ -36,7 +36,7 @@ export async function runCli(words: readonly string[], environment: Environment)
   return runToEnd('rulectl', terminal, async () => {
     for (const warning of [...commandWarnings, ...permitWarnings]) terminal.complain(`rulectl: ${warning}`);
     const [first, code = ''] = words;
-    const page = first === 'help' ? (await import('./error-page.ts')).errorPage(code) : undefined;
+    const page = first === 'help' ? (await import('./terminal/error-page.ts')).errorPage(code) : undefined;
     if (page === undefined || COMMANDS.has(code)) {
       const parsed = await parse(args, terminal);
       if (typeof parsed !== 'string') return parsed();

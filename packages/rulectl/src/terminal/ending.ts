@@ -25,7 +25,7 @@ export async function runToEnd(
 /** Whether `rulectl help` has a page of the code. A firewall has no rulectl. */
 async function isExplained(name: string, error: unknown): Promise<boolean> {
   if (name !== 'rulectl' || !(error instanceof CliError) || error.exit === ExitCode.usage) return false;
-  return (await import('../error-page.ts')).errorPage(error.code) !== undefined;
+  return (await import('./error-page.ts')).errorPage(error.code) !== undefined;
 }
 
 function tell(name: string, error: unknown, isExplained: boolean, terminal: Terminal): ExitCode {

@@ -1,6 +1,6 @@
-/** The page of an error code: `../errors.json` says what each means, why it comes, and what to do. */
+/** The page of an error code: `../../errors.json` says what each means, why it comes, and what to do. */
 
-import errors from '../errors.json' with { type: 'json' };
+import errors from '../../errors.json' with { type: 'json' };
 
 interface ErrorEntry {
   readonly means: string;
