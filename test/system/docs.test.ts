@@ -150,6 +150,20 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     expect(printed).toMatch(/^10\.137\.0\.5 > 203\.0\.113\.7 tcp\/443: drop$/m);
   },
 
+  'docs/reference/json.md#JSON output': async (text) => {
+    const box = await fresh();
+    const { code, stdout } = await box.attempt('rulectl status --json');
+    const records = (lines: string): unknown[] =>
+      lines
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+    const [error, end] = records(text.replace(' at …', ''));
+    const message: unknown = expect.stringContaining((error as { readonly message: string }).message);
+    expect(records(stdout)).toEqual([{ ...(error as object), message }, end]);
+    expect(end).toMatchObject({ exit: code });
+  },
+
   'docs/reference/metrics.md#Metrics': async (text) => {
     const box = await withDaemons();
     expect(await box.run(text)).toMatch(/^rulecast_subscriber_matches_head\{subscriber="[^"]+"\} [01]$/m);

@@ -22,7 +22,7 @@ import type { Store } from '../store/store.ts';
 import type { TakenRules } from '../store/taken-rules.ts';
 
 /** The code of a reject of parts that belong to the rules file. */
-const OWNED = 'rules-of-a-file';
+const OWNED_FAULT = 'rules-of-a-file';
 /** The code of a note of a list that left the file and stays. */
 const IN_USE = 'in-use';
 
@@ -128,7 +128,7 @@ export class RulesFile {
     return changes.map((change) => {
       const part = partOf(change);
       const reason = `${part} is what ${this.#path ?? ''} says (rules: of the configuration): change that file`;
-      return { file: change.name || part, line: 1, column: 1, code: OWNED, reason };
+      return { file: change.name || part, line: 1, column: 1, code: OWNED_FAULT, reason };
     });
   }
 
