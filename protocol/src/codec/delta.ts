@@ -215,7 +215,7 @@ function shortest(change: PartChange): Omit<EncodedChange, 'claim'> {
  */
 const COMES_MANY = 1024;
 
-/** Whether a patch could save a thousandth at most, for so little stays, and takes as long as the whole. */
+/** Whether so little stays that a patch saves a thousandth at most, and takes as long as the whole part. */
 function isNearlyNew({ unchangedCount, addedCount }: PartChange): boolean {
   return addedCount >= COMES_MANY * Math.max(1, unchangedCount);
 }

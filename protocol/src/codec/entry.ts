@@ -27,8 +27,8 @@ const TREE_FORM = 255;
 /**
  * Stretches spread over a column: if none of them is shorter as a tree than its share of the groups, no tree
  * of the whole is made. A tree takes 0.1 to 0.4 µs an entry to write, groups a tenth of it, and random hosts
- * gain nothing by it. Our choice: what is missed, a crowd between two stretches or a gain that is less than
- * what a tree of 1,024 entries costs to learn, is 1 % or so.
+ * gain nothing by it. Our choice: it misses gains of about 1 %, by a dense region between two stretches, or
+ * smaller than the cost of learning a tree of 1,024 entries.
  */
 const TREE_SAMPLES = 32;
 const TREE_SAMPLE_ENTRIES = 2 ** 10;

@@ -193,7 +193,7 @@ export const CONTROL_FIELDS = {
     watch: boolean,
     /** Ask the subscribers for their counters too; not with `watch`. Without it: no. */
     counters: optional(boolean),
-    /** Only the names that report and are so, all of them. */
+    /** All names that report and are in this state, and only those. */
     state: optional(oneOf(...FLEET_STATES)),
   },
   test: {

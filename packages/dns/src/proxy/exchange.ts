@@ -42,7 +42,7 @@ export class Exchange {
     return this.#written.slice(0, writeQuestion(this.question, id, this.#written, isPadded));
   }
 
-  /** Whether the answer is one to the question as it was sent, but for the case of the name. */
+  /** Whether it answers the question as it was sent; the case of the name may differ. */
   isOf(id: number, name: Uint8Array): boolean {
     const { answer, question } = this;
     if (!answer.isResponse || !answer.isQuery || answer.id !== id) return false;

@@ -112,8 +112,8 @@ export class Openings {
   // ── Tables ───────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * The sets of a table are made: what is open and still may be is carried over, and from now on new ones go
-   * to both. `turn` is awaited between pieces. Rejects with NativeError.
+   * For a table whose sets exist: copies the openings that remain allowed, and from now on adds new ones to
+   * both tables. `turn` is awaited between pieces. Rejects with NativeError.
    */
   async prepare(
     name: string,

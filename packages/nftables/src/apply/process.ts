@@ -28,7 +28,7 @@ export interface ProcessEvents {
   readonly onFrame: (frame: Buffer) => void;
   /** It died or was killed; another one replaces it. */
   readonly onGone: (why: string) => void;
-  /** It was a supervisor, which nothing replaces. */
+  /** It is lost for good: it was a supervisor, which nothing replaces. */
   readonly onLost?: (why: string) => void;
   /** Receives its standard error, in pieces; without it, that goes to ours. */
   readonly onText?: ((text: string) => void) | undefined;

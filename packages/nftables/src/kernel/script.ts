@@ -281,7 +281,7 @@ function baseRules({ downstreamGroup, tag }: ChangeOptions): readonly Rule[] {
   ];
 }
 
-/** No key of a flow matches what is of none, so that it would pass all rules. */
+/** Packets without a flow match no key of a flow, so they would pass all rules. */
 function flowlessRules(options: ChangeOptions): readonly Rule[] {
   const isOurs = equals(machineWord(options.downstreamGroup));
   const ends = refusal('flowless', COUNTED_DROP, options);

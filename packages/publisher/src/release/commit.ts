@@ -364,7 +364,7 @@ async function checkFirewallLoad(
   );
 }
 
-/** Throws ProtocolError `over-limit` where qubes could hold more by names than a kernel is given. */
+/** Throws ProtocolError `over-limit` if qubes could have more openings by name than a kernel may hold. */
 function checkNameRoom(ruleSet: RuleSet): void {
   if (!opensByName(ruleSet)) return;
   let room = 0;

@@ -24,7 +24,7 @@ export function countsUnder({ roles }: Pick<Root, 'roles'>, keys: readonly strin
 
 export type SignAnswer =
   | { readonly kind: 'signed'; readonly signatures: Uint8Array }
-  /** Another release was signed under this number, or under one above it: the last one. */
+  /** Another release was signed under this number or a later one; `last` is the latest. */
   | { readonly kind: 'used'; readonly last: SignedNumber };
 
 export interface Signer {

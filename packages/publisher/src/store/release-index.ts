@@ -105,8 +105,8 @@ export function* gapsOf(
 }
 
 /**
- * Whether a release is the next after another. One store gives no version twice; it leaves out those that
- * were signed and never stored, and then a new epoch may begin with one that follows nothing.
+ * Whether a release is the next after another. A store uses no version twice, but skips those that were
+ * signed and never stored; a new epoch that begins after such a gap follows nothing.
  */
 function follows({ key: [epoch, version], previousVersion }: HistoryEntry, before?: HistoryEntry): boolean {
   if (before === undefined) return false;

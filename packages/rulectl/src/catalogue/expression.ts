@@ -51,7 +51,7 @@ export function countries(): readonly Expression[] {
 
 function countryOf(text: string): Expression | undefined {
   if (!/^[a-z]{2}$/.test(text) || NOT_COUNTRIES.test(text)) return undefined;
-  const code = new Intl.Locale(`und-${text}`).region?.toLowerCase() ?? text; // of uk it is gb
+  const code = new Intl.Locale(`und-${text}`).region?.toLowerCase() ?? text; // `uk` becomes `gb`
   const name = NAMES.of(code.toUpperCase());
   if (name === undefined) return undefined;
   const title = `${name}: addresses that registries gave there`;

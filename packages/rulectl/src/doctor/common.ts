@@ -7,7 +7,7 @@ const NODE_LEAST = [20, 19];
 /** When this was written: no clock that is right says less. */
 const CLOCK_LEAST_MS = Date.UTC(2026, 10, 1);
 const FREE_LEAST_BYTES = 268_435_456;
-/** A file that every qube has, and dom0 not. */
+/** A file that exists in every qube, but not in dom0. */
 export const QUBE_MARKER = '/usr/share/qubes/marker-vm';
 
 export function nodeOf({ node }: Machine): Finding {

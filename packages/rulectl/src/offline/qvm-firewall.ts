@@ -51,7 +51,7 @@ export interface QubesRules {
   readonly refusals: readonly string[];
 }
 
-/** Rules in a row that differ in their remote sides alone. */
+/** Consecutive rules that differ only in their remote sides. */
 interface Group {
   readonly key: string;
   readonly match: RuleMatch;

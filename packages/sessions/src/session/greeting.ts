@@ -164,8 +164,9 @@ function forkOf(state: Idle, { hash, epoch, version }: HeldRelease, now: Now): r
 }
 
 /**
- * Whether a subscriber claims a release that the head of this publisher cannot have followed: one that is not
- * here, and has the head's number or a later one, or one of the head's epoch that none of its own had.
+ * Whether a subscriber claims a release that cannot precede this publisher's head: a release that is not
+ * here, with the head's number or a later one, or with a number in the head's epoch that none of this
+ * publisher's releases has.
  */
 export function isStrange(claim: HeldRelease, publisher: PublisherView): boolean {
   const { head, after } = publisher;

@@ -29,7 +29,7 @@ const WASM_URL = new URL('../../dist/engine.wasm', import.meta.url);
 
 let module: WasmModule | undefined; // compiled once a thread, handed to the others
 
-/** The engine's code. Throws TableEngineError where it cannot be had. */
+/** The engine's code. Throws TableEngineError if it is unavailable. */
 export function engineModule(): WasmModule {
   if (module !== undefined) return module;
   if (!hasWasm()) {
