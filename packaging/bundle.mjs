@@ -231,13 +231,12 @@ function besideEachOther(names) {
 const FINDERS = {
   'msgpackr-extract': '', // msgpackr does without
   './src/static.js': "exports.loadStatic = () => require('./koffi.node');",
-  'cmake-ts/build/loader': `exports.loadAddon = () => {
-    try {
-      return require(${JSON.stringify(ZEROMQ_ADDON)});
-    } catch (cause) {
-      throw new Error('zmq+tcp: and zmq+ipc: need the package rulecast-zeromq: install it, or use another endpoint', { cause });
-    }
-  };`,
+  // Of zeromq, whose own file has a __dirname, which no module has.
+  './load-addon': `try {
+    module.exports = require(${JSON.stringify(ZEROMQ_ADDON)});
+  } catch (cause) {
+    throw new Error('zmq+tcp: and zmq+ipc: need the package rulecast-zeromq: install it, or use another endpoint', { cause });
+  }`,
 };
 
 /** @type {import('esbuild').Plugin} */
