@@ -138,7 +138,7 @@ until [ -S names.sock ]; do sleep 0.2; done`;
   const on = await host('--names router --names-folder .', dns);
   on.write('publisher.yaml', `rules: rules.yaml\n${lines.slice(0, rules).join('\n')}\n`);
   on.write('rules.yaml', lines.slice(rules).join('\n'));
-  expect(await on.run('rulectl check publisher.yaml')).toContain('nothing refused');
+  expect(await on.run('rulectl check /etc/rulecast/publisher.yaml')).toContain('nothing refused');
   for (const [asked, verdict] of Object.entries(verdicts))
     await on.awaits(`rulectl test '10.137.0.9 ${asked}'`, verdict);
 }
