@@ -291,23 +291,26 @@ class Bench {
     process.stdout.write(
       '\nResident with so many names blocked, and how long until the last of them was.\n\n',
     );
+    const rows = [];
     for (const count of counts) {
       const names = Array.from({ length: count }, (_, i) => `host-${i}.ads-${i % 997}.example`);
-      await this.blocks('rulecast-dns', names, async () => {
+      const ours = await this.blocks('rulecast-dns', names, async () => {
         await this.rules(names, ['--no-wait']);
         return { ...this.firewall, pids: [this.firewall.dnsPid], stop: async () => undefined };
       });
-      await this.blocks('dnsmasq', names, () => {
+      const dnsmasq = await this.blocks('dnsmasq', names, () => {
         const file = join(this.directory, 'dnsmasq.conf');
         writeFileSync(file, names.map((name) => `address=/${name}/\n`).join(''));
         return startDnsmasq(this.network, { port: 5361, cache: 0, file });
       });
-      await this.blocks('unbound', names, () => {
+      const unbound = await this.blocks('unbound', names, () => {
         const file = join(this.directory, 'blocked.conf');
         writeFileSync(file, names.map((name) => `local-zone: "${name}" always_nxdomain\n`).join(''));
         return startUnbound(this.network, this.directory, { port: 5362, isCaching: false, file });
       });
+      rows.push(ours, dnsmasq, unbound);
     }
+    process.stdout.write(table(['blocked', 'MB', 'seconds'], rows));
   }
 
   /** @param {string} what @param {readonly string[]} names @param {() => Promise<import('./dns-servers.mjs').Resolver>} start */
@@ -317,8 +320,8 @@ class Bench {
     await this.blocking(server, names);
     const seconds = ((performance.now() - beganMs) / 1000).toFixed(1);
     const mb = residentMb(server.pids[0] ?? 0).toFixed(0);
-    process.stdout.write(`${grouped(names.length)} names, ${what}: ${mb} MB, ${seconds} s\n`);
     await server.stop();
+    return [`${grouped(names.length)} names, ${what}`, mb, seconds];
   }
 
   /** Resolves once it blocks the last of them. @param {{ readonly port: number }} server @param {readonly string[]} names */

@@ -53,7 +53,9 @@ const REAL_LISTS = [
   'vpn-ipv4.txt',
 ];
 /** What there is to measure. @type {readonly string[]} */
-const PARTS = ['stages', 'processes', 'series'];
+const PARTS = ['stages', 'processes', 'series', 'growth'];
+/** Each ten times the one before. */
+const GROWTH_HOSTS = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000];
 const STAGES = /** @type {const} */ ([
   'parse',
   'canonicalise',
@@ -99,6 +101,13 @@ function workloads() {
       kind: 'rules',
     },
     {
+      name: '578 rules',
+      file: 'few.rules',
+      bytes: bytesOf(`${seedPolicy().split('\n', 577).join('\n')}\naccept\n`),
+      before: undefined,
+      kind: 'rules',
+    },
+    {
       name: '1k + 1k on 1M',
       file: 'hosts.txt',
       bytes: bytesOf(textOf(churned(million.words, 1000, 11))),
@@ -122,6 +131,7 @@ export async function run(args) {
   if (parts.includes('stages')) await benchStages(runs);
   if (parts.includes('processes')) await benchProcesses(runs, network);
   if (parts.includes('series')) await benchSeries(network);
+  if (parts.includes('growth')) await benchGrowth(runs, network);
   await network?.close();
 }
 
@@ -159,6 +169,18 @@ async function benchSeries(network) {
     `\n${SERIES_PUSHES} changes of 1k + 1k on 1M, one after the other, by the same three processes.\n\n`,
   );
   process.stdout.write(table(SERIES_HEAD, await seriesRows(network)));
+}
+
+/** @param {number} runs @param {BenchNetwork} network */
+async function benchGrowth(runs, network) {
+  process.stdout.write('\nThe same push, of more and more random hosts.\n\n');
+  const workloads = GROWTH_HOSTS.map((count) => {
+    const bytes = bytesOf(millionHosts(count, 7).text);
+    /** @type {Workload} */
+    const workload = { name: grouped(count), file: 'hosts.txt', bytes, before: undefined, kind: 'list' };
+    return workload;
+  });
+  process.stdout.write(table(PROCESS_HEAD, await processRows(workloads, runs, network)));
 }
 
 // ── One process ────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,8 +1,15 @@
 /**
  * `npm run bench -- NAME [options]`: the benches, from the built packages. Without a name, the list of them.
+ * With `--write` what is measured goes to docs/measurements, and from there to docs/explain/performance.md.
  */
 
+import { readFileSync, writeFileSync } from 'node:fs';
 import { openRun } from '../run/run.mjs';
+import { measure, measurements } from './measurements.mjs';
+import { filled, plots } from './performance-page.mjs';
+
+const DOCS = new URL('../../docs/', import.meta.url);
+const PAGE = new URL('explain/performance.md', DOCS);
 
 const BENCHES = {
   bystanders: 'from a commit to APPLIED of five subscribers, beside a stopped, a slow and an attacking one',
@@ -39,13 +46,28 @@ const BENCHES = {
   wire: 'bytes of a change, of catching up and of a cut snapshot; an entry beside other encodings, and times',
 };
 
-const [name, ...args] = process.argv.slice(2);
-if (name === undefined || !(name in BENCHES)) {
-  process.stdout.write('npm run bench -- NAME [--runs N]\n\n');
+const isWritten = process.argv.includes('--write');
+const [name, ...args] = process.argv.slice(2).filter((arg) => arg !== '--write');
+if (name === undefined ? !isWritten : !(name in BENCHES)) {
+  process.stdout.write(
+    `npm run bench -- NAME [--runs N] [--write]
+
+--write keeps the result in docs/measurements and shows it in docs/explain/performance.md; without NAME it
+fills that page anew from the results that are there.
+
+`,
+  );
   for (const [bench, what] of Object.entries(BENCHES))
     process.stdout.write(`  ${bench.padEnd(12)} ${what}\n`);
   process.exit(name === undefined || name === '--help' ? 0 : 64);
 }
-openRun();
-const { run } = await import(`./${name}.mjs`);
-await run(args);
+if (name !== undefined) {
+  openRun();
+  const { run } = await import(`./${name}.mjs`);
+  await (isWritten ? measure(name, args, run) : run(args));
+}
+if (isWritten) {
+  const all = measurements();
+  writeFileSync(PAGE, filled(readFileSync(PAGE, 'utf8'), all));
+  for (const [file, plot] of plots(all)) writeFileSync(new URL(`plots/${file}`, DOCS), plot);
+}

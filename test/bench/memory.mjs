@@ -37,7 +37,9 @@ const REST_MS = 32_000;
 /** The second half of the changes may grow by so much of the first: more is a leak. */
 const GROWTH_MAX = 1.05;
 const DAEMONS = /** @type {const} */ (['publisher', 'subscriber']);
-const HEAD = ['after', 'of', 'resident, MB', 'at most', 'Node and libraries', 'malloc', 'other anonymous'];
+const HEAD = ['after', 'publisher, MB', 'publisher at most', 'subscriber, MB', 'subscriber at most'];
+/** On standard error, while it goes on. */
+const PARTS = ['MB resident', 'at most', 'mapped from files', 'malloc', 'other anonymous'];
 
 /**
  * @typedef {object} Life
@@ -72,10 +74,14 @@ export async function run(args) {
     },
     look: async (after) => {
       await pause(SETTLE_MS);
-      const own = DAEMONS.map((of) => [after, of, ...residentOf(daemons[of].process.pid)]);
-      rows.push(...own);
-      process.stderr.write(own.map((row) => `${row.join(', ')}\n`).join(''));
-      return { publisher: Number(own[0]?.[2]), subscriber: Number(own[1]?.[2]) };
+      const [publisher = [], subscriber = []] = DAEMONS.map((of) => {
+        const parts = residentOf(daemons[of].process.pid);
+        const text = parts.map((part, index) => `${part} ${PARTS[index]}`).join(', ');
+        process.stderr.write(`${after}: ${of} ${text}\n`);
+        return parts;
+      });
+      rows.push([after, ...publisher.slice(0, 2), ...subscriber.slice(0, 2)]);
+      return { publisher: Number(publisher[0]), subscriber: Number(subscriber[0]) };
     },
   };
   try {
@@ -184,7 +190,7 @@ async function withUnit(daemon, hasUnit, start) {
 function sayGrowth(of, looks) {
   const half = 1 + Math.floor((looks.length - 1) / 2);
   const growth = median(looks.slice(half)) / median(looks.slice(1, half));
-  if (!(growth > 0)) return; // too few
+  if (!Number.isFinite(growth) || growth === 0) return; // too few
   const isFlat = growth <= GROWTH_MAX;
   if (!isFlat) process.exitCode = 1;
   process.stdout.write(

@@ -46,7 +46,8 @@ export function barChart({ title, unit, series, groups }) {
       body.push(
         `<rect x="${LABEL_WIDTH}" y="${y}" width="${width}" height="${BAR_HEIGHT - 3}" fill="${colour}"/>`,
       );
-      body.push(text(LABEL_WIDTH + Number(width) + 5, y + 10, `${digits(value)}  ${series[index]}`, 'start'));
+      const label = series.length > 1 ? `${digits(value)}  ${series[index]}` : digits(value);
+      body.push(text(LABEL_WIDTH + Number(width) + 5, y + 10, label, 'start'));
       y += BAR_HEIGHT;
     }
     y += GROUP_GAP;

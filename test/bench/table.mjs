@@ -4,8 +4,6 @@
  * of an edit, bytes an entry; policies of many rules; two readers at once, and readers while the table flips.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { parseRuleLines } from '@rulecast/formats';
 import {
@@ -23,7 +21,6 @@ import { openReader, Table } from '@rulecast/table';
 import { seedPolicy } from '../inputs.mjs';
 import { seededNumbers, seededWords } from '../kit/random.mjs';
 import { classBenchPackets, classBenchRules, defaultPolicyOf } from './classbench.mjs';
-import { barChart } from './plot.mjs';
 import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 import { filterSets, RteAcl } from './table-filters.mjs';
 import { Dpdk, EAL_OPTIONS, javaScriptPeers } from './table-peers.mjs';
@@ -51,18 +48,16 @@ const READER_MS = 1500;
 const FLIPS_PER_SECOND = 20;
 
 /**
- * @param {readonly string[]} args `--runs N`, `--only sets,batches,deltas,policies,filters,readers`, `--plots DIRECTORY`,
- *   `--filters FILE,FILE` of ClassBench's generator
+ * @param {readonly string[]} args `--runs N`, `--only sets,batches,deltas,policies,filters,readers`, `--filters FILE,FILE` of ClassBench's generator
  */
 export async function run(args) {
   const runs = runsOf(args, 5);
   const parts = partsOf(args, PARTS);
-  const plots = optionOf(args, '--plots');
   process.stdout.write(machineLine(runs));
-  if (parts.includes('sets')) await benchSets(runs, plots);
+  if (parts.includes('sets')) await benchSets(runs);
   if (parts.includes('batches')) benchBatches(runs);
   if (parts.includes('deltas')) benchDeltas(runs);
-  if (parts.includes('policies')) benchPolicies(runs, plots);
+  if (parts.includes('policies')) benchPolicies(runs);
   if (parts.includes('filters')) benchFilters(runs, optionOf(args, '--filters'));
   if (parts.includes('readers')) await benchReaders(runs);
 }
@@ -75,11 +70,10 @@ function optionOf(args, option) {
 
 // ── Sets of prefixes ───────────────────────────────────────────────────────────────────────────────────────
 
-/** @param {number} runs @param {string | undefined} plots */
-async function benchSets(runs, plots) {
+/** @param {number} runs */
+async function benchSets(runs) {
   const dpdk = new Dpdk();
   if (dpdk.missing !== undefined) process.stdout.write(`\nWithout DPDK's rte_fib: it ${dpdk.missing}\n`);
-  const charts = [];
   try {
     for (const make of SETS) {
       const set = make();
@@ -87,12 +81,10 @@ async function benchSets(runs, plots) {
       const rows = [...(await byTurns(set, inputs, runs, dpdk)), ...javaScriptPeers(set, inputs)];
       process.stdout.write(`\n### ${set.name}: ${grouped(set.entries)} prefixes\n\nM lookups/s.\n\n`);
       process.stdout.write(setTable(set, inputs, rows));
-      charts.push({ set, inputs, rows });
     }
   } finally {
     dpdk.close();
   }
-  if (plots !== undefined) plotSets(charts, plots);
 }
 
 const SETS = [
@@ -449,10 +441,9 @@ function changedSet(ruleSet, set, changes, next) {
 
 // ── Policies ───────────────────────────────────────────────────────────────────────────────────────────────
 
-/** @param {number} runs @param {string | undefined} plots */
-function benchPolicies(runs, plots) {
+/** @param {number} runs */
+function benchPolicies(runs) {
   const rows = [];
-  const groups = [];
   for (const { name, ruleSet, packets } of policies()) {
     const { subject, buildMs } = built(ruleSet, Math.min(3, runs));
     const reader = openReader(subject.handle());
@@ -461,19 +452,9 @@ function benchPolicies(runs, plots) {
     reader.close();
     const { bytes } = subject.stats();
     rows.push([name, millions(lookups), ms(buildMs), grouped(bytes / 1024)]);
-    groups.push({ name, values: [lookups / 1e6] });
   }
   process.stdout.write('\n### Policies: whole packets, batched, M lookups/s\n\n');
   process.stdout.write(table(['policy', 'Rulecast', 'compile, ms', 'KiB'], rows));
-  if (plots === undefined) return;
-  mkdirSync(plots, { recursive: true });
-  const chart = {
-    title: 'Whole packets by policy, batched',
-    unit: 'M lookups/s',
-    series: ['Rulecast'],
-    groups,
-  };
-  writeFileSync(join(plots, 'policies.svg'), barChart(chart));
 }
 
 /**
@@ -668,24 +649,3 @@ async function readersRate(subject, words, threads) {
 }
 
 // ── Plots ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-/**
- * @param {readonly { set: TableSet, inputs: readonly Trace[], rows: readonly Row[] }[]} charts
- * @param {string} directory
- */
-function plotSets(charts, directory) {
-  mkdirSync(directory, { recursive: true });
-  for (const { name: trace } of charts[0]?.inputs ?? []) {
-    const series = [...new Set(charts.flatMap(({ rows }) => rows.map(({ engine }) => engine)))];
-    const groups = charts.map(({ set, rows }) => ({
-      name: set.name,
-      values: series.map((engine) => {
-        const found = rows.find((row) => row.engine === engine)?.rates.get(trace);
-        return found === undefined ? undefined : found / 1e6;
-      }),
-    }));
-    const file = `lookups-${trace.toLowerCase().replaceAll(' ', '-')}.svg`;
-    const chart = { title: `Lookups, trace "${trace}"`, unit: 'M lookups/s', series, groups };
-    writeFileSync(join(directory, file), barChart(chart));
-  }
-}
