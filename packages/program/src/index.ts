@@ -24,5 +24,4 @@ export { programOptions, runProgram } from './run.ts';
 export { serviceManager } from './service.ts';
 export { readSmallFile } from './small-file.ts';
 export { stopSignal } from './stop.ts';
-export { readAuthorities, readTrust } from './trust.ts';
 export { checkSwitches, checkWords, type WordRules } from './words.ts';

@@ -14,8 +14,6 @@ import {
   type Output,
   openLog,
   ProgramError,
-  readAuthorities,
-  readTrust,
   runProgram,
   serviceManager,
   stopSignal,
@@ -23,6 +21,7 @@ import {
 } from '@rulecast/program';
 import { IdentityError } from '@rulecast/program/identity';
 import { readReportKey } from '@rulecast/program/report-key';
+import { readAuthorities, readTrust } from '@rulecast/program/trust';
 import { STEADY_CLOCK, systemTurn } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import { Pace, Subscribers, serveSessions } from '@rulecast/sessions';

@@ -14,13 +14,13 @@ import {
   type Output,
   openLog,
   ProgramError,
-  readTrust,
   runProgram,
   serviceManager,
   stopSignal,
   usageError,
 } from '@rulecast/program';
 import { LockedError, lockDirectory } from '@rulecast/program/lock';
+import { readTrust } from '@rulecast/program/trust';
 import { STEADY_CLOCK } from '@rulecast/protocol';
 import { type Address, formatAddress, isPartName } from '@rulecast/rules';
 import { TableEngineError } from '@rulecast/table';

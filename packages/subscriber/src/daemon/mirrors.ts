@@ -4,9 +4,10 @@
  */
 
 import { DepotFeed, depotHost, type FeedOptions, HttpSource, isMirrorUrl, Reporter } from '@rulecast/depot';
-import { EXIT_FAILED, PacedLog, ProgramError, readAuthorities, usageError } from '@rulecast/program';
+import { EXIT_FAILED, PacedLog, ProgramError, usageError } from '@rulecast/program';
 import { IdentityError } from '@rulecast/program/identity';
 import { readReportKey } from '@rulecast/program/report-key';
+import { readAuthorities } from '@rulecast/program/trust';
 import { type ByteStream, Connection, ErrorCode, type SteadyClock } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import { Pace, type SessionHost, SubscriberSession, Subscribers } from '@rulecast/sessions';
