@@ -19,6 +19,7 @@ export const ROOMS = {
   // Files that lean on one another one by one: a line of values, not groups of them, so the order is
   // that of the files.
   'packages/rules': [
+    'limits.ts',
     'suggestion.ts',
     'pieces.ts',
     'prefix.ts',

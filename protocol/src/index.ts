@@ -49,8 +49,9 @@ export {
   type Catalogue,
   catalogueOf,
   cataloguePieces,
+  manifestFor,
   type PartRecord,
-  type Totals,
+  verifyRuleSet,
 } from './content/catalogue.ts';
 export {
   contentOf,
@@ -63,10 +64,9 @@ export {
   encodeManifest,
   FORK_HASH_CHARS,
   type Manifest,
-  manifestFor,
   manifestHash,
   type ReleaseIdentity,
-  verifyRuleSet,
+  type Totals,
 } from './content/manifest.ts';
 export {
   comparePartIds,

@@ -93,7 +93,10 @@ export const ENTRY_BLOCK_ENTRIES = 4096;
  * Longest comment of a rule, ASCII, and latest expiry, in seconds since 1970: what the rule grammar takes, so
  * that every rule that was read can be sent.
  */
-export { COMMENT_MAX_CHARS as COMMENT_MAX_BYTES, EXPIRE_MAX as EXPIRE_MAX_SECONDS } from '@rulecast/rules';
+export {
+  COMMENT_MAX_CHARS as COMMENT_MAX_BYTES,
+  EXPIRE_MAX as EXPIRE_MAX_SECONDS,
+} from '@rulecast/rules/limits';
 /**
  * The most that a deflated body may inflate to, which is announced before it; a larger body is sent raw. 2^18
  * rules are 1.3 MB.

@@ -17,7 +17,8 @@ import {
   encodeSnapshot,
 } from '../src/codec/delta.ts';
 import { Budget, stepMost, streamMaxBytes, workMax } from '../src/content/budget.ts';
-import { catalogueOf, type Totals } from '../src/content/catalogue.ts';
+import { catalogueOf } from '../src/content/catalogue.ts';
+import type { Totals } from '../src/content/manifest.ts';
 import { Meter } from '../src/content/work.ts';
 import { ENTRIES_MAX } from '../src/limits.ts';
 import { bytesOfHex, hexOf, ruleSetOf } from './part-spec.ts';

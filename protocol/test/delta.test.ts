@@ -34,8 +34,8 @@ import {
 } from '../src/codec/delta.ts';
 import { Budget } from '../src/content/budget.ts';
 import { canonicalBytes } from '../src/content/canonical.ts';
+import { manifestFor, verifyRuleSet } from '../src/content/catalogue.ts';
 import { digestOf } from '../src/content/digest.ts';
-import { manifestFor, verifyRuleSet } from '../src/content/manifest.ts';
 import { type Part, PartKind, partOfList, partsOf, partText } from '../src/content/part.ts';
 import { ProtocolError } from '../src/error.ts';
 import { ENTRIES_MAX } from '../src/limits.ts';

@@ -3,15 +3,19 @@ import { readFileSync } from 'node:fs';
 import type { RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';
-import { catalogueDigest, catalogueOf, totalsOf } from '../src/content/catalogue.ts';
+import {
+  catalogueDigest,
+  catalogueOf,
+  manifestFor,
+  totalsOf,
+  verifyRuleSet,
+} from '../src/content/catalogue.ts';
 import {
   compareRelease,
   decodeManifest,
   encodeManifest,
   type Manifest,
-  manifestFor,
   manifestHash,
-  verifyRuleSet,
 } from '../src/content/manifest.ts';
 import type { PartKind } from '../src/content/part.ts';
 import { signBytes, signersAmong } from '../src/content/signatures.ts';

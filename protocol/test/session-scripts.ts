@@ -7,7 +7,8 @@
 import type { KeyObject } from 'node:crypto';
 import { freshFor, keyOfSeed, rootOf, signedRoot } from '../../test/kit/roots.mjs';
 import { diffRuleSets, encodeChain, encodeDelta, encodeSnapshot } from '../src/codec/delta.ts';
-import { encodeManifest, manifestFor, manifestHash } from '../src/content/manifest.ts';
+import { manifestFor } from '../src/content/catalogue.ts';
+import { encodeManifest, manifestHash } from '../src/content/manifest.ts';
 import type { SignedRoot } from '../src/content/root.ts';
 import { publicBytes, signBytes } from '../src/content/signatures.ts';
 import { PROTOCOL_VERSION } from '../src/limits.ts';

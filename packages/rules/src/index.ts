@@ -36,6 +36,7 @@ export {
   type NameVerdict,
   type Stands,
 } from './evaluate-name.ts';
+export { COMMENT_MAX_CHARS } from './limits.ts';
 export {
   aggregatePrefixes,
   applyPrefixesDelta,
@@ -191,7 +192,7 @@ export {
   type Rule,
   type RuleMatch,
 } from './rule.ts';
-export { COMMENT_MAX_CHARS, EXPIRE_MAX, parseRule, RuleFault } from './rule-line.ts';
+export { parseRule, RuleFault } from './rule-line.ts';
 export {
   asksNames,
   bootBehindFirst,

@@ -7,6 +7,7 @@
  */
 
 import { domainToASCII } from 'node:url';
+import { COMMENT_MAX_CHARS, EXPIRE_MAX } from './limits.ts';
 import { isPartName, isWildcard, NameFault, parseHostName, RESOLVED_LIST } from './name.ts';
 import { newPrefixScratch, PrefixFault, parsePrefixBytes, prefixOf } from './prefix.ts';
 import {
@@ -20,17 +21,10 @@ import {
 } from './rule.ts';
 
 /**
- * Longest comment, in characters, all of them ASCII. Our choice: with it a canonical line stays far below
- * `RULE_LINE_MAX_CHARS`, so that what was accepted and printed is always accepted again.
- */
-export const COMMENT_MAX_CHARS = 4096;
-/**
  * Longest line that the parser looks at. Our choice: the longest comment, all other options and much space
  * fit in.
  */
 export const RULE_LINE_MAX_CHARS = 8192;
-/** The last second of the year 9999, where Python's datetime ends, and with it the range of dom0. */
-export const EXPIRE_MAX = 253_402_300_799;
 
 const PORT_MAX = 65_535;
 const ICMP_TYPE_MAX = 255;

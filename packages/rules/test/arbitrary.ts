@@ -1,9 +1,9 @@
 /** Random values of the rule language for properties, in normal form. */
 
 import fc from '../../../test/seeded-fast-check.ts';
+import { COMMENT_MAX_CHARS, EXPIRE_MAX } from '../src/limits.ts';
 import { type Family, type Prefix, prefixOf } from '../src/prefix.ts';
 import type { Direction, PortRange, Remote, Rule } from '../src/rule.ts';
-import { COMMENT_MAX_CHARS, EXPIRE_MAX } from '../src/rule-line.ts';
 
 const word = fc.oneof(fc.constantFrom(0, 1, 0xffff, 0x80000000, 0xffffffff), fc.nat(0xffffffff));
 

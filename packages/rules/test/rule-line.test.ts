@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
+import { COMMENT_MAX_CHARS } from '../src/limits.ts';
 import { type Direction, formatRule, type Rule } from '../src/rule.ts';
-import { COMMENT_MAX_CHARS, parseRule, RULE_LINE_MAX_CHARS } from '../src/rule-line.ts';
+import { parseRule, RULE_LINE_MAX_CHARS } from '../src/rule-line.ts';
 import { ruleArbitrary } from './arbitrary.ts';
 
 const NOW = 1_700_000_000;

@@ -32,10 +32,10 @@ import {
   uncountedOf,
 } from '../content/budget.ts';
 import { canonicalLength } from '../content/canonical.ts';
-import { catalogueOf, totalsOf } from '../content/catalogue.ts';
-import { checkTotals, isNamedRight } from '../content/manifest.ts';
+import { catalogueOf, checkTotals, totalsOf } from '../content/catalogue.ts';
 import {
   comparePartIds,
+  isNamedRight,
   isPartKind,
   type Part,
   type PartId,

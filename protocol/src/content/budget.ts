@@ -13,7 +13,8 @@ import {
   STREAM_FREE_BYTES,
   WORK_FREE,
 } from '../limits.ts';
-import { type Catalogue, catalogueOf, type Totals } from './catalogue.ts';
+import { type Catalogue, catalogueOf } from './catalogue.ts';
+import type { Totals } from './manifest.ts';
 import { comparePartIds, type Part, PartKind, partsOf } from './part.ts';
 import { Meter, Work } from './work.ts';
 

@@ -1,6 +1,6 @@
 /**
  * The catalogue: a record of each part of a release, sorted, and cut into leaves like any other part. Its
- * digest and totals are what a manifest signs. CONTENT.md "Catalogue".
+ * digest and totals are what a manifest signs, and what a rule set is checked by. CONTENT.md "Catalogue".
  *
  *   RDC1 | count u32 | leaves u32 | hashes         leaf: RLC1 | count u32 | record …
  *   record   kind u8 | name text8 | count u32 | bytes u64 | digest 32
@@ -8,10 +8,12 @@
 
 import { atOnce, Pace, type Pieces, type RuleSet } from '@rulecast/rules';
 import { ByteWriter } from '../bytes/writer.ts';
+import { ErrorCode, ProtocolError } from '../error.ts';
 import { canonicalLength } from './canonical.ts';
 import { digestOf, leavesBy, root, sha256 } from './digest.ts';
 import { byteKeys, cutSorted, LEAF_ENTRIES } from './leaf.ts';
-import { comparePartIds, type Part, type PartId, PartKind, partCount, partsOf } from './part.ts';
+import type { Manifest, ReleaseIdentity, Totals } from './manifest.ts';
+import { comparePartIds, type Part, type PartId, PartKind, partCount, partsOf, partText } from './part.ts';
 
 /** The record of one part in a release. */
 export interface PartRecord extends PartId {
@@ -21,17 +23,6 @@ export interface PartRecord extends PartId {
   readonly bytes: number;
   /** 32 bytes. */
   readonly digest: Uint8Array;
-}
-
-/** The totals of a release's parts. */
-export interface Totals {
-  readonly parts: number;
-  /** Entries of lists of prefixes. */
-  readonly prefixes: number;
-  /** All other counts in records: rules, names, and 1 for unmatched qubes. */
-  readonly others: number;
-  /** Canonical bytes. */
-  readonly bytes: number;
 }
 
 export interface Catalogue extends Totals {
@@ -61,6 +52,42 @@ export function* cataloguePieces(ruleSet: RuleSet, before?: RuleSet): Pieces<Cat
   const catalogue = yield* made(partsOf(ruleSet), old);
   catalogues.set(ruleSet, catalogue);
   return catalogue;
+}
+
+/** The manifest of a rule set; what is known of `before`, which it was made of, is not computed again. */
+export function manifestFor(ruleSet: RuleSet, identity: ReleaseIdentity, before?: RuleSet): Manifest {
+  const { parts, prefixes, others, bytes, digest: catalogue } = catalogueOf(ruleSet, before);
+  const { lineage, epoch, version, previousVersion, createdAtMs } = identity;
+  return { lineage, epoch, version, previousVersion, createdAtMs, parts, prefixes, others, bytes, catalogue };
+}
+
+/**
+ * Checks that a rule set, made from `before`, matches a manifest. Throws ProtocolError: `bad-rule-set` for
+ * another number of parts, `bad-count` for other totals, `bad-digest` for another catalogue, with the part if
+ * only one differs from `before`.
+ */
+export function verifyRuleSet(manifest: Manifest, ruleSet: RuleSet, before?: RuleSet): void {
+  const catalogue = catalogueOf(ruleSet, before);
+  checkTotals(manifest, catalogue);
+  if (Buffer.compare(catalogue.digest, manifest.catalogue) === 0) return;
+  const known = new Set(before && catalogueOf(before).records);
+  const [part, ...others] = catalogue.records.filter((record) => !known.has(record));
+  if (part !== undefined && others.length === 0) {
+    const text = 'is not what the manifest says it is';
+    throw new ProtocolError(ErrorCode.badDigest, text, { part: partText(part) });
+  }
+  throw new ProtocolError(ErrorCode.badDigest, 'the parts are not those of the manifest');
+}
+
+/** Whether totals are those of a manifest. Throws ProtocolError `bad-rule-set` or `bad-count`. */
+export function checkTotals(manifest: Totals, totals: Totals): void {
+  for (const key of ['parts', 'prefixes', 'others', 'bytes'] as const) {
+    if (totals[key] === manifest[key]) continue;
+    throw new ProtocolError(
+      key === 'parts' ? ErrorCode.badRuleSet : ErrorCode.badCount,
+      `${totals[key]} ${TOTAL_WORDS[key]} where the manifest says ${manifest[key]}`,
+    );
+  }
 }
 
 function* made(items: readonly Part[], old: Catalogue | undefined): Pieces<Catalogue> {
@@ -127,3 +154,10 @@ function leafHash(records: readonly PartRecord[]): Uint8Array {
 function recordKey({ kind, name }: PartId): Uint8Array {
   return Buffer.from(`${String.fromCharCode(kind)}${name}`, 'latin1');
 }
+
+const TOTAL_WORDS = {
+  parts: 'parts',
+  prefixes: 'entries of prefix lists',
+  others: 'rules and names',
+  bytes: 'canonical bytes',
+} as const satisfies Record<keyof Totals, string>;

@@ -8,13 +8,10 @@
  */
 
 import { createHash } from 'node:crypto';
-import { isPartName, type RuleSet } from '@rulecast/rules';
 import { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
-import { ErrorCode, ProtocolError } from '../error.ts';
+import { ErrorCode } from '../error.ts';
 import { HASH_BYTES, LINEAGE_BYTES, MANIFEST_BYTES, PARTS_MAX, VERSION_MAX } from '../limits.ts';
-import { catalogueOf, type Totals } from './catalogue.ts';
-import { isNameless, type PartId, partText } from './part.ts';
 
 const TAG = 'RCM2';
 const COUNT_MAX = 0xffff_ffff;
@@ -30,6 +27,17 @@ export interface ReleaseIdentity {
   readonly previousVersion: number;
   /** Milliseconds since 1970, by the publisher's clock. For people: nothing is decided by it. */
   readonly createdAtMs: number;
+}
+
+/** The totals of a release's parts. */
+export interface Totals {
+  readonly parts: number;
+  /** Entries of lists of prefixes. */
+  readonly prefixes: number;
+  /** All other counts in records: rules, names, and 1 for unmatched qubes. */
+  readonly others: number;
+  /** Canonical bytes. */
+  readonly bytes: number;
 }
 
 /** The identity, with the totals of the parts. */
@@ -95,11 +103,6 @@ function manifestFault(manifest: Manifest): string | undefined {
   return undefined;
 }
 
-/** Whether a part's name suits its kind. */
-export function isNamedRight(part: PartId): boolean {
-  return isNameless(part.kind) ? part.name === '' : isPartName(part.name);
-}
-
 function isWireNumber(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= VERSION_MAX;
 }
@@ -121,62 +124,4 @@ export function compareRelease(
   b: Pick<ReleaseIdentity, 'epoch' | 'version'>,
 ): number {
   return a.epoch !== b.epoch ? a.epoch - b.epoch : a.version - b.version;
-}
-
-/** The manifest of a rule set; what is known of `before`, which it was made of, is not computed again. */
-export function manifestFor(ruleSet: RuleSet, identity: ReleaseIdentity, before?: RuleSet): Manifest {
-  const { parts, prefixes, others, bytes, digest } = catalogueOf(ruleSet, before);
-  const { lineage, epoch, version, previousVersion, createdAtMs } = identity;
-  return {
-    lineage,
-    epoch,
-    version,
-    previousVersion,
-    createdAtMs,
-    parts,
-    prefixes,
-    others,
-    bytes,
-    catalogue: digest,
-  };
-}
-
-/**
- * Checks that a rule set, made from `before`, matches a manifest. Throws ProtocolError: `bad-rule-set` for
- * another number of parts, `bad-count` for other totals, `bad-digest` for another catalogue, with the part if
- * only one differs from `before`.
- */
-export function verifyRuleSet(manifest: Manifest, ruleSet: RuleSet, before?: RuleSet): void {
-  const catalogue = catalogueOf(ruleSet, before);
-  checkTotals(manifest, catalogue);
-  if (sameBytes(catalogue.digest, manifest.catalogue)) return;
-  const known = new Set(before && catalogueOf(before).records);
-  const [part, ...others] = catalogue.records.filter((record) => !known.has(record));
-  if (part !== undefined && others.length === 0) {
-    const text = 'is not what the manifest says it is';
-    throw new ProtocolError(ErrorCode.badDigest, text, { part: partText(part) });
-  }
-  throw new ProtocolError(ErrorCode.badDigest, 'the parts are not those of the manifest');
-}
-
-/** Whether totals are those of a manifest. Throws ProtocolError `bad-rule-set` or `bad-count`. */
-export function checkTotals(manifest: Totals, totals: Totals): void {
-  for (const key of ['parts', 'prefixes', 'others', 'bytes'] as const) {
-    if (totals[key] === manifest[key]) continue;
-    throw new ProtocolError(
-      key === 'parts' ? ErrorCode.badRuleSet : ErrorCode.badCount,
-      `${totals[key]} ${TOTAL_WORDS[key]} where the manifest says ${manifest[key]}`,
-    );
-  }
-}
-
-const TOTAL_WORDS = {
-  parts: 'parts',
-  prefixes: 'entries of prefix lists',
-  others: 'rules and names',
-  bytes: 'canonical bytes',
-} as const satisfies Record<keyof Totals, string>;
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

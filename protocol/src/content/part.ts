@@ -7,6 +7,7 @@ import {
   type Action,
   entryCount,
   exceptionCount,
+  isPartName,
   type List,
   type Policy,
   type PrefixSet,
@@ -63,6 +64,11 @@ export function partText(part: PartId): string {
 /** Whether a rule set has at most one part of a kind, which has an empty name. */
 export function isNameless(kind: PartKind): boolean {
   return kind === PartKind.resolutions || kind === PartKind.unmatched;
+}
+
+/** Whether a part's name suits its kind. */
+export function isNamedRight(part: PartId): boolean {
+  return isNameless(part.kind) ? part.name === '' : isPartName(part.name);
 }
 
 export function isPartKind(value: number): value is PartKind {

@@ -40,7 +40,7 @@ import {
   signBytes,
   type Trust,
   withRoot,
-} from '@rulecast/protocol';
+} from '@rulecast/protocol/signing';
 import { DirectoryError, makeDirectory, readOwnFile } from '../directory.ts';
 
 /** Trusted by its newest root. */

@@ -21,7 +21,7 @@ import {
   ProtocolError,
   publicBytes,
   signBytes,
-} from '@rulecast/protocol';
+} from '@rulecast/protocol/signing';
 import type { SignAnswer, SignedNumber } from './signer.ts';
 
 /** The last release that was signed. */

@@ -10,7 +10,7 @@
  *                                 ◀─       {"error":TEXT}, to any of them
  */
 
-import { boundText, KEY_ID_BYTES, ROOT_KEYS_MAX } from '@rulecast/protocol';
+import { boundText, KEY_ID_BYTES, ROOT_KEYS_MAX } from '@rulecast/protocol/signing';
 import type { SignAnswer, SignedNumber } from './signer.ts';
 
 /** A manifest has 104 bytes. */

@@ -23,7 +23,7 @@ import {
 import { join } from 'node:path';
 import { readOwnFile } from '@rulecast/program/directory';
 import { IdentityError, replaceFile } from '@rulecast/program/identity';
-import { hexOf, type Root } from '@rulecast/protocol';
+import { hexOf, type Root } from '@rulecast/protocol/signing';
 import type { SignerRecord } from './desk.ts';
 import { isNumber, lineOf } from './line.ts';
 import { countsUnder, type SignedNumber } from './signer.ts';

@@ -3,7 +3,7 @@
  */
 
 import type { Identity } from '@rulecast/program/identity';
-import { ErrorCode, hexOf, keyIdOf, type Root, signBytes } from '@rulecast/protocol';
+import { ErrorCode, hexOf, keyIdOf, type Root, signBytes } from '@rulecast/protocol/signing';
 
 /** A number that was signed, with that of the release before it. */
 export interface SignedNumber {
