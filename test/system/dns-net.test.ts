@@ -29,10 +29,11 @@ afterEach(async () => {
 
 const net = (...more: readonly string[]): string => router.run(dnsNetCommand(['--namespace', NAME, ...more]));
 const ip = (line: string): string => router.run(['ip', ...line.split(' ')]);
-/** Everything on this host that it could have changed. */
+/** What it could have changed on this host; of namespaces its own, as other tests make some meanwhile. */
 const state = (): string =>
-  ['link show', '-4 rule', '-6 rule', '-4 route show table all', '-6 route show table all', 'netns list']
+  ['link show', '-4 rule', '-6 rule', '-4 route show table all', '-6 route show table all']
     .map((line) => ip(line).replace(/^\d+: | (?:mtu|qdisc|state) .*/gm, ''))
+    .concat(ip('netns list').match(new RegExp(`^${NAME}\\b.*`, 'm')) ?? [])
     .join('\n');
 
 describe.skipIf(enforcementGap() !== undefined)('rulecast-dns-net', () => {
