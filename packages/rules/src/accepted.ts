@@ -234,8 +234,9 @@ interface AskedForm extends Pick<RuleForm, 'remote'> {
 
 /** The total of the runs that share a form. */
 export interface FormShare {
-  /** The first one; and the first with a prefix of no bits, or infinity. */
+  /** The index of the first of these runs. */
   first: number;
+  /** The index of the first of them for all addresses (a prefix of 0 bits); infinity: there is none. */
   whole: number;
   runCount: number;
   prefixCount: number;

@@ -227,7 +227,7 @@ const CHAR_BITS = 6;
 const CHAR_MASK = 0x3f;
 /** So few keys are compared whole. */
 const FEW = 16;
-/** The rank of the last of the ends, which are 1 to 3. */
+/** The highest rank of a byte that ends a key: `self`, `below` and `both` have 1 to 3. */
 const END_RANK = KeyByte.both + 1;
 
 /** A number for each byte of keys, in their order; nothing is 0. */

@@ -18,7 +18,7 @@ export const Work = {
   merged: 1 / 4,
   /** A number of a sequence. */
   number: 2,
-  /** A prefix of a tree. */
+  /** A prefix of a list that is kept as a tree of prefixes. */
   leaf: 16,
   name: 16,
   /** A byte of a key of a list of names. */

@@ -1,5 +1,5 @@
 /**
- * Rows to rules, and back: adds the active rows to a pushed rule set, and takes them out again. Pure. Pure.
+ * Rows to rules, and back: adds the active rows to a pushed rule set, and takes them out again. Pure.
  *
  *   for all qubes   drops, the first rules of `first`
  *   for one         the first exceptions of the policy of its address alone

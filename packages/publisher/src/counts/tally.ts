@@ -6,7 +6,7 @@ export interface TallyRow {
   readonly value: number;
 }
 
-/** The names it counts are our own, and so few. */
+/** Counts by name. All names are ours, so they are few. */
 export class Tally {
   readonly #rows = new Map<string, TallyRow>();
   readonly #monotonicMs: () => number;

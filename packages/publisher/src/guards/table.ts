@@ -57,8 +57,9 @@ const BY_A_PERSON = {
   mustReach: 'everybody',
 } as const;
 
-/** A push replaces, merges or withdraws, with or without all else, in a new epoch or not. */
+/** Who is asked by which guard, by the way that a release comes. */
 export const GUARD_TABLE = {
+  /** `rulectl push`, with any of its options. */
   push: BY_A_PERSON,
   rollback: { ...BY_A_PERSON, sourceLists: 'everybody' },
   /**

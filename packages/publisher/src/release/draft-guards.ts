@@ -43,8 +43,8 @@ const UNRESOLVED = 'unresolved';
 const WAYS_OF_ROWS: ReadonlySet<Way> = new Set(['block', 'allow', 'cut', 'unblock', 'ended']);
 
 /**
- * The same without rows, which may end at any time: a qube that is cut off must not come to be open behind
- * that. Undefined: there are none.
+ * The push as it is once all rows (of block, allow and cut) have ended, which may be at any time: it must not
+ * open a qube that only a cut closes now. Undefined: there are no rows.
  */
 function behindRows<P extends Pick<GuardedPush, 'before' | 'after'>>(push: P): P | undefined {
   const [before, after] = [baseOf(push.before), baseOf(push.after)];

@@ -245,7 +245,7 @@ function lineageIn({ lineage = '' }: KeysArgs, action: string): Uint8Array {
 
 // ── token ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Prints tokens. None is stored: each is computed from the secret and the name. */
+/** Prints the token of a name, or writes those of many to files. Each is computed from secret and name. */
 function token(args: KeysArgs, terminal: Terminal): ExitCode {
   const { secret: file, names: list, to: directory } = args;
   if (file === undefined) throw usageError('token needs --secret FILE, which rulectl keys fleet makes');
@@ -532,7 +532,7 @@ function install(args: KeysArgs, terminal: Terminal): ExitCode {
   return code;
 }
 
-/** A root that is to be signed, and the one before it. */
+/** A root (the document that names the keys) that is to be signed, and the one before it. */
 interface Draft extends Signed {
   readonly before: Signed;
   readonly root: Root;

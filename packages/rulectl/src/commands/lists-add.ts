@@ -52,7 +52,7 @@ export function builder(yargs: Argv<object>): Argv<AddArgs> {
     ]);
 }
 
-/** Refusals after which the lines are of no use. */
+/** Errors after which the lines for publisher.yaml are not printed, as nobody should copy them. */
 const WITHOUT_LINES: ReadonlySet<string> = new Set(['name-taken', 'not-agreed']);
 
 export async function run(args: AddArgs, terminal: Terminal): Promise<ExitCode> {

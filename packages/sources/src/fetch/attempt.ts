@@ -60,7 +60,7 @@ export interface Attempt {
   readonly leastSpeed: LeastSpeed;
   readonly signal: AbortSignal;
   readonly allowInsecureRedirects: boolean;
-  /** Whether it may come from this host or from a network beside it. */
+  /** Whether the server may be this host, or in a private network. */
   readonly allowPrivate: boolean;
   readonly nowMs: () => number;
   readonly dispatcherFor: (

@@ -24,7 +24,7 @@ import {
 } from '../memory/memory.ts';
 import { detailOf, LookupDirection, type PacketBatch, type VerdictBatch } from './verdict.ts';
 
-/** Always the built file, three steps from here in `src` and in `dist` alike. */
+/** The built file. The path is the same from `src` and from `dist`. */
 const WASM_URL = new URL('../../dist/engine.wasm', import.meta.url);
 
 let module: WasmModule | undefined; // compiled once a thread, handed to the others
