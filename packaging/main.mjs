@@ -85,10 +85,13 @@ const PROGRAMS = /** @type {const} */ ([
   },
 ]);
 
-/** What messages send people to, by the same paths. */
+/** What messages and documents send people to, by the same paths. */
 const DOCUMENTS = [
   'README.md',
+  'CHANGELOG.md',
+  'SECURITY.md',
   'docs',
+  'examples/mirror',
   'packaging/README.md',
   'packaging/systemd/README.md',
   ...['PROTOCOL', 'WIRE', 'CONTENT', 'MEANING', 'CONTROL', 'DEPOT'].map((name) => `protocol/${name}.md`),

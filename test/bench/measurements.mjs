@@ -39,9 +39,11 @@ export async function measure(name, args, run) {
     text += chunk;
     return write.call(process.stdout, chunk);
   };
-  await run(args).finally(() => {
+  try {
+    await run(args);
+  } finally {
     process.stdout.write = write;
-  });
+  }
   const command = ['npm run bench --', name, ...args].join(' ');
   const date = new Date().toISOString().slice(0, 10);
   const measurement = { command, commit: String(commit).trim(), date, ...parsed(text) };
