@@ -155,8 +155,8 @@ export class Sources {
       else if (!this.#publishes(name) && this.#delivery.withdraw(name)) this.#schedule.gather();
     }
     if (this.#unsaid.size > 0) {
-      const what = 'the configuration says nothing of lists, and those of the one before stay as they are';
-      this.#options.log.warn({ lists: this.keptUnsaid }, `${what}: write lists: {} if they are to go`);
+      const what = 'the configuration has no lists:, and the lists of the one before stay as they are';
+      this.#options.log.warn({ lists: this.keptUnsaid }, `${what}: write lists: {} to remove them`);
     }
     this.#context = this.#newContext(); // of this time
     this.#replaceTables(true);

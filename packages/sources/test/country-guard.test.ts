@@ -105,7 +105,9 @@ describe('the networks of the United States', () => {
     expect(reason).toMatch(
       /7 of its prefixes are shorter than \/8.*\(allow-short-prefixes: true permits them\)/,
     );
-    expect(reason).toMatch(/it would cover 4\d\.\d % of the IPv4 addresses .*\(max-coverage: may say so\)/);
+    expect(reason).toMatch(
+      /it would cover 4\d\.\d % of the IPv4 addresses .*\(max-coverage: sets the limit\)/,
+    );
     expect(reason).toMatch(/rulectl lists refresh us --permit short-prefix,covers-too-much$/);
     await rig.sources.close();
     await start('  us: { file: us.netset, allow-short-prefixes: true, max-coverage: 50% }\n', {

@@ -57,7 +57,7 @@ describe('a first download', () => {
   it('is told, since nothing says whether it is right; later ones are not', async () => {
     await start('192.0.2.1\n');
     const told =
-      'list a has content for the first time: 1 entry, read as plain; nothing is known to compare it with';
+      'list a has content for the first time: 1 entry, read as plain; there is no earlier content to compare it with';
     expect(rig.logged).toEqual([told]);
     serve('192.0.2.1\n192.0.2.3\n');
     await rig.refresh();
@@ -118,7 +118,7 @@ describe('a count that the file states of itself', () => {
     await start(stated(2002, 2000));
     expect(rig.status('a').state).toBe('ok');
     expect(rig.logged).toContain(
-      'list a: a: it states 2002 entries in line 1 and holds 2000: taken, for that is less than a thousandth off',
+      'list a: a: it states 2002 entries in line 1 and holds 2000: accepted, as the difference is below 0.1 %',
     );
     serve(stated(2003, 2000));
     await rig.refresh();

@@ -106,7 +106,7 @@ describe('a file that is written in place', () => {
     expect(counts()).toEqual([1]);
     expect(rig.status('a').trouble).toMatchObject({ code: 'file-is-changing' });
     expect(rig.status('a').trouble?.reason).toMatch(
-      /a\.txt is still written to: it is read when it has rested for 2 s \(quiet:\)/,
+      /a\.txt is still written to: it is read when it has not changed for 2 s \(quiet:\)/,
     );
     await rig.pass(3000, 500);
     expect(counts()).toEqual([1, 2]);
@@ -169,7 +169,7 @@ describe('a last line without an end', () => {
     expect(counts()).toEqual([]);
     expect(rig.status('a').trouble).toMatchObject({ code: 'unfinished-file' });
     expect(rig.status('a').trouble?.reason).toMatch(
-      /the last line of .*a\.txt, 2, has no end, and unfinished: is never/,
+      /the last line of .*a\.txt, 2, has no line feed, and unfinished: is never/,
     );
     write('a.txt', '192.0.2.1\n192.0.2.7\n');
     await rig.pass(3000, 500);

@@ -687,7 +687,7 @@ describe('a restart', () => {
     await cut.pass(60_000, 1000);
     expect([...cut.consumer.lists.keys()]).toEqual(['a', 'b']);
     expect(cut.sources.keptUnsaid).toEqual(['a', 'b']);
-    expect(cut.logged).toEqual([expect.stringMatching(/^the configuration says nothing of lists/)]);
+    expect(cut.logged).toEqual([expect.stringMatching(/^the configuration has no lists:/)]);
     const again = await cut.restart('name: mgmt'); // it is not forgotten whose they are
     await again.sources.start(again.consumer.lists);
     await again.sources.reload(again.parse('lists:\n  a: { entries: [192.0.2.1] }'));

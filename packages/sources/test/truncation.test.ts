@@ -118,7 +118,7 @@ describe(`a list of ${NETWORKS} networks, cut`, () => {
       kind: 'refused',
       code: 'truncated',
       reason:
-        'feed: truncated: its last line, 4343, has no end, and only the end of the connection says that this is all; ignore-declared: true takes it',
+        'feed: truncated: its last line, 4343, has no line feed, and the server did not say how long the file is; ignore-declared: true accepts it',
     });
     const taken = await read(TRUE_BYTES.subarray(0, -1), 'connection', { ignoreDeclared: true });
     expect(listOf(taken)).toEqual(truth);

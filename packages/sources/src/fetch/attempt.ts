@@ -184,7 +184,8 @@ function redirectTarget(
   const refuse = (why: string): never => {
     throw new FetchError(FetchErrorCode.redirect, `${shownUrl(attempt.url)} ${why}`);
   };
-  if (location === undefined || !URL.canParse(location, from.href)) return refuse('redirects to nowhere');
+  if (location === undefined || !URL.canParse(location, from.href))
+    return refuse('redirects without a Location header that is a URL');
   const to = new URL(location, from);
   const shown = shownUrl(to);
   if (to.protocol !== 'https:' && to.protocol !== 'http:') {
@@ -238,7 +239,7 @@ async function readBody(
     const encoding = headerOf(headers, 'content-encoding');
     throw new FetchError(
       FetchErrorCode.encoding,
-      `${shown} is encoded as ${encoding}, which was not asked for`,
+      `${shown} is encoded as ${encoding}, which was not requested`,
     );
   }
   let wireBytes = 0;
@@ -324,7 +325,9 @@ function bodyError(shown: string, error: unknown): Error {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (code === 'Z_BUF_ERROR') return truncatedError(shown, error); // the compressed data has no end
   if (code.startsWith('Z_') || code.startsWith('ERR__ERROR') || code.startsWith('ERR_BROTLI')) {
-    return new FetchError(FetchErrorCode.encoding, `${shown} is not encoded as it says`, { cause: error });
+    return new FetchError(FetchErrorCode.encoding, `${shown} does not match its Content-Encoding`, {
+      cause: error,
+    });
   }
   if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET') return truncatedError(shown, error);
   return transportError(shown, error, false);

@@ -80,9 +80,7 @@ export class DownloadCache {
   ): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(size);
     if (await isWhole(join(this.#directory, `${keyOf(url)}.${sha256}`), sha256, size, bytes)) return bytes;
-    throw new CacheError(
-      `what was downloaded is no longer in ${this.#directory}: another download took its place`,
-    );
+    throw new CacheError(`the download is no longer in ${this.#directory}: a newer one replaced it`);
   }
 
   /** A draft for the next body of a URL. Throws CacheError. */

@@ -26,7 +26,7 @@ export class Draft {
 
   /** Appends a piece; one call at a time. Throws CacheError. */
   async add(piece: Uint8Array): Promise<void> {
-    if (this.#isOver) throw new CacheError(`${this.#path} is not wanted any more`);
+    if (this.#isOver) throw new CacheError(`${this.#path} was discarded`);
     this.#pieces.push(piece);
     this.#size += piece.length;
     if (this.#file === undefined && this.#size <= SMALL_BODY_BYTES) return;

@@ -70,11 +70,11 @@ const TEMPORARY_STATUS: ReadonlySet<number> = new Set([
 export function statusError(url: string, status: number, retryAfterMs: number | undefined): FetchError {
   const hint =
     status === 401 || status === 403
-      ? ': it wants credentials, or does not like us'
+      ? ': it needs credentials, or it blocks this address or client'
       : status === 404 || status === 410
         ? ': the feed is gone or its address has changed'
         : status === 429
-          ? ': it is asked too often'
+          ? ': too many requests: raise interval:'
           : '';
   return new FetchError(FetchErrorCode.status, `${url} answers with HTTP status ${status}${hint}`, {
     status,

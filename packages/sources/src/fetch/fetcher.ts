@@ -426,7 +426,7 @@ function anySignal(closing: AbortSignal, asked: AbortSignal | undefined): AbortS
 }
 
 function abortedError(url: URL): FetchError {
-  return new FetchError(FetchErrorCode.aborted, `the fetch of ${shownUrl(url)} was ended`);
+  return new FetchError(FetchErrorCode.aborted, `the fetch of ${shownUrl(url)} was cancelled`);
 }
 
 /** Certificates of our own replace those that Node read from NODE_EXTRA_CA_CERTS, so these are read again. */

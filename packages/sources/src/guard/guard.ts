@@ -108,7 +108,7 @@ export function changeRefusals(
   const coverage = guard.allowAll ? undefined : coverageFinding(before, after, guard, whole);
   if (coverage !== undefined) {
     const key = coverage.code === FindingCode.coverage ? 'max-coverage:' : 'coverage-change:';
-    refusals.push(refusal(coverage, ` (${key} may say so)`));
+    refusals.push(refusal(coverage, ` (${key} sets the limit)`));
   }
   return refusals;
 }
@@ -133,7 +133,7 @@ export function wholeRefusals(
  */
 export function firstRefusals(apology: string | undefined, isFirst: boolean): readonly Refusal[] {
   if (apology === undefined || !isFirst) return [];
-  const reason = `it is the first download, has a few entries, and says ${apology}`;
+  const reason = `the first download has few entries and reads like an error page, ${apology}`;
   return [{ code: GuardCode.implausible, reason }];
 }
 

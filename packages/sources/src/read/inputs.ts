@@ -277,7 +277,7 @@ async function checkLink(
 function checkRest(path: string, stats: Stats, restMs: number, rest: FileRest, why = '(quiet:)'): void {
   const restsInMs = rest.leftMs(path, stats, restMs);
   if (restsInMs === 0) return;
-  const message = `${path} is still written to: it is read when it has rested for ${restMs / 1000} s ${why}; a file that is moved to its place is read at once`;
+  const message = `${path} is still written to: it is read when it has not changed for ${restMs / 1000} s ${why}; a file that is moved to its place is read at once`;
   throw new InputError(InputErrorCode.changing, message, { restsInMs });
 }
 
@@ -287,10 +287,16 @@ function checkEnd(path: string, bytes: Uint8Array, stats: Stats, rest: FileRest)
   if (line === undefined) return;
   const { unfinishedMs } = rest.config;
   if (unfinishedMs !== undefined) {
-    checkRest(path, stats, unfinishedMs, rest, `(unfinished:), for its last line, ${line}, has no end`);
+    checkRest(
+      path,
+      stats,
+      unfinishedMs,
+      rest,
+      `(unfinished:), because its last line, ${line}, has no line feed`,
+    );
     return;
   }
-  const message = `the last line of ${path}, ${line}, has no end, and unfinished: is never: end it`;
+  const message = `the last line of ${path}, ${line}, has no line feed, and unfinished: is never: add a line feed`;
   throw new InputError(InputErrorCode.unfinished, message);
 }
 

@@ -185,17 +185,16 @@ function refusalOf({ code, cause }: ThreadError, isUnpacked: boolean): ReadRefus
   }
 }
 
-const ENDED: ReadRefused = { kind: 'refused', code: 'ended', reason: 'reading it was ended' };
+const ENDED: ReadRefused = { kind: 'refused', code: 'ended', reason: 'reading it was cancelled' };
 const OUT_OF_MEMORY: ReadRefused = {
   kind: 'refused',
   code: 'out-of-memory',
-  reason:
-    'reading this takes more memory than a source is granted: pick a part of it with filters, or split it',
+  reason: 'reading this takes more memory than a source may use: pick a part of it with filters, or split it',
 };
 const TOO_SLOW_TO_UNPACK: ReadRefused = {
   kind: 'refused',
   code: 'too-slow',
-  reason: `unpacking it takes more than ${UNPACK_MAX_MS / 1000} s: is it what it should be? Name the files that are wanted with members:`,
+  reason: `unpacking it takes more than ${UNPACK_MAX_MS / 1000} s: is it the right file? Name the files that are wanted with members:`,
 };
 const TOO_SLOW: ReadRefused = {
   kind: 'refused',

@@ -138,7 +138,7 @@ export async function readSource(
     apology ??= apologyOf(name, bytes, read);
     if (read.unread !== undefined) notes.push(`${name}: ${read.unread}`);
     if (read.nearly !== undefined) {
-      notes.push(`${name}: ${read.nearly}: taken, for that is less than a thousandth off`);
+      notes.push(`${name}: ${read.nearly}: accepted, as the difference is below 0.1 %`);
     }
     if (read.short !== undefined) {
       const { count, line, prefix, lengths } = read.short;
@@ -214,7 +214,7 @@ function apologyOf(name: string, bytes: Uint8Array, read: ImportedList): string 
 function cutOff({ name, bytes, end }: Input, job: ReadingJob): ReadRefused | undefined {
   const line = end === 'proven' || job.ignoreDeclared ? undefined : openLine(name, bytes, job.reading.format);
   if (line === undefined) return undefined;
-  const reason = `${name}: truncated: its last line, ${line}, has no end, and only the end of the connection says that this is all; ignore-declared: true takes it`;
+  const reason = `${name}: truncated: its last line, ${line}, has no line feed, and the server did not say how long the file is; ignore-declared: true accepts it`;
   return refused(ImportRefusal.truncated, reason);
 }
 

@@ -56,7 +56,7 @@ export class ListLog {
 
   /** Logs a list that was accepted, or put in force, only by a permit. */
   tellPermitted(entry: AuditEntry): void {
-    this.#log.warn({ audit: entry }, `list ${entry.list} was taken against a guard, as somebody asked`);
+    this.#log.warn({ audit: entry }, `list ${entry.list} was accepted against a guard, as --permit asked`);
     this.#audit?.(entry);
   }
 
@@ -76,13 +76,13 @@ export class ListLog {
     const { name, source } = config;
     if (report === undefined || report === before.report) return;
     if (report.suffixCount > 0) {
-      const what = `list ${name}: suffix entries of which the names alone are taken, as it says`;
+      const what = `list ${name}: suffix entries are read as single names, as suffixes: as-names says`;
       this.#log.warn({ list: name, entries: report.suffixCount }, what);
     }
     for (const note of report.notes) this.#log.warn({ list: name }, `list ${name}: ${note}`);
     if (before.list !== undefined || list === undefined || source.kind !== 'url') return;
     const entries = `${count} ${count === 1 ? 'entry' : 'entries'}, read as ${report.formats.join(' and ')}`;
-    const what = `list ${name} has content for the first time: ${entries}; nothing is known to compare it with`;
+    const what = `list ${name} has content for the first time: ${entries}; there is no earlier content to compare it with`;
     this.#log.info({ list: name }, what);
   }
 }

@@ -475,7 +475,7 @@ export class Source {
     if (goodAtMs - contentAtMs < mostMs) return undefined;
     const what =
       maxUnchangedMs === undefined ? `${UNCHANGED_INTERVALS} intervals` : 'as long as max-unchanged: says';
-    const reason = `unchanged for ${what}: its source answers, and may be kept no longer`;
+    const reason = `unchanged for ${what}: its source answers, but perhaps nobody updates it: look at it, or raise max-unchanged:`;
     const { clock, time } = this.#context;
     return { code: 'unchanged', reason, atMs: clock.wallMs() - (time.nowMs() - contentAtMs - mostMs) };
   }
@@ -487,7 +487,7 @@ export class Source {
 
 function flappingRefusal(list: string, waitMs: number): Refusal {
   const minutes = Math.max(1, Math.ceil(waitMs / 60_000));
-  const reason = `its source goes back and forth between contents that it had before: this one is taken in ${minutes} min, if it is there still; rulectl lists refresh ${list} --permit flapping takes it now`;
+  const reason = `its source alternates between earlier contents: this one is accepted in ${minutes} min, if it is still there; rulectl lists refresh ${list} --permit flapping takes it now`;
   return { code: GuardCode.flapping, reason };
 }
 

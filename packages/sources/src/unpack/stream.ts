@@ -51,7 +51,7 @@ function xzError(cause: unknown): unknown {
   const code = cause instanceof Error ? /failed with error code (\d+)/.exec(cause.message)?.[1] : undefined;
   if (code === undefined) return cause;
   if (code === XZ_TRUNCATED) {
-    return new UnpackError(UnpackErrorCode.truncated, 'the xz data has no end, or something follows it', {
+    return new UnpackError(UnpackErrorCode.truncated, 'the xz data is truncated, or other data follows it', {
       cause,
     });
   }

@@ -34,7 +34,7 @@ export async function takeTar(pieces: AsyncIterable<Uint8Array>, harvest: Harves
     source.destroy();
     entries.destroy();
   }
-  if (!end.isThere) throw new UnpackError(UnpackErrorCode.truncated, 'the tar archive has no end');
+  if (!end.isThere) throw new UnpackError(UnpackErrorCode.truncated, 'the tar archive is truncated');
 }
 
 /** An archive ends with blocks of zeros, also where no member was cut in half. */
@@ -60,6 +60,6 @@ function tarError(error: unknown): unknown {
   if ('code' in error) return error; // of the system, not of the archive
   const isCut = error.message === 'Unexpected end of data' || error.message === 'Premature close';
   const code = isCut ? UnpackErrorCode.truncated : UnpackErrorCode.damaged;
-  const what = isCut ? 'has no end' : `is damaged (${error.message})`;
+  const what = isCut ? 'is truncated' : `is damaged (${error.message})`;
   return new UnpackError(code, `the tar archive ${what}`, { cause: error });
 }

@@ -32,7 +32,7 @@ async function takeEntry(zip: ZipFile, entry: Entry, harvest: Harvest): Promise<
   if (entry.isEncrypted()) {
     throw new UnpackError(
       UnpackErrorCode.encrypted,
-      `${fileName} in the zip archive is encrypted, and nobody has the key`,
+      `${fileName} in the zip archive is encrypted: fetch one without a password`,
     );
   }
   if (!entry.canDecodeFileData()) {

@@ -28,7 +28,7 @@ export async function* throughZlib(
 export function zlibError(what: string, cause: unknown): unknown {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   if (code === 'Z_BUF_ERROR') {
-    return new UnpackError(UnpackErrorCode.truncated, `the ${what} data has no end`, { cause });
+    return new UnpackError(UnpackErrorCode.truncated, `the ${what} data is truncated`, { cause });
   }
   if (code === 'ZSTD_error_dictionary_wrong' || code === 'ZSTD_error_frameParameter_windowTooLarge') {
     const message = `the ${what} data needs a dictionary, or more memory than is given: compress it without -D, --ultra and --long`;

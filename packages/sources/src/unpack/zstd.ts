@@ -67,9 +67,9 @@ function littleEndian(bytes: Uint8Array, at: number, count: number): number {
 }
 
 function truncated(): UnpackError {
-  return new UnpackError(UnpackErrorCode.truncated, 'the zstd data has no end');
+  return new UnpackError(UnpackErrorCode.truncated, 'the zstd data is truncated');
 }
 
 function damaged(): UnpackError {
-  return new UnpackError(UnpackErrorCode.damaged, 'the zstd data is damaged: something else stands in it');
+  return new UnpackError(UnpackErrorCode.damaged, 'the zstd data is damaged: it holds other data');
 }
