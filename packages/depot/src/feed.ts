@@ -211,16 +211,18 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   /** Appends later roots to the known ones. */
   async #followRoots(reference: ObjectReference, source: DepotSource): Promise<void> {
     const { rootHash, lineage } = this.#options.trust;
-    if (reference.length > ROOTS_MAX_BYTES) throw new SourceError(`${source.name}: more roots than can be`);
+    if (reference.length > ROOTS_MAX_BYTES)
+      throw new SourceError(`${source.name}: its roots exceed ${ROOTS_MAX_BYTES} bytes`);
     const text = Buffer.from(await this.#object(reference)).toString('latin1');
     const roots = (parseRoots(text) ?? []).map(readRoot);
     const at = roots.findIndex(({ hash }) => Buffer.compare(hash, rootHash) === 0);
     const [first, ...next] = roots.slice(at < 0 ? roots.length : at);
-    if (first === undefined) throw new SourceError(`${source.name}: its roots have not the one trusted here`);
+    if (first === undefined)
+      throw new SourceError(`${source.name}: its roots do not include the trusted one`);
     const chain = next.reduce(withRoot, rootsFrom(rootHash, lineage, first));
     const known = this.#roots;
     if (known.some(({ hash }, i) => chain[i] === undefined || Buffer.compare(hash, chain[i].hash) !== 0))
-      throw new SourceError(`${source.name}: its roots are not those that were believed before`);
+      throw new SourceError(`${source.name}: its roots differ from those that were accepted before`);
     this.#roots = chain;
     if (known.length > 0 && chain.length > known.length) this.emit('roots');
   }
@@ -239,7 +241,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
 
   async #pageOf(head: DepotHead, source: DepotSource): Promise<DepotPage> {
     if (head.page.length > DEPOT_PAGE_MAX_BYTES)
-      throw new SourceError(`${source.name}: its page is longer than a page can be`);
+      throw new SourceError(`${source.name}: its page exceeds ${DEPOT_PAGE_MAX_BYTES} bytes`);
     const page = decodeDepotPage(await this.#object(head.page));
     if (Buffer.compare(manifestHash(page.signed.content), head.hash) !== 0)
       throw new SourceError(`${source.name}: its page is of another release than its head`);
@@ -248,7 +250,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
       ...page.deltas.map(({ length }) => length),
     ];
     if (Math.max(...lengths) > TRANSFER_MAX_BYTES)
-      throw new SourceError(`${source.name}: its page has a stream that is too long`);
+      throw new SourceError(`${source.name}: its page has a stream that exceeds ${TRANSFER_MAX_BYTES} bytes`);
     return page;
   }
 
@@ -328,7 +330,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
         try {
           const bytes = await source.object(reference, isAgain);
           if (isObject(bytes, reference)) return bytes;
-          faults.push(`${source.name}: what it has of an object are other bytes`);
+          faults.push(`${source.name}: an object does not match its hash`);
         } catch (error) {
           faults.push(faultOf(error, source));
         }

@@ -74,7 +74,7 @@ export class HttpSource implements DepotSource {
     const answer = await this.#get('head', ask, parts);
     if (answer.statusCode === 304 && this.#etag !== undefined) return undefined;
     if (answer.statusCode === 404)
-      throw this.#fault('head: 404: the folder of no depot, or of one without a release');
+      throw this.#fault('head: 404: no depot is at this address, or it has no release yet');
     if (answer.statusCode !== 200) throw this.#fault(`head: ${answer.statusCode}`);
     this.#etag = answer.headers.etag;
     return Buffer.concat(parts);
@@ -124,14 +124,14 @@ export class HttpSource implements DepotSource {
     const parts: Buffer[] = [];
     const ask = { headers, body, maxBytes, signal: AbortSignal.timeout(REPORT_MS) };
     const { statusCode } = await this.#get('report', ask, parts);
-    if (statusCode !== 200) throw this.#fault(`it takes no report: ${statusCode}`);
+    if (statusCode !== 200) throw this.#fault(`it refuses reports: HTTP status ${statusCode}`);
     try {
       const answers = splitReports(Buffer.concat(parts));
       if (answers.length === reports.length) return answers;
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
     }
-    throw this.#fault('it answers a report with something else');
+    throw this.#fault('its answer to a report cannot be read');
   }
 
   close(): void {
@@ -141,7 +141,7 @@ export class HttpSource implements DepotSource {
   /** Appends the received bytes to `into`, even if it throws SourceError. */
   async #get(path: string, ask: Ask, into: Buffer[]): Promise<IncomingMessage> {
     const waitMs = this.#leftAloneUntilMs - this.#clock.monotonicMs();
-    if (waitMs > 0) throw this.#fault(`it wants to be left alone for ${Math.ceil(waitMs / 1000)} s more`);
+    if (waitMs > 0) throw this.#fault(`it asks to wait another ${Math.ceil(waitMs / 1000)} s`);
     try {
       let url = new URL(path, this.#base);
       for (let redirects = 0; ; redirects++) {
@@ -177,10 +177,10 @@ export class HttpSource implements DepotSource {
   async #read(answer: IncomingMessage, { maxBytes }: Ask, into: Buffer[]): Promise<void> {
     if (answer.statusCode !== 206) into.length = 0;
     else if (!answer.headers['content-range']?.startsWith(`bytes ${lengthOf(into)}-`))
-      throw this.#fault('it sends another part than was asked for');
+      throw this.#fault('it sends another part than requested');
     let count = lengthOf(into);
     const check = (bytes: number): void => {
-      if (bytes > maxBytes) throw this.#fault(`it sends more than ${maxBytes} bytes, and there are no more`);
+      if (bytes > maxBytes) throw this.#fault(`it sends more than ${maxBytes} bytes, which is the limit`);
     };
     try {
       check(count + Number(answer.headers['content-length'] ?? 0));
@@ -199,7 +199,7 @@ export class HttpSource implements DepotSource {
     const to = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
     const isSame = to?.protocol === from.protocol && to.hostname === from.hostname;
     if (to !== undefined && isSame && redirects < REDIRECTS_MAX) return to;
-    throw this.#fault(`it leads to "${location.slice(0, 200)}": write the address where the depot is`);
+    throw this.#fault(`it redirects to "${location.slice(0, 200)}": write the address where the depot is`);
   }
 
   #leaveAlone(seconds: number): void {

@@ -132,7 +132,7 @@ export class Reporter {
       const answers = await source.report(batch.map(([entry, { nonce }]) => this.#report(entry, nonce)));
       if (answers.every(({ length }) => length === 0))
         throw new SourceError(
-          `${source.name}: the publisher counts no report with this token: is it of this name?`,
+          `${source.name}: the publisher rejects reports with this token: was it made for this name?`,
         );
       const attested = batch.map(([entry], i) => this.#taken(entry, states[i] ?? '', answers[i]));
       if (this.#failures > 0) logger.info({ mirror: source.name }, 'reports are answered again');

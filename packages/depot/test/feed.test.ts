@@ -243,7 +243,7 @@ describe('a mirror', () => {
     const source = new MemorySource(withHead(files, change, ...publisher.identity.freshnessKeys));
     const { said, polled } = feedOf(publisher, [source]);
     await polled();
-    expect(said[0]?.text).toContain('its page is longer than a page can be');
+    expect(said[0]?.text).toContain('its page exceeds ');
     expect(source.asked).not.toContain(objectPath(endless));
   });
 
@@ -297,7 +297,7 @@ describe('a mirror', () => {
     const { feed, polled } = feedOf(publisher, [source]);
     await polled();
     source.instead = () => Uint8Array.of(1);
-    await expect(taken(feed)).rejects.toThrow('memory: what it has of an object are other bytes');
+    await expect(taken(feed)).rejects.toThrow('memory: an object does not match its hash');
     source.instead = () => undefined;
     expect(await taken(feed)).toBe('2 from nothing');
   });
@@ -436,7 +436,7 @@ describe('roots in a depot', () => {
   });
 
   it.each([
-    ['nobody trusts', 'its roots have not the one trusted here'],
+    ['nobody trusts', 'its roots do not include the trusted one'],
     ['its own keys alone have signed', 'bad-root|have not signed it'],
   ])('that %s are not followed', async (what, text) => {
     const { publisher, trust, first, headUnder } = await rotated();

@@ -180,7 +180,7 @@ describe('a reporter', () => {
     [
       'counts no report of this token',
       () => new Uint8Array(),
-      'the publisher counts no report with this token',
+      'the publisher rejects reports with this token',
     ],
     ['is somebody else', () => filled(80, 1), 'its code is wrong'],
   ])('believes nothing of who %s', async (_, answer, text) => {

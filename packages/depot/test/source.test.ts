@@ -137,7 +137,7 @@ describe('a source from a web server', () => {
     ],
   ])('is not read on where it %s', async (_, answer, staysOpen) => {
     const source = httpSource((await serveRaw(answer, staysOpen)).url);
-    await expect(source.head()).rejects.toThrow('it sends more than 1357 bytes, and there are no more');
+    await expect(source.head()).rejects.toThrow('it sends more than 1357 bytes, which is the limit');
   });
 
   it.each([
@@ -164,9 +164,9 @@ describe('a source from a web server', () => {
       '/rules/head': (_, response) => void response.end('head'),
     });
     expect(await httpSource(`${server.url}/two`).head()).toBeDefined();
-    await expect(httpSource(`${server.url}/three`).head()).rejects.toThrow('it leads to "/rules/head"');
+    await expect(httpSource(`${server.url}/three`).head()).rejects.toThrow('it redirects to "/rules/head"');
     await expect(httpSource(`${server.url}/else`).head()).rejects.toThrow(
-      'it leads to "http://localhost:1/head"',
+      'it redirects to "http://localhost:1/head"',
     );
   });
 
@@ -178,16 +178,14 @@ describe('a source from a web server', () => {
     const clock = new FakeClock();
     const source = httpSource(server.url, { clock });
     await expect(source.head()).rejects.toThrow('head: 503');
-    await expect(source.head()).rejects.toThrow('it wants to be left alone for 60 s more');
-    await expect(source.report([Uint8Array.of(1)])).rejects.toThrow(
-      'it wants to be left alone for 60 s more',
-    );
+    await expect(source.head()).rejects.toThrow('it asks to wait another 60 s');
+    await expect(source.report([Uint8Array.of(1)])).rejects.toThrow('it asks to wait another 60 s');
     expect(server.requests).toHaveLength(1);
     clock.advance(60_000);
     seconds = '99999999';
     await expect(source.head()).rejects.toThrow('head: 503');
     clock.advance(899_000);
-    await expect(source.head()).rejects.toThrow('it wants to be left alone for 1 s more');
+    await expect(source.head()).rejects.toThrow('it asks to wait another 1 s');
     clock.advance(1000);
     await expect(source.head()).rejects.toThrow('head: 503');
   });
@@ -244,7 +242,7 @@ describe('a source from a web server', () => {
     const server = await serve({ '/report': (_request, response) => void response.end(body) });
     const source = httpSource(server.url);
     const two = [Uint8Array.of(1), Uint8Array.of(2)];
-    await expect(source.report(two)).rejects.toThrow('it answers a report with something else');
+    await expect(source.report(two)).rejects.toThrow('its answer to a report cannot be read');
   });
 
   it('trusts the authorities that it is given, and says so where they are missing', async () => {
@@ -273,7 +271,7 @@ describe('a source from a web server', () => {
   it('says what an address is likely to be where there is no head', async () => {
     const { url } = await serve({});
     await expect(httpSource(url).head()).rejects.toThrow(
-      'head: 404: the folder of no depot, or of one without',
+      'head: 404: no depot is at this address, or it has no',
     );
   });
 

@@ -67,7 +67,7 @@ async function main(out: Output): Promise<void> {
     const sources = argv.from.map((from) => sourceOf(from, name, (text) => log.write(text)));
     for (const from of argv.from)
       if (/^http:/i.test(from))
-        logger.warn({ from }, 'not encrypted: who listens on the way reads the rules');
+        logger.warn({ from }, 'not encrypted: anybody on the way can read the rules: write https:');
     const world = { clock: STEADY_CLOCK, random: Math.random, nowMs: Date.now, logger };
     const feed = new DepotFeed({ ...world, sources, trust, pollMs: argv.poll * 1000 });
     const subscribers = new Subscribers(logger);

@@ -9,7 +9,7 @@ const POLL_MAX_SECONDS = 600;
 
 const cli = strictYargs('rulecast-relay', new URL('../package.json', import.meta.url))
   .usage(
-    '$0 --from ENDPOINT --listen ENDPOINT --trust LINE|FILE --report-token FILE [options]\n\nServes subscribers by a depot, without a key: where they cannot reach the publisher, or are many at one site.',
+    '$0 --from ENDPOINT --listen ENDPOINT --trust LINE|FILE --report-token FILE [options]\n\nPasses releases of a depot or a publisher on to subscribers, without a signing key: where they cannot reach the publisher, or are many at one site.',
   )
   .option('from', {
     type: 'string',
@@ -18,7 +18,7 @@ const cli = strictYargs('rulecast-relay', new URL('../package.json', import.meta
     default: [] as string[],
     defaultDescription: 'none',
     describe:
-      'The https: address of a mirror, or an endpoint of the publisher, which tells at once what is new; may be given again, the nearest first',
+      'The https: address of a mirror, or an endpoint of the publisher, which announces releases at once; may be given again, the nearest first',
   })
   .option('listen', {
     type: 'string',
@@ -38,7 +38,7 @@ const cli = strictYargs('rulecast-relay', new URL('../package.json', import.meta
     requiresArg: true,
     default: hostname().slice(0, 63),
     defaultDescription: 'the name of this host',
-    describe: 'Name that rulectl status shows as via, and that the token is of',
+    describe: 'Name that rulectl status shows as via, and for which the token was made',
   })
   .option('report-token', {
     type: 'string',
@@ -55,7 +55,7 @@ const cli = strictYargs('rulecast-relay', new URL('../package.json', import.meta
     type: 'number',
     requiresArg: true,
     default: 15,
-    describe: 'Seconds between two looks at a mirror, a tenth more or less',
+    describe: 'Seconds between two requests to a mirror, a tenth more or less',
   })
   .option('curve-key', {
     type: 'string',
@@ -107,8 +107,9 @@ export const argv = programOptions('rulecast-relay', cli, {
 /** Throws ProgramError `usage`. */
 export function checkOptions(): void {
   if (argv.from.length === 0)
-    throw usageError('--from is missing: the address of a mirror, or of the publisher');
-  if (argv.listen.length === 0) throw usageError('--listen is missing: where subscribers come to');
+    throw usageError('--from is missing: write the address of a mirror, or of the publisher');
+  if (argv.listen.length === 0)
+    throw usageError('--listen is missing: write the endpoint where subscribers connect');
   if (!Number.isInteger(argv.poll) || argv.poll < 1 || argv.poll > POLL_MAX_SECONDS)
     throw usageError(`--poll ${argv.poll}: a number of seconds from 1 to ${POLL_MAX_SECONDS}`);
 }

@@ -238,14 +238,14 @@ class Line {
       case 'pong':
         return;
       default:
-        return this.end(`it said ${message.kind}, which is nothing for a relay`);
+        return this.end(`it sent ${message.kind}, which a relay does not accept`);
     }
   }
 
   #taken(bytes: Uint8Array): void {
     const object = this.#object;
     if (object === undefined || object.filled + bytes.length > object.bytes.length)
-      return this.end('it sent more than was asked for');
+      return this.end('it sent more than requested');
     object.cancel();
     object.cancel = this.#within(TRANSFER_WINDOW_MS);
     object.bytes.set(bytes, object.filled);
@@ -254,7 +254,7 @@ class Line {
 
   #objectOver(message: Message): void {
     const object = this.#object;
-    if (object === undefined) return this.end('it ended an object that was not asked for');
+    if (object === undefined) return this.end('it ended an object that was not requested');
     this.#object = undefined;
     object.cancel();
     if (message.kind === 'abort') return object.reject(new SourceError(`${this.#name}: ${message.text}`));
@@ -266,7 +266,8 @@ class Line {
     const awaited = this.#answers;
     this.#answers = undefined;
     awaited?.cancel();
-    if (awaited?.count !== answers.length) return this.end('it answers other reports than were sent');
+    if (awaited?.count !== answers.length)
+      return this.end('its answers are not for the reports that were sent');
     awaited.resolve(answers);
   }
 }

@@ -154,7 +154,7 @@ describe('a depot by a session', () => {
     const { shown, source } = await rig();
     const long = { ...referenceOf(pattern(20)), length: 20 };
     shown.objects.set(objectPath(long), pattern(21));
-    await expect(source().object(long)).rejects.toThrow('more than was asked for');
+    await expect(source().object(long)).rejects.toThrow('more than requested');
     shown.objects.set(objectPath(long), pattern(19));
     await expect(source('dc2').object(long)).rejects.toThrow('shorter than it should be');
   });

@@ -71,7 +71,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     type: 'number',
     requiresArg: true,
     default: 15,
-    describe: 'Seconds between two looks at a mirror, a tenth more or less',
+    describe: 'Seconds between two requests to a mirror, a tenth more or less',
   })
   .option('report-token', {
     type: 'string',
