@@ -85,13 +85,13 @@ it('takes what a mirror shows by its floor, and nothing where nothing was in for
   await fw.logged(isIn(2));
   await push('192.0.2.3', '--no-wait');
   await fw.logged(isIn(3));
-  await fw.logged(says('without --report-token FILE nobody says whether what is in force is the newest'));
-  await fw.logged(says('on the way from there anybody can read the rules'));
+  await fw.logged(says('without --report-token FILE the publisher does not know which release is in force'));
+  await fw.logged(says('not encrypted: anybody on the way can read the rules'));
 
   const fresh = await startSubscriberOf(trust, plain, 'new', ['--poll', '1']);
   onTestFinished(async () => void (await fresh.stop()));
   await fresh.logged((line) => line['code'] === 'not-fresh');
-  await fresh.logged(says('nothing was in force here, and without --report-token FILE nothing is taken'));
+  await fresh.logged(says('no release was in force here, and the first one needs --report-token FILE'));
   expect(fresh.log.some(isIn(3))).toBe(false);
 });
 

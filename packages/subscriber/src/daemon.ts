@@ -140,7 +140,7 @@ function placed(option: string, places: string, logger: Logger): string {
   try {
     const value = valueFrom(places, { firstAnswers, onOtherAnswer: (text) => logger.warn(text) });
     if (value !== undefined) return value;
-    throw usageError(`--${option}: nothing is at any of ${places}: write it there, or name another place`);
+    throw usageError(`--${option}: none of ${places} exists: write it there, or name another place`);
   } catch (error) {
     if (!(error instanceof QubesDbError || error instanceof DirectoryError)) throw error;
     throw new ProgramError(EXIT_FAILED, error.message, { cause: error });

@@ -353,7 +353,9 @@ describe('what is in force', () => {
     await beat(peer);
     expect(subscriber.status()).toMatchObject({ freshness: 'stale', freshAgeMs: STALE_AFTER_MS, version: 1 });
     await expectEnforces(subscriber, one.ruleSet);
-    expect(told.at(-1)).toContain('nobody has said for 120 s that what is in force is the newest');
+    expect(told.at(-1)).toContain(
+      'the publisher has not confirmed for 120 s that the release in force is the newest',
+    );
     await peer.send({ kind: 'query', question: 'stats' }, 7);
     expect((await peer.receive('answer')).stats).toMatchObject({ stale: 1, freshAgeMs: STALE_AFTER_MS });
     await beat(peer);
@@ -372,7 +374,7 @@ describe('what is in force', () => {
       await settled(peer);
     }
     expect(subscriber.status()).toMatchObject({ freshness: 'stale', version: 1 });
-    expect(told.at(-1)).toContain('release 0/2 is there, and does not come');
+    expect(told.at(-1)).toContain('release 0/2 exists, but does not arrive');
     await peer.bring(two);
     expect(subscriber.status().freshness).toBe('fresh');
   });

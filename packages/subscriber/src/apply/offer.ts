@@ -34,7 +34,7 @@ export function verifySigned(
   isBelieved: (signed: Signed) => boolean,
 ): VerifiedOffer {
   if (!isBelieved({ signatures, content: manifestBytes })) {
-    throw new ProtocolError(ErrorCode.badSignature, 'the manifest is not signed by keys that may release');
+    throw new ProtocolError(ErrorCode.badSignature, 'the manifest is not signed by release keys of the root');
   }
   const manifest = decodeManifest(manifestBytes);
   if (!Buffer.from(manifest.lineage).equals(lineage)) {
@@ -104,13 +104,13 @@ export class Floor {
     if (floor === undefined || Buffer.from(floor.hash).equals(hash)) return;
     const { epoch, version } = manifest;
     if (!Buffer.from(floor.lineage).equals(manifest.lineage)) {
-      const reason = `what was in force here is of lineage ${hexOf(floor.lineage)}, whose numbers say nothing of another's`;
+      const reason = `the release that was in force here is of lineage ${hexOf(floor.lineage)}: give the subscriber an empty --state for another publisher`;
       throw new ProtocolError(ErrorCode.wrongLineage, reason);
     }
     const order = compareRelease(manifest, floor);
     if (order === 0) {
       const [own, other] = [floor.hash, hash].map((bytes) => hexOf(bytes).slice(0, FORK_HASH_CHARS));
-      const reason = `release ${epoch}/${version} (${other}) is another than that of the same number which was in force here (${own}): two publishers use one key`;
+      const reason = `release ${epoch}/${version} (${other}) differs from the release of that number which was in force here (${own}): two publishers use one key; stop one`;
       throw new ProtocolError(ErrorCode.forked, reason);
     }
     if (order > 0) return;
@@ -119,6 +119,6 @@ export class Floor {
   }
 
   #foreignText(lineage: string): string {
-    return `the state directory is of lineage ${lineage}, and the trust line of ${hexOf(this.#trust.lineage)}: nothing of either is taken together; give the subscriber an empty --state for the new publisher, or the old trust line`;
+    return `the state directory is of lineage ${lineage}, and the trust line of ${hexOf(this.#trust.lineage)}: they do not match; give the subscriber an empty --state for the new publisher, or the old trust line`;
   }
 }

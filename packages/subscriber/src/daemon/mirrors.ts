@@ -36,7 +36,10 @@ export function readMirrors(
   const certificates = readAuthorities(ca);
   const sources = urls.map((url) => new HttpSource(url, { ca: certificates, clock }));
   for (const { name } of sources.filter((source) => source.name.startsWith('http:')))
-    logger.warn({ mirror: name }, 'on the way from there anybody can read the rules, and hold releases back');
+    logger.warn(
+      { mirror: name },
+      'not encrypted: anybody on the way can read the rules, and hold releases back: write https:',
+    );
   const host = new URL(urls[0] ?? '').hostname;
   return {
     name: isPartName(host) ? host : 'mirror',

@@ -51,7 +51,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     type: 'string',
     requiresArg: true,
     describe:
-      'The trust line that rulecast-publisher --print-trust prints, or a file that holds it, or qubesdb:PATH; of several, separated by commas, the first that is there',
+      'The trust line that rulecast-publisher --print-trust prints, or a file that holds it, or qubesdb:PATH; of several, separated by commas, the first that exists is used',
   })
   .option('connect', {
     type: 'string',
@@ -59,7 +59,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     array: true,
     default: [defaultEndpoints(process.env).subscribers],
     describe:
-      'Endpoint of the publisher, or qubesdb:PATH, or qubesdb:PATH,ENDPOINT, of which the endpoint is for a host that is no qube; or the https: address of a mirror of its depot, once or more, the nearest first',
+      'Endpoint of the publisher, or qubesdb:PATH, or qubesdb:PATH,ENDPOINT (ENDPOINT on a host that is no qube); or the https: address of a mirror of its depot; may be repeated for mirrors, the nearest first',
   })
   .option('ca', {
     type: 'string',
@@ -77,7 +77,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     type: 'string',
     requiresArg: true,
     describe:
-      'File of the token by which mirrors pass on what is in force here (rulectl keys token NAME); without it nobody says what is newest',
+      'File of the token (rulectl keys token NAME) for reports through mirrors; without it the publisher does not confirm which release is newest',
   })
   .option('curve-key', {
     type: 'string',
@@ -117,28 +117,28 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     choices: ['keep', 'closed'] as const,
     default: 'keep' as const,
     describe:
-      'What is done with a release that nobody says is still the newest, or whose root is overdue: kept in force, or everything is dropped until that is over, also after a start',
+      'When the publisher does not confirm that the release is the newest, or its root is overdue: keep enforces it further, closed drops everything until that is over, also after a start',
   })
   .option('dns', {
     type: 'string',
     requiresArg: true,
     default: '10.139.1.1,10.139.1.2',
     describe:
-      'Addresses that specialtarget=dns means, separated by commas, and a file such as /etc/resolv.conf, whose are added, and which is followed',
+      'Addresses that specialtarget=dns means, separated by commas; a file such as /etc/resolv.conf adds its own, also when it changes',
   })
   .option('names', {
     type: 'string',
     requiresArg: true,
     default: 'off',
     describe:
-      'What rulecast-dns does here, which starts when a release needs it: auto, what qubes ask of the addresses of --dns, and of those that Qubes asks for them, is taken to it or dropped (with --enforce); router, it is asked at addresses of this host; off, a release is refused if a rule uses a list with resolve: firewall',
+      'How DNS queries reach rulecast-dns, which starts when a release needs it: auto, queries of qubes to the addresses of --dns, and to the resolvers of Qubes, are routed to it or dropped (with --enforce); router, qubes query addresses of this host; off, a release is refused if a rule uses a list with resolve: firewall',
   })
   .option('names-folder', {
     type: 'string',
     requiresArg: true,
     defaultDescription: '/run/rulecast-dns and /run/rulecast-openings',
     describe:
-      'Where the sockets are: names.sock of rulecast-dns, and openings.sock of the applier, which opens what rules accept by name',
+      'Folder of the sockets: names.sock of rulecast-dns, and openings.sock of the applier, which opens what rules accept by name',
   })
   .option('dns-mode', { choices: ['own', 'router', 'off'] as const, requiresArg: true, hidden: true })
   .option('openings', { type: 'string', requiresArg: true, hidden: true })
@@ -149,22 +149,22 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     default: [] as string[],
     defaultDescription: 'none',
     describe:
-      'With --names: addresses that come by an interface, eth1=10.0.0.5,fd00::5, beside what the set allowed of the table qubes says, as it does on Qubes; names open nothing to any other',
+      'With --names: an interface and the addresses behind it, eth1=10.0.0.5,fd00::5; names open nothing for other addresses. On Qubes the set allowed of the table qubes has them, too',
   })
   .option('enforce', {
     type: 'boolean',
     default: false,
-    describe: 'Have nftables enforce it, in a table of its own; needs CAP_NET_ADMIN, or root with --user',
+    describe: 'Enforce releases by nftables, in a table of its own; needs CAP_NET_ADMIN, or root with --user',
   })
   .option('user', {
     type: 'string',
     requiresArg: true,
-    describe: 'Become this user once the applier runs, which alone keeps CAP_NET_ADMIN',
+    describe: 'Become this user once the applier runs; only the applier keeps CAP_NET_ADMIN',
   })
   .option('applier-user', {
     type: 'string',
     requiresArg: true,
-    describe: 'Whom the applier runs as; without it, as root with that one capability',
+    describe: 'User of the applier; without it, root with CAP_NET_ADMIN alone',
   })
   .option('iif-group', {
     type: 'number',
@@ -175,7 +175,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
   .option('silent', {
     type: 'boolean',
     default: false,
-    describe: 'Drop without an answer; else the sender is told "administratively prohibited"',
+    describe: 'Drop without an answer; else the sender gets "administratively prohibited"',
   })
   .option('flow-marks', {
     type: 'boolean',
@@ -193,13 +193,13 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     type: 'boolean',
     default: false,
     describe:
-      'With --enforce: keep in memory what is refused, headers and names, for rulectl log, which then tells administrators who talks to whom',
+      'With --enforce: keep in memory what is refused, headers and names, for rulectl log, which shows administrators who talks to whom',
   })
   .option('log-group', {
     type: 'number',
     requiresArg: true,
     default: 5310,
-    describe: 'Group of NFLOG by which the kernel tells of refused packets; one program reads a group',
+    describe: 'Group of NFLOG by which the kernel reports refused packets; only one program can read a group',
   })
   .option('remove', {
     type: 'boolean',
@@ -255,10 +255,10 @@ export function checkNumbers(): void {
   if (!Number.isInteger(argv.poll) || argv.poll < 1 || argv.poll > POLL_MAX_SECONDS)
     throw usageError(`--poll ${argv.poll}: a number of seconds from 1 to ${POLL_MAX_SECONDS}`);
   if (argv.log && !argv.enforce)
-    throw usageError('--log goes with --enforce: the kernel tells what it refuses');
+    throw usageError('--log goes with --enforce: the kernel reports what it refuses');
   if (argv.stale === 'closed' && argv.boot === 'open')
     throw usageError(
-      '--stale closed goes with --boot closed: what is stale would be open before the first release',
+      '--stale closed goes with --boot closed: with --boot open, packets would pass before the first release',
     );
 }
 

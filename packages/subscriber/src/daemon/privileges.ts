@@ -60,5 +60,5 @@ export function becomeForGood({ uid, gid, groups }: Identity): void {
   const ids = [process.getuid?.(), process.geteuid?.(), process.getgid?.(), process.getegid?.()];
   const isRoot = uid === 0 || libc.func('int setresuid(uint32_t, uint32_t, uint32_t)')(0, 0, 0) === 0;
   if (isRoot || ids.join() !== [uid, uid, gid, gid].join())
-    throw new Error('the rights of root are not gone');
+    throw new Error('the rights of root could not be dropped');
 }

@@ -70,7 +70,7 @@ function valueOfKey(key: string, { firstAnswers, onOtherAnswer }: PlaceOptions):
   if (first !== undefined) {
     if (answer.kind === 'value' && answer.value !== first)
       onOtherAnswer(
-        `QubesDB has another ${key} than when this qube started: the first one holds. If dom0 changed it, start this qube anew; if not, a process of this qube did`,
+        `QubesDB has another ${key} than when this qube started: the first one holds. If dom0 changed it, restart this qube; if not, a process of this qube changed it`,
       );
     return first;
   }

@@ -21,9 +21,9 @@ const WEB = /^https?:/i;
 /** One variable, or key of QubesDB, may have several. */
 const BETWEEN_MIRRORS = / +(?=https?:)/i;
 const NOT_KNOWN =
-  'without --report-token FILE nobody says whether what is in force is the newest, and the publisher does not know what is: rulectl keys token NAME makes a token';
+  'without --report-token FILE the publisher does not know which release is in force, and does not confirm that it is the newest: rulectl keys token NAME makes a token';
 const NOTHING_TAKEN =
-  'nothing was in force here, and without --report-token FILE nothing is taken, for nobody says what is newest: rulectl keys token NAME makes a token';
+  'no release was in force here, and the first one needs --report-token FILE, so that the publisher confirms which is newest: rulectl keys token NAME makes a token';
 
 export interface Upstream {
   readonly options: Pick<SubscriberOptions, 'channel' | 'staleAfterMs'>;

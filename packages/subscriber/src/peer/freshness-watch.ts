@@ -88,10 +88,10 @@ export class FreshnessWatch {
 
   #staleText(): string {
     const forS = Math.round(this.#options.staleAfterMs / 1000);
-    const what = `nobody has said for ${forS} s that what is in force is the newest`;
+    const what = `the publisher has not confirmed for ${forS} s that the release in force is the newest`;
     if (this.#outdone === undefined)
-      return `${what}: the publisher is away, or somebody on the way holds it back`;
+      return `${what}: it is away, or somebody on the way holds its messages back`;
     const { epoch, version } = this.#outdone;
-    return `${what}: release ${epoch}/${version} is there, and does not come`;
+    return `${what}: release ${epoch}/${version} exists, but does not arrive`;
   }
 }

@@ -136,7 +136,8 @@ function faultOf(
   const isOurs =
     Buffer.compare(statement.lineage, lineage) === 0 && Buffer.compare(statement.root, root) === 0;
   if (!isOurs || !isFreshness(fresh)) {
-    const text = 'what is said to be the newest is not signed by keys of freshness of the root in force';
+    const text =
+      'the confirmation of the newest release is not signed by freshness keys of the root in force';
     return { code: ErrorCode.badSignature, text };
   }
   if (floor === undefined || least === undefined) return undefined;
@@ -160,7 +161,7 @@ export function checkNewest(offer: Named, { newest }: Known, hasFloor: boolean, 
   if (newest === undefined || (!hasFloor && newest.asOfMs < sinceMs)) {
     if (hasFloor) return;
     const text =
-      'nothing was in force here that it could be compared with, and nobody says yet what is newest';
+      'no release was in force here to compare with, and the publisher has not confirmed yet which is newest';
     throw new ProtocolError(ErrorCode.notFresh, text);
   }
   const order = compareRelease(offer, newest);

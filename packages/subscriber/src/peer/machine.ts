@@ -282,7 +282,7 @@ function prove(state: Idle): Step {
   const claim = state.floor ?? state.held;
   if (claim === undefined) return { state, effects: [] };
   const { signatures, manifestBytes, epoch, version } = claim;
-  const text = `the publisher does not have release ${epoch}/${version}, which was in force here: its state is older, or another publisher uses its key; nothing new comes before that is settled there (rulectl status)`;
+  const text = `the publisher does not have release ${epoch}/${version}, which was in force here: its state is older, or another publisher uses its key; it sends no new release until that is settled there (rulectl status)`;
   return {
     state,
     effects: [

@@ -113,7 +113,7 @@ export async function createSubscriber(options: SubscriberOptions): Promise<Subs
   if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a subscriber`);
   if (isStaleClosed(options) && options.bootMode === 'open')
     throw new TypeError(
-      'bootMode "open" and staleMode "closed": what is stale would be open before the first release',
+      'bootMode "open" and staleMode "closed": packets would pass before the first release',
     );
   bootAction(options.bootMode ?? 'closed'); // throws before anything is made
   const subscriber = new RunningSubscriber(options);
@@ -273,7 +273,7 @@ class RunningSubscriber implements Subscriber {
       pages: new CounterPages(),
       refused: (query) => {
         if (this.#options.refused !== undefined) return this.#options.refused.page(query);
-        throw new Error('what is refused is not logged here: start this subscriber with --log');
+        throw new Error('refused packets are not logged here: start this subscriber with --log');
       },
       notEnforced: () => this.#notEnforced(),
       onWelcome: (publisher) => this.#news.welcomed(publisher),
@@ -344,9 +344,9 @@ class RunningSubscriber implements Subscriber {
       return 'not enforced: nothing here opens what rules accept by name: start this subscriber with --enforce and --names auto';
     if (this.#shutFault !== '') return `not enforced: ${this.#shutFault}`;
     if (this.#closesStale && this.#freshness.standing === 'stale')
-      return 'not enforced: everything is dropped, for nobody says that it is the newest (--stale closed)';
+      return 'not enforced: everything is dropped, as the publisher does not confirm that it is the newest (--stale closed)';
     if (this.#closesStale && this.#rootWatch.renewal === 'overdue')
-      return 'not enforced: everything is dropped, for its root is overdue: rulectl keys renew (--stale closed)';
+      return 'not enforced: everything is dropped, as its root is overdue (--stale closed): run rulectl keys renew';
     const trouble = this.#sink?.trouble?.();
     if (trouble === undefined) return undefined;
     const since = new Date(this.#nowMs() - trouble.forMs).toISOString();
