@@ -9,9 +9,9 @@ import { type Command, type Step, stepsToMake, undoing } from './net/steps.ts';
 
 const cli = strictYargs('rulecast-dns-net', new URL('../package.json', import.meta.url))
   .usage(
-    '$0 [--remove]\n\nMakes the network namespace in which rulecast-dns answers, and the route that takes questions of qubes there (rulecast-subscriber --names auto marks them). If they exist, it makes them anew. It does not touch what it did not make; if that is in the way, it says what. Needs root, iproute2 and nftables.',
+    '$0 [--remove]\n\nMakes the network namespace in which rulecast-dns answers, and the route that takes DNS queries of qubes there (rulecast-subscriber --names auto marks them). If they exist, it makes them anew. It does not change what it did not make; if that is in the way, it says what. Needs root, iproute2 and nftables.',
   )
-  .option('remove', { type: 'boolean', default: false, describe: 'Take all of it away' })
+  .option('remove', { type: 'boolean', default: false, describe: 'Remove the namespace and the route' })
   .option('namespace', {
     type: 'string',
     requiresArg: true,
@@ -21,7 +21,7 @@ const cli = strictYargs('rulecast-dns-net', new URL('../package.json', import.me
   .example('$0', 'As rulecast-dns-net.service does')
   .example('ip netns exec rulecast-dns ss -lntu', 'What is asked there')
   .epilogue(
-    'Exit codes: 0 done; 1 something of somebody else is in the way, and then nothing was changed, or the machine does not take it, and then nothing of it is there; 64 usage, 70 a bug, 74 the output cannot be written.',
+    'Exit codes: 0 done; 1 something that it did not make is in the way, and nothing was changed, or a step failed, and all were undone; 64 usage, 70 a bug, 74 the output cannot be written.',
   );
 
 const argv = programOptions('rulecast-dns-net', cli, { repeatable: [], variables: {} });
@@ -51,7 +51,7 @@ async function main(): Promise<void> {
   if (setting(REVERSE_PATH_SETTING) === '1')
     throw new ProgramError(
       EXIT_FAILED,
-      'net.ipv4.conf.all.rp_filter is 1, by which the kernel drops what rulecast-dns answers in the name of a resolver: set it to 2 (loose) or 0',
+      'net.ipv4.conf.all.rp_filter is 1, so that the kernel drops the answers that rulecast-dns sends in the name of a resolver: set it to 2 (loose) or 0',
     );
   const done: Step[] = [];
   try {

@@ -773,6 +773,6 @@ describe('a feed and a follower', () => {
     const other = createMemoryPair();
     const again = dns.serve(other.server);
     other.client.write(frameOf({ kind: 'change', change: { number: 2, isWhole: false, steps: [] } }));
-    await expect(again).rejects.toThrow('a change of nothing that is known here');
+    await expect(again).rejects.toThrow('a change of a release that is not known here');
   });
 });

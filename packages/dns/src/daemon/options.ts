@@ -30,31 +30,31 @@ const ENVIRONMENT = {
 
 const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.meta.url))
   .usage(
-    '$0 --releases SOCKET [--listen ADDRESS] [--upstream ADDRESS]\n\nAnswers DNS, and blocks names for each qube, as the release in force says. A subscriber with --names auto or router tells it the release; in its place it can read a rule set document. Before it answers a name that rules accept, it has the addresses opened.',
+    '$0 --releases SOCKET [--listen ADDRESS] [--upstream ADDRESS]\n\nAnswers DNS, and blocks names for each qube by the release in force. A subscriber with --names auto or router sends it the release; without one it can read a rule set document. Before it answers a name that rules accept, it has the addresses opened.',
   )
   .option('releases', {
     type: 'string',
     requiresArg: true,
     describe:
-      'Path of the Unix socket to be told releases at, by a subscriber; until the first, each question is answered SERVFAIL. Not needed where the service manager has bound it (rulecast-dns-names.socket): then it ends once no release needs it',
+      'Path of the Unix socket where a subscriber sends releases; until the first, each query is answered SERVFAIL. Not needed if the service manager has bound it (rulecast-dns-names.socket): then it ends once no release needs it',
   })
   .option('releases-mode', {
     type: 'string', // else yargs makes a number of it, which is not one of the words
     choices: ['600', '660'] as const,
     requiresArg: true,
     default: '600' as const,
-    describe: 'Who may tell them: 600 processes of the same user, 660 those of its group as well',
+    describe: 'Mode of that socket: 600 lets in processes of the same user, 660 those of its group as well',
   })
   .option('openings', {
     type: 'string',
     requiresArg: true,
     describe:
-      'With --releases: Unix socket of the applier of rulecast-subscriber, openings.sock, which opens addresses before they are told; names that rules accept are answered SERVFAIL without it',
+      'With --releases: Unix socket of the applier of rulecast-subscriber, openings.sock, which opens addresses before they are answered; without it, names that rules accept are answered SERVFAIL',
   })
   .option('rules', {
     type: 'string',
     requiresArg: true,
-    describe: 'In place of releases: a rule set document, read again at SIGHUP',
+    describe: 'Rule set document to use in place of releases; read again at SIGHUP',
   })
   .option('listen', {
     type: 'string',
@@ -62,7 +62,7 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     requiresArg: true,
     default: [],
     describe:
-      'Address to be asked at, by UDP and TCP; may be repeated. Without any, at the sockets that the service manager has bound (rulecast-dns.socket)',
+      'Address to listen at, by UDP and TCP; may be repeated. Without it, the sockets that the service manager has bound (rulecast-dns.socket)',
   })
   .option('upstream', {
     type: 'string',
@@ -71,26 +71,26 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     default: [],
     defaultDescription: RESOLV_CONF,
     describe:
-      'Resolver that knows the answers, or a file such as /etc/resolv.conf, which is followed; the next one is asked where one fails. tls://ADDRESS[:PORT]#NAME is asked over TLS, with a certificate for NAME, or not at all; then all of them are to be',
+      'Resolver to forward queries to, or a file such as /etc/resolv.conf, whose changes are followed; may be repeated, the next one is asked if one fails. tls://ADDRESS[:PORT]#NAME is asked only over TLS, with a certificate for NAME; then all must be tls://',
   })
   .option('upstream-ca', {
     type: 'string',
     requiresArg: true,
     describe:
-      'File of certificates (PEM) of who is trusted to say that an upstream over TLS is NAME, in place of whom Node trusts',
+      'File of authorities in PEM that sign certificates of upstreams over TLS, in place of those of Node',
   })
   .option('log-blocked', {
     type: 'string', // else yargs makes a number of an address
     requiresArg: true,
     describe:
-      'Log one of so many blocked questions, drawn by chance, with qube, name and list, ten a second at most; without it none is, for what a qube looks for is private',
+      'Log one in so many blocked queries, chosen at random, with qube, name and list, at most ten a second; without it none, as queries are private',
   })
   .option('log-level', {
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const,
     requiresArg: true,
     default: 'info' as const,
     describe:
-      'Logs are JSON lines on standard error; no name that somebody asked for is in them without --log-blocked',
+      'Logs are JSON lines on standard error; they hold no name that was queried without --log-blocked',
   })
   .example(
     '$0 --releases /run/rulecast/names.sock --listen 10.0.0.1 --upstream 9.9.9.9',
@@ -136,10 +136,10 @@ export function sourceOf(): JudgedBy {
   if (passed !== undefined && rules === undefined)
     return { kind: 'releases', path: releases ?? `${NAMES_SOCKET}.sock`, descriptor: passed.descriptor };
   if (openings !== undefined && releases === undefined)
-    throw usageError(`--openings ${openings} goes with --releases SOCKET: it is a release that opens`);
+    throw usageError(`--openings ${openings} goes with --releases SOCKET: only releases open addresses`);
   if (releases !== undefined && rules === undefined) return { kind: 'releases', path: releases };
   if (rules !== undefined && releases === undefined) return { kind: 'rules', path: rules };
-  throw usageError('write --releases SOCKET, or --rules FILE: what names are judged by');
+  throw usageError('write --releases SOCKET or --rules FILE, by which names are judged');
 }
 
 /** One of how many blocked questions is logged; undefined: none. Throws ProgramError `usage`. */
@@ -161,7 +161,7 @@ export function socketsOf(): readonly number[] {
   if (isStarted) return sockets;
   if (sockets.length === 0 && argv.listen.length === 0)
     throw usageError(
-      'write --listen ADDRESS, where it is asked; or start rulecast-dns.socket, which has it asked by qubes that ask their resolvers',
+      'write --listen ADDRESS; or start rulecast-dns.socket, which passes it the queries of qubes to their resolvers',
     );
   return sockets;
 }
@@ -190,7 +190,7 @@ export function upstreamsOf(): readonly DnsUpstream[] {
   const overTls = upstreams.filter(({ tlsName }) => tlsName !== undefined);
   if (overTls.length > 0 && overTls.length < upstreams.length)
     throw usageError(
-      '--upstream: write all of them with tls://, or none: whoever can cut the way to one over TLS would have the other asked, and read that',
+      '--upstream: write all of them with tls://, or none: somebody who cuts the way to one over TLS could read the queries that then go to the others',
     );
   if (argv.upstreamCa !== undefined && overTls.length === 0)
     throw usageError(`--upstream-ca ${argv.upstreamCa} goes with --upstream tls://ADDRESS#NAME`);

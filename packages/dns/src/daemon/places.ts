@@ -68,7 +68,7 @@ export class Places {
   get fault(): string {
     const { listen, isInNamespace } = this.#options;
     if (this.#group !== undefined || listen.length > 0 || isInNamespace) return this.#groupFault;
-    return 'rulecast-dns.socket is not there: systemctl status rulecast-dns.socket rulecast-dns-net';
+    return 'rulecast-dns.socket is not started: systemctl status rulecast-dns.socket rulecast-dns-net';
   }
 
   /** `dnsAt.namespace` or `dnsAt.ADDRESS`, and `dnsAsks.ADDRESS`: by their place, from 1. */

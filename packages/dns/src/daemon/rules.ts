@@ -55,6 +55,6 @@ export function* judgeOfFile(file: string, nowS: number): Generator<undefined, N
     const judge = yield* NameJudge.of(ruleSet, randomBytes(TABLE_KEY_BYTES));
     if (judge instanceof NameJudge) return judge;
     if (judge !== 'flooded' || keys === KEYS_MAX)
-      throw new RulesError(`${file}: its names are in more combinations of lists than can be told apart`);
+      throw new RulesError(`${file}: its names are in too many combinations of lists: join some lists`);
   }
 }

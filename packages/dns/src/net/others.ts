@@ -20,11 +20,11 @@ const OWN_RULE = ['priority', 'src', 'fwmark', 'fwmask', 'table', 'protocol'];
 export function foreignThing(look: Look, namespace: string, isNamed: boolean): string | undefined {
   const [link] = found(look(['ip', '-json', '-details', 'link', 'show', 'dev', CAPTURE_LINK]));
   if (link !== undefined && (kindOf(link) !== 'veth' || link['address'] !== NEAR_MAC))
-    return `there is a link ${CAPTURE_LINK} that rulecast-dns-net did not make: give it another name, or take it away (ip link del ${CAPTURE_LINK})`;
+    return `there is a link ${CAPTURE_LINK} that rulecast-dns-net did not make: give it another name, or remove it (ip link del ${CAPTURE_LINK})`;
   if (!isNamed) return undefined;
   const tables = look(['ip', 'netns', 'exec', namespace, 'nft', 'list', 'tables']) ?? '';
   if (tables.split('\n').includes(`table inet ${NAMESPACE_TABLE}`)) return undefined;
-  return `rulecast-dns-net did not make the network namespace ${namespace}, or got no further than that: it has no table ${NAMESPACE_TABLE} of nftables. Choose another --namespace, or take it away (ip netns del ${namespace})`;
+  return `rulecast-dns-net did not make the network namespace ${namespace}, or did not finish it: it has no table ${NAMESPACE_TABLE} of nftables. Choose another --namespace, or remove it (ip netns del ${namespace})`;
 }
 
 /** A conflict with the rule or the routes of a family. Undefined: none. */
@@ -33,11 +33,11 @@ export function foreignRouting(look: Look, family: 4 | 6): string | undefined {
     found(look(['ip', '-json', '-Numeric', `-${family}`, ...command]));
   const other = ip('route', 'show', 'table', `${ROUTING_TABLE}`).find((route) => !isOwnRoute(route));
   if (other !== undefined)
-    return `the IPv${family} routing table ${ROUTING_TABLE} is not rulecast-dns-net's alone: it has a route to ${other['dst']}`;
+    return `the IPv${family} routing table ${ROUTING_TABLE} has a route of another program to ${other['dst']}: remove it (ip -${family} route del ${other['dst']} table ${ROUTING_TABLE})`;
   for (const rule of ip('rule', 'show')) {
     const why = isOwnRule(rule) ? undefined : conflictOf(rule);
     if (why !== undefined)
-      return `the IPv${family} rule ${rule['priority']} (ip -${family} rule) is somebody else's, and ${why}`;
+      return `the IPv${family} rule ${rule['priority']} (ip -${family} rule) is of another program, and ${why}: change or remove it`;
   }
   return undefined;
 }

@@ -105,7 +105,7 @@ export function* changedPieces(before: RuleSet, steps: readonly PartStep[]): Pie
     if (step.op === 'put') give('list' in step.part ? `list ${name}` : partText(step.part));
     if (kind === PartKind.unmatched) unmatched = undefined;
     else if (!(kind === PartKind.policy ? policies : lists).delete(name) && step.op === 'remove')
-      throw misfit(`${partText({ kind, name })} is removed, and is not there`);
+      throw misfit(`${partText({ kind, name })} cannot be removed: it does not exist`);
     if (step.op === 'remove') continue;
     const { part } = step;
     if (part.kind === PartKind.policy) policies.set(name, part.policy);
@@ -117,14 +117,14 @@ export function* changedPieces(before: RuleSet, steps: readonly PartStep[]): Pie
 
 function* editedPieces(list: List | undefined, edit: SetEdit): Pieces<List> {
   if (list?.kind !== 'names' || namesOfFirewall(list) === undefined)
-    throw misfit('an edit of no list that DNS knows');
+    throw misfit('an edit of a list that DNS does not have');
   const names = yield* editedColumn(list.names, edit.names);
   return { ...list, names, exceptions: yield* editedColumn(list.exceptions, edit.exceptions) };
 }
 
 function* editedColumn(before: Names, { removed, added }: NamesEdit): Pieces<Names> {
   const names = yield* editPieces(before, removed, added);
-  if (names === undefined) throw misfit('an edit that removes what is not there, or adds what is');
+  if (names === undefined) throw misfit('an edit that removes a missing entry, or adds a present one');
   return names;
 }
 

@@ -65,7 +65,7 @@ export class NameFeed {
   #counts: Readonly<Record<string, number>> = {};
   /** Since when addresses accepted by name are not opened; undefined: they are, or it is not known. */
   #opensNothingSinceMs: number | undefined;
-  #reason = 'it was not reached yet';
+  #reason = 'it has not answered yet';
   /** Since when DNS does not have the wanted rule set; undefined: it has. */
   #behindSinceMs: number | undefined;
   #wake: () => void = () => undefined;
@@ -277,10 +277,11 @@ export class NameFeed {
           this.#options.onBlocked?.(message.names, message.lost);
           continue;
         }
-        if (message.kind !== 'has') throw new Error('it sends what only a subscriber does');
+        if (message.kind !== 'has') throw new Error('it sends what only a subscriber may send');
         onHeard();
         const isNews = message.number !== this.#taken;
-        if (isNews && message.number !== this.#sent?.number) throw new Error('it has what nobody sent');
+        if (isNews && message.number !== this.#sent?.number)
+          throw new Error('it confirms a change that was not sent');
         this.#taken = message.number;
         this.#hasTaken ||= isNews;
         if (isNews) this.#isRelieved = !concernsFirewallDns(this.#sent?.portion ?? EMPTY_RULE_SET);

@@ -155,7 +155,7 @@ export class NameFollower {
       return;
     }
     if (message.kind !== 'change' || following.isChanging)
-      throw new ProtocolError(ErrorCode.badMessage, `${message.kind}, which nobody asked for`);
+      throw new ProtocolError(ErrorCode.badMessage, `${message.kind}, which was not requested`);
     following.isChanging = true;
     this.#turn = this.#turn
       .then(() => this.#change(following, message.body))
@@ -171,7 +171,7 @@ export class NameFollower {
     const { turn } = this.#options;
     const { number, isWhole, steps } = await inTurns(changePieces(body), turn);
     if (!isWhole && following.number === 0)
-      throw new ProtocolError(ErrorCode.badBase, 'a change of nothing that is known here');
+      throw new ProtocolError(ErrorCode.badBase, 'a change of a release that is not known here');
     const changed = await inTurns(changedPieces(isWhole ? EMPTY_RULE_SET : this.#ruleSet, steps), turn);
     const problems = await inTurns(checkPieces(changed.ruleSet, 'explain'), turn);
     const fault = problems.find(({ severity }) => severity === 'fault');
@@ -203,7 +203,7 @@ export class NameFollower {
         return;
       }
       if (judge !== 'flooded' || keys === KEYS_MAX)
-        throw new Error('its names are in more combinations of lists than can be told apart');
+        throw new Error('its names are in too many combinations of lists: join some lists');
     }
   }
 }

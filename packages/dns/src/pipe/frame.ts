@@ -238,7 +238,9 @@ function readBlocked(reader: ByteReader): readonly BlockedName[] {
     );
     const block = RULE_BLOCKS.find((each) => each === inBlock);
     if (qube === undefined || [policy, ofRule, list].some((each) => each !== '' && !isPartName(each)))
-      throw reader.error('a blocked name of nobody, or by what cannot be');
+      throw reader.error(
+        'a blocked name without an address of a qube, or with a malformed name of a policy, rule or list',
+      );
     const rule = block && { policy: ofRule, block, list: list || undefined };
     names.push({ count, qube, name, policy: policy || undefined, rule });
   }
@@ -250,7 +252,7 @@ function readCounts(reader: ByteReader): Readonly<Record<string, number>> {
   while (reader.remaining > 0) {
     const name = reader.shortText();
     if (!COUNTER.test(name) || counts.has(name) || counts.size === COUNTERS_MAX)
-      throw reader.error('a counter of no such name, one that is given twice, or too many');
+      throw reader.error('a counter with a malformed or repeated name, or too many counters');
     counts.set(name, reader.u64());
   }
   return Object.fromEntries(counts);
@@ -261,7 +263,7 @@ export function* changePieces(body: Uint8Array): Pieces<Change> {
   const reader = new ByteReader(body, ErrorCode.badMessage);
   const number = reader.u32();
   const whole = reader.u8();
-  if (number === 0 || whole > 1) throw reader.error('a change without a number, or neither whole nor not');
+  if (number === 0 || whole > 1) throw reader.error('a change without a number, or with an unknown flag');
   const steps: PartStep[] = [];
   while (reader.remaining > 0) steps.push(yield* stepPieces(reader));
   return { number, isWhole: whole === 1, steps };
@@ -291,7 +293,7 @@ function named(reader: ByteReader, kind: number): PartId {
   const name = reader.shortText();
   if (!isPartKind(kind) || kind === PartKind.resolutions) throw reader.error(`a part of kind ${kind}`);
   if (kind === PartKind.unmatched ? name !== '' : !isPartName(name))
-    throw reader.error('a part of no such name');
+    throw reader.error('a part with a malformed name');
   return { kind, name };
 }
 
