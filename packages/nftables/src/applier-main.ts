@@ -16,9 +16,9 @@ rulecast-subscriber; its standard input and output carry a private protocol.
   --supervise       run another applier and start it again whenever it dies
   --group N         link group of the interfaces of downstream qubes (default: ${DOWNSTREAM_GROUP})
   --kernel-mib N    kernel memory that the tables may take, in MiB (default: ${KERNEL_MIB})
-  --log-group N     group of NFLOG that is told of packets which are refused (default: nobody is)
-  --openings SOCKET path of the socket at which rulecast-dns has addresses opened that it is about to tell
-  --sources LIST    which addresses come by which interface, beside what Qubes says: 'eth1=10.0.0.5,fd00::5 eth2=…'
+  --log-group N     group of NFLOG that gets refused packets (default: none)
+  --openings SOCKET path of the socket at which rulecast-dns asks to open addresses before it answers
+  --sources LIST    interfaces and the addresses behind them, beside those of Qubes: 'eth1=10.0.0.5,fd00::5 eth2=…'
   --again           a table of ours was in force: without, let nothing pass
   --remove          delete all tables of Rulecast from the kernel, and end
 `;

@@ -67,7 +67,7 @@ export class Capture {
       this.look();
     }).catch((error: unknown) => {
       if (!(error instanceof NativeError)) throw error;
-      this.#tell(`the resolvers that qubes ask cannot be followed: ${error.message}`);
+      this.#tell(`cannot read the resolvers of qubes: ${error.message}`);
     });
   }
 
@@ -83,7 +83,7 @@ export class Capture {
     const resolvers = [...new Set([...(this.#asked ?? []), ...translated])].sort();
     if (resolvers.length > CAPTURED_MAX)
       throw new NativeError(
-        `${resolvers.length} resolvers are too many to be captured: at most ${CAPTURED_MAX}`,
+        `${resolvers.length} resolvers are too many: DNS queries to at most ${CAPTURED_MAX} are captured`,
       );
     const isSame = this.#made?.resolvers.join() === resolvers.join();
     const found = isSame ? await this.#fingerprint() : undefined;
@@ -106,7 +106,7 @@ export class Capture {
       this.#tell(this.#trouble(this.#made.resolvers) ?? '');
     } catch (error) {
       if (!(error instanceof NativeError)) throw error;
-      this.#tell(`it cannot be seen whether DNS of qubes comes to rulecast-dns: ${error.message}`);
+      this.#tell(`cannot check whether DNS queries of qubes reach rulecast-dns: ${error.message}`);
     }
   }
 
@@ -122,9 +122,9 @@ export class Capture {
       const family = address.length === 4 ? 4 : 6;
       const way = this.#routes.wayOf(family, address, CAPTURE_MARK);
       if (way.kind === 'here')
-        return `DNS of qubes is not answered where they ask an address of this firewall, by IPv${family}: use --names router, or give the resolver another address`;
+        return `DNS queries of qubes to an address of this firewall are not answered (IPv${family}): use --names router, or give the resolver another address`;
       if (way.kind !== 'link' || way.index !== link.index)
-        return `no DNS of qubes is answered by IPv${family}: marked packets do not leave by ${CAPTURE_LINK}, ip rule or ip route was changed: restart rulecast-dns-net`;
+        return `no DNS of qubes is answered by IPv${family}: marked packets do not leave by ${CAPTURE_LINK}, as an ip rule or route was changed: restart rulecast-dns-net`;
     }
     return undefined;
   }

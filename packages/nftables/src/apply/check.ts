@@ -90,7 +90,7 @@ function checkChange(value: unknown, body: Uint8Array): Change {
   const count = (more: number): void => {
     load += more;
     if (load > ELEMENTS_MAX)
-      throw new RequestError(`more elements than one transaction can have: at most ${ELEMENTS_MAX}`);
+      throw new RequestError(`more elements than one transaction can hold: at most ${ELEMENTS_MAX}`);
   };
   const elements = (key: string): readonly Elements[] =>
     list(fields[key], RULES_MAX, key).map((each) => {
@@ -176,7 +176,7 @@ function checkVerdicts(value: unknown, body: Uint8Array): Verdicts {
     if (hasHostBits(view, at + i * stride * 4, stride, tier?.length ?? 0))
       throw new RequestError(`element ${i} of ${map} is no network of its length`);
     if (view.getUint32(verdictsAt + i * 4, true) >= chains.length)
-      throw new RequestError(`element ${i} of ${map} leads nowhere`);
+      throw new RequestError(`element ${i} of ${map} has no chain`);
   }
   return { map, at, count, chains };
 }

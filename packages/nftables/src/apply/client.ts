@@ -69,10 +69,10 @@ export class ApplierClient {
       },
       onLost: (why) => {
         this.#closed = true;
-        this.#events.onLost(`whoever starts nftables appliers is gone: ${why}`);
+        this.#events.onLost(`the supervisor of the nftables applier is gone: ${why}`);
       },
       onText: events.onText,
-      onSilent: () => this.#say('it is silent'),
+      onSilent: () => this.#say('it does not answer'),
       onRestart: () => this.#events.onRestart(),
     });
   }

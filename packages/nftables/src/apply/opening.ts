@@ -108,7 +108,7 @@ export class OpeningReader {
     while (rest.length >= LENGTH_BYTES) {
       const length = rest.readUInt16BE(0);
       if (length <= HEAD_BYTES || length > REQUEST_MAX_BYTES)
-        throw new OpeningError('a request of no length');
+        throw new OpeningError('a request with a wrong length');
       if (rest.length < LENGTH_BYTES + length) break;
       yield openingIn(rest.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
       rest = rest.subarray(LENGTH_BYTES + length);
@@ -130,7 +130,7 @@ export class AnswerReader {
       const at = index * ANSWER_BYTES;
       const said = all[at + 4]!; // of ANSWER_BYTES
       const outcome = said === SOME ? whichOf(all, at) : OUTCOMES[said];
-      if (outcome === undefined) throw new OpeningError('an answer that there is not');
+      if (outcome === undefined) throw new OpeningError('an answer of an unknown kind');
       return { id: all.readUInt32BE(at), outcome };
     });
   }
@@ -156,7 +156,7 @@ function openingIn(bytes: Buffer): Opening {
     seconds >= OPEN_MIN_S &&
     seconds <= OPEN_MAX_S + OPEN_GRACE_S &&
     isNameLabel(label);
-  if (!isSound) throw new OpeningError('a request that is none');
+  if (!isSound) throw new OpeningError('a malformed request');
   const part = (from: number, to: number): Uint8Array => new Uint8Array(bytes.subarray(from, to));
   return {
     id: bytes.readUInt32BE(0),

@@ -250,7 +250,7 @@ export class Tables {
     if (bytes <= most) return bytes;
     const [needed, given] = [bytes, most].map((each) => Math.ceil(each / MIB));
     throw new NativeError(
-      `a table may take ${given} MiB of kernel memory, and this takes up to ${needed}: see --kernel-mib`,
+      `this release needs up to ${needed} MiB of kernel memory in one table, and ${given} are permitted: raise --kernel-mib`,
     );
   }
 
