@@ -19,7 +19,7 @@ export const GONE_OPTIONS: Readonly<Record<string, Readonly<Record<string, GoneO
   'rulecast-publisher': {
     'auto-epoch': {
       type: 'boolean',
-      instead: 'a person goes on with rulectl push or rollback --as-new-epoch',
+      instead: 'after a loss of the store, run rulectl push or rollback --as-new-epoch',
     },
     'archive-days': { type: 'string', instead: HISTORY },
     'archive-releases': { type: 'string', instead: HISTORY },
@@ -30,10 +30,13 @@ export const GONE_OPTIONS: Readonly<Record<string, Readonly<Record<string, GoneO
     'check-minutes': { type: 'string', instead: 'the kernel is checked every 5 minutes' },
     'sources-checked': {
       type: 'boolean',
-      instead: 'names open to what --source names, or Qubes says',
+      instead: 'names open to addresses of --source, or of Qubes',
     },
     'stale-seconds': { type: 'string', instead: 'a release is stale after 2 minutes' },
-    unowned: { type: 'boolean', instead: 'it is found out whether the kernel has tables with an owner' },
+    unowned: {
+      type: 'boolean',
+      instead: 'the program finds out whether the kernel has tables with an owner',
+    },
   },
 };
 

@@ -34,7 +34,7 @@ export class Listeners<Events extends Record<keyof Events, readonly unknown[]>> 
     const fail = (error: unknown): void => {
       if (this.#failed.has(listener)) return;
       this.#failed.add(listener);
-      this.#logger.error({ err: error, event }, 'a listener failed; nothing depends on it');
+      this.#logger.error({ err: error, event }, 'a listener of an event failed; the program goes on');
     };
     try {
       const result = listener.apply(this.#events, args as unknown[]);

@@ -96,7 +96,7 @@ export class LogStream {
     this.#queuedBytes -= first.length;
     this.#writtenBytes = 0;
     if (this.#lostCount === 0 || this.#queue.length > 0) return;
-    const msg = `${this.#lostCount} lines of the log were lost: nobody read them`;
+    const msg = `${this.#lostCount} lines of the log were lost: its reader was too slow`;
     this.#lostCount = 0;
     this.#add(`${JSON.stringify({ level: WARN, time: Date.now(), pid: process.pid, msg })}\n`);
   }

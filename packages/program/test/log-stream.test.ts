@@ -138,7 +138,7 @@ describe('LogStream', () => {
     expect(lines.slice(0, 3)).toEqual(['abcde', 'fgh', 'ij']);
     expect(JSON.parse(lines[3] ?? '')).toMatchObject({
       level: 40,
-      msg: '2 lines of the log were lost: nobody read them',
+      msg: '2 lines of the log were lost: its reader was too slow',
     });
   });
 

@@ -83,7 +83,10 @@ export function openIdentity(path: string): Identity {
   if (found !== undefined) return found;
   createIdentity(path);
   const made = readIdentity(path);
-  if (made === undefined) throw new IdentityError(`the identity file ${path} went as soon as it was made`);
+  if (made === undefined)
+    throw new IdentityError(
+      `the identity file ${path} was removed as soon as it was made: run the program again`,
+    );
   return made;
 }
 
@@ -134,12 +137,13 @@ export function readRootKey(path: string): { readonly lineage: Uint8Array; reado
     throw new IdentityError(`there is no root key in ${path}: say where it is with --root-key FILE`);
   if ((statSync(path).mode & OTHERS_MASK) !== 0) {
     throw new IdentityError(
-      `${path} says who may sign, and others may read or change it: chmod 600 ${path}; if others may have read it, rulectl keys rotate root puts another in its place`,
+      `${path} holds the root key, and others may read or change it: chmod 600 ${path}; if others may have read it, replace it with rulectl keys rotate root`,
     );
   }
   const [, lineage, pem] =
     /^rulecast-root-key 1\nlineage ([0-9a-f]{32})\n(-----BEGIN PRIVATE KEY-----[\s\S]+)$/.exec(text) ?? [];
-  if (lineage === undefined || pem === undefined) throw new IdentityError(`${path} is no file of a root key`);
+  if (lineage === undefined || pem === undefined)
+    throw new IdentityError(`${path} holds no root key of Rulecast: name another with --root-key FILE`);
   return { lineage: new Uint8Array(Buffer.from(lineage, 'hex')), key: keyOf(path, pem) };
 }
 
@@ -271,7 +275,9 @@ function chainOf(path: string, found: readonly Signed[], lineage: Uint8Array): R
     }, []);
   } catch (cause) {
     if (!(cause instanceof ProtocolError)) throw cause;
-    throw new IdentityError(`a root in ${path} may not be there: ${cause.message}; restore it from a backup`);
+    throw new IdentityError(
+      `a root in ${path} does not follow from the one before: ${cause.message}; restore it from a backup`,
+    );
   }
 }
 

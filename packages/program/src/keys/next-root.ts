@@ -25,7 +25,7 @@ export function nextRoot(root: Root, change: RootChange): Root {
   const roleOf = (name: RoleName): Role => {
     const kept = root.roles[name].keys.filter((key) => !change.remove.includes(idOf(key)));
     const keys = [...kept, ...(change.add[name] ?? [])].sort(Buffer.compare);
-    if (keys.length === 0) throw new RangeError(`nobody would be left to sign as ${name}`);
+    if (keys.length === 0) throw new RangeError(`no key would be left to sign as ${name}: add one first`);
     const threshold = change.thresholds[name] ?? Math.min(root.roles[name].threshold, keys.length);
     if (threshold < 1 || threshold > keys.length)
       throw new RangeError(`${threshold} of ${keys.length} keys cannot sign as ${name}`);
