@@ -85,12 +85,12 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
       return connectMemory(endpoint, signal);
     case 'unix':
       if (endpoint.group !== undefined) {
-        const message = `${formatEndpoint(endpoint)}: group= is for who listens there: leave it out to connect`;
+        const message = `${formatEndpoint(endpoint)}: group= is for the listening side: leave it out to connect`;
         throw new EndpointError('cannot-connect', message);
       }
       return connectSocket(endpoint, { bufferBytes, timeoutMs, signal });
     case 'qrexec': {
-      const message = `${formatEndpoint(endpoint)} is where qrexec connects to; its other end is exec:qrexec-client-vm?arg=QUBE&arg=SERVICE`;
+      const message = `${formatEndpoint(endpoint)} only listens, for calls of qrexec; to connect, write exec:qrexec-client-vm?arg=QUBE&arg=SERVICE`;
       throw new EndpointError('cannot-connect', message);
     }
     case 'vchan': {
@@ -162,7 +162,7 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
       return listenStdio(endpoint, { bufferBytes, environment: process.env });
     }
     case 'exec': {
-      const message = `${formatEndpoint(endpoint)} starts the other end, so it can only be connected to; its own end is stdio:`;
+      const message = `${formatEndpoint(endpoint)} starts the other end, and cannot listen; to listen, write stdio:`;
       throw new EndpointError('cannot-listen', message);
     }
     case 'zmq+ipc':

@@ -108,7 +108,7 @@ describe('a call', () => {
     const listener = await listening((error) => errors.push(error.message));
     const bad = call(said);
     await new Promise((resolve) => bad.resume().once('close', resolve));
-    expect(errors).toEqual([expect.stringContaining('no line of qrexec')]);
+    expect(errors).toEqual([expect.stringContaining('not of qrexec')]);
     call('rulecast.Subscribe fw1\0');
     expect((await listener.accept()).peer.qube).toBe('fw1');
   });

@@ -359,7 +359,7 @@ function parseVchanQuery(
   if (second !== undefined || (soname !== undefined && !LIBRARY.test(soname)))
     throw new EndpointError(
       'bad-option',
-      `endpoint ${JSON.stringify(text)}: library= is said once, libvchan-xen.so or libxenvchan.so, perhaps with its version`,
+      `endpoint ${JSON.stringify(text)}: library= is given once: libvchan-xen.so or libxenvchan.so, also with a version`,
     );
   const rest = parseQuery(text, others);
   return soname === undefined ? rest : { ...rest, soname };

@@ -131,8 +131,7 @@ class QrexecListener implements Listener {
       settle();
       const isWhole = end >= 0 && end < DESCRIPTOR_MAX_BYTES;
       const call = isWhole ? callOf(said.toString('latin1', 0, end)) : undefined;
-      if (call === undefined)
-        this.#turnAway(socket, 'connect-failed', 'what it said first is no line of qrexec');
+      if (call === undefined) this.#turnAway(socket, 'connect-failed', 'its first line is not of qrexec');
       else {
         socket.pause();
         if (said.length > end + 1) socket.unshift(said.subarray(end + 1));

@@ -246,7 +246,7 @@ export class ZmqListener implements Listener {
       const message = `a client of ${url} was turned away: too many unaccepted channels`;
       this.#options.onError(new ChannelConnectError('busy', message));
     } else if (told === 'nameless') {
-      const message = `a client of ${url} was turned away: the name of its connection is not the one that was given with its admission`;
+      const message = `a client of ${url} was turned away: its connection has another name than its admission`;
       this.#options.onError(new ChannelConnectError('busy', message));
     } else if (told === 'protocol-error') {
       const message = `a client of ${url} was turned away: it did not begin with a fresh HELLO`;
