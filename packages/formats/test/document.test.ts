@@ -445,7 +445,7 @@ describe('parseDocument: what is refused, and where', () => {
     ],
     [
       'policies:\n  first: { prefixes: [10.0.0.1] }\n',
-      'no policy of qubes is called first, which is for drops before all else and stands at the top level: give this one another name, as in "first-policy:"',
+      'a policy cannot be called first: first: stands at the top level, for drops before all else; give this one another name, as in "first-policy:"',
     ],
     [
       'first: [drop]\n',

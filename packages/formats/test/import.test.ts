@@ -534,7 +534,7 @@ describe('hosts of URLs and of ports', () => {
     ]) {
       const { fault, list } = importText(text ?? '');
       expect(fault).toMatchObject({ code: 'to-be-stated' });
-      expect(fault?.reason).toContain(`only format: ${format}`);
+      expect(fault?.reason).toContain(`write format: ${format}`);
       expect(textsOf(list)).toEqual([]);
     }
   });
@@ -792,7 +792,7 @@ describe('importList: the list', () => {
   ] as const)('subdomains is refused where the format says what a name is: %s', (format, text) => {
     const { fault, entries } = importText(text, { format, subdomains: true });
     expect([fault?.code, entries]).toEqual(['useless-filter', 0]);
-    expect(fault?.reason).toContain(`the format ${format} says itself what its names mean`);
+    expect(fault?.reason).toContain(`the format ${format} already says whether names below are meant`);
   });
 
   it.each([

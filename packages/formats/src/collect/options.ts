@@ -76,7 +76,7 @@ export const SKIP_REASONS = {
   redirect: 'names that are sent elsewhere and not blocked',
   'other-kind': 'values of another kind than the list holds',
   asn: 'AS numbers',
-  unallocated: 'addresses that belong to nobody yet',
+  unallocated: 'addresses that are not assigned yet',
   'other-column': 'addresses elsewhere, as in other columns or under other keys',
   'other-line': 'lines in which nothing is found',
   'low-score': 'entries below the minimum score',

@@ -474,7 +474,7 @@ function readLists(
     const isOwn = node?.entries.has(name) === true;
     if ((isOwn && !isNamed(name, keyOffset, 'list', reader)) || value.kind !== 'mapping') continue;
     if (isOwn && name.startsWith(ROWS_PREFIX)) {
-      const reason = `lists: names that begin with ${ROWS_PREFIX} are of rulectl block and allow: call it otherwise`;
+      const reason = `lists: names that begin with ${ROWS_PREFIX} are reserved for rulectl block and allow: use another name`;
       reader.fault(keyOffset, ConfigFault.name, reason);
     }
     if (lists.size === LISTS_MAX) {

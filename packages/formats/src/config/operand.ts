@@ -31,7 +31,7 @@ export function withOperandLists(lists: MappingNode, reader: ConfigReader): Mapp
     const publish = { keyOffset, value: { kind: 'text' as const, value: 'false', offset, exact: false } };
     const own = lists.entries.get(name);
     if (own !== undefined) {
-      const reason = `list ${name} has the name of { ${key}: … } in an expression: call it otherwise`;
+      const reason = `list ${name} has the name of { ${key}: … } in an expression: use another name`;
       reader.fault(own.keyOffset, ConfigFault.name, reason);
     }
     operands.set(name, {

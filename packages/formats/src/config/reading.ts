@@ -125,7 +125,7 @@ function checkFilters(format: ListFormatName, node: MappingNode, reader: ConfigR
     if (entry === undefined || filters.includes(filter)) continue;
     const formats = LIST_FORMATS.filter((row: ListFormat) => row.filters.includes(filter));
     const names = formats.map(({ name }) => name).join(', ');
-    const reason = `${key}: the format ${format} says nothing of it; ${names} do`;
+    const reason = `${key}: the format ${format} has no such field; use it with ${names}`;
     reader.fault(entry.keyOffset, ConfigFault.misplaced, reason);
   }
 }

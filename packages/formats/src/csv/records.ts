@@ -201,7 +201,7 @@ function refuseRecord(collector: Collector, error: CsvError): number {
 }
 
 function refuseRest(collector: Collector): void {
-  const reason = `more than ${QUOTE_FAULTS_MAX} records whose quotes mean nothing: this is no CSV`;
+  const reason = `more than ${QUOTE_FAULTS_MAX} records with misplaced quotes: this is no CSV`;
   const { line } = collector;
   collector.refuseFile({ line, column: 1, code: CSV_FAULT, reason });
 }

@@ -243,7 +243,7 @@ class CsvReader {
     const lastEnd = endOf(record, last);
     if (!this.#isInOrder(record, first, last)) {
       const shown = `${quoteBytes(text, start, end)} to ${quoteBytes(text, lastStart, lastEnd)}`;
-      const reason = `${shown} is out of order, so that it may be no range: say format: ranges if it is one`;
+      const reason = `${shown} is out of order, so it may not be a range: write format: ranges if it is one`;
       this.#refuse(record, first, reason, 'range-out-of-order');
       return;
     }

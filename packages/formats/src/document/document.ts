@@ -361,7 +361,7 @@ class DocumentReader {
     return textsOf(exceptions).flatMap((item) => {
       const texts = namesOfItems([item], { onFault }, reading, true);
       const isIdle = texts.some((text) => !takesFrom(set, text));
-      const reason = `${quote(item.value)} is in no entry of names: as a whole: leave it out of exceptions:, or out of names:`;
+      const reason = `no entry of names: holds all of ${quote(item.value)}: leave it out of exceptions:, or out of names:`;
       if (isIdle) this.#rejectIn(item, 0, DocumentFault.exception, reason);
       return isIdle ? [] : texts;
     });
@@ -501,11 +501,11 @@ class DocumentReader {
 const RESERVED_REASONS: ReadonlyMap<string, string> = new Map([
   [
     COMMON_POLICY,
-    'no policy is called common: rules before every policy stand under common: at the top level',
+    'a policy cannot be called common: write rules before every policy under common: at the top level',
   ],
   [
     FIRST_POLICY,
-    'no policy of qubes is called first, which is for drops before all else and stands at the top level: give this one another name, as in "first-policy:"',
+    'a policy cannot be called first: first: stands at the top level, for drops before all else; give this one another name, as in "first-policy:"',
   ],
 ]);
 

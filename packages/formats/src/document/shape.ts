@@ -7,6 +7,7 @@ import { closest } from '@rulecast/rules';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { quote } from '../text/bytes.ts';
 import type { MappingNode, TreeNode } from './node.ts';
+import { commaAdvice } from './tree.ts';
 
 export const SchemaFault = {
   unknown: 'unknown-key',
@@ -130,7 +131,8 @@ function knownKeys(error: ErrorObject): readonly string[] {
 
 function unknownKeyReason(key: string, known: readonly string[]): string {
   const near = closest(key, known);
-  const advice = near === undefined ? `keys are ${known.join(', ')}` : `did you mean ${quote(near)}?`;
+  const keys = near === undefined ? `keys are ${known.join(', ')}` : `did you mean ${quote(near)}?`;
+  const advice = commaAdvice(key) ?? keys;
   return `${quote(key)} is no key here: ${advice}`;
 }
 

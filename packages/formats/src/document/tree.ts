@@ -191,6 +191,11 @@ function isScalarToken(token: CST.Token): boolean {
   );
 }
 
+/** Advice for a key that is the end of a number: `{n: 10,000}` has the keys n and 000. */
+export function commaAdvice(key: string): string | undefined {
+  return /^\d{3}$/.test(key) ? 'a comma inside braces separates entries: write 10000 for 10,000' : undefined;
+}
+
 /**
  * Turns the library's nodes into ours. Nodes that aliases name are shared, so that nothing is expanded here.
  */
@@ -260,7 +265,7 @@ class TreeReader {
       const key = isScalar(pair.key) ? String(pair.key.value ?? '') : '';
       const keyOffset = (isScalar(pair.key) ? pair.key.range?.[0] : undefined) ?? offset;
       if (entries.has(key)) {
-        const reason = `${quote(key)} is given twice: remove or merge one`;
+        const reason = `${quote(key)} is given twice: ${commaAdvice(key) ?? 'remove or merge one'}`;
         this.#reject(keyOffset, TreeFault.duplicate, reason);
       }
       const value = pair.value === null ? emptyAt(keyOffset) : this.#node(pair.value);

@@ -202,7 +202,7 @@ class NftReader {
     this.#endStatement();
     if (this.#depth === this.#set?.depth) this.#set = undefined;
     if (this.#depth > 0) this.#depth--;
-    else this.#collector.reject(this.#tokens.start, 'bad-nft', 'a closing brace that nothing opened');
+    else this.#collector.reject(this.#tokens.start, 'bad-nft', 'a closing brace without an opening one');
   }
 
   #endStatement(): void {
@@ -259,7 +259,7 @@ class NftReader {
     if (other !== undefined) collector.skip(other);
     else if (isJoined) collector.skip('partial');
     else if (attribute !== undefined && !ATTRIBUTES.has(attribute)) {
-      const reason = `${quoteBytes(collector.bytes, start, end)} has words behind it that no element has: is a comma missing?`;
+      const reason = `${quoteBytes(collector.bytes, start, end)} is followed by words that no element has: is a comma missing?`;
       collector.reject(start, 'bad-nft', reason);
     } else collector.address(collector.bytes, start, end);
     collector.line = endLine;

@@ -42,14 +42,14 @@ export function readSpamhaus(source: JsonImport): void {
   if (metadata !== undefined) collector.declared.push({ ...metadata, held: records });
   else {
     collector.truncated =
-      'the metadata record that ends the lists of Spamhaus is missing: the download is truncated, or somebody cut it off';
+      'the metadata record that ends the lists of Spamhaus is missing: the download is truncated';
   }
 }
 
 /** AS numbers are no addresses: the file is refused. */
 export function readSpamhausAsn(source: JsonImport): void {
   const { records } = readRecords(source, 'asn', undefined);
-  const reason = `${records} AS numbers and no addresses: which prefixes an AS announces is said by a table, so use a list of prefixes by AS number`;
+  const reason = `${records} AS numbers and no addresses: use a list of prefixes by AS number in its place`;
   source.collector.refuseFile({ line: 1, column: 1, code: ImportFault.noAddresses, reason });
 }
 

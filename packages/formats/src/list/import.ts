@@ -228,10 +228,10 @@ function refuseLeft(collector: Collector): void {
   const [left] = leftOf(collector.skipped(), collector.options);
   const [reject] = collector.rejects.kept;
   if (left !== undefined) {
-    const reason = `${left.count} ${SKIP_REASONS[left.code]}, the first in line ${left.line}, and strict: true lets nothing be left`;
+    const reason = `${left.count} ${SKIP_REASONS[left.code]}, the first in line ${left.line}, and strict: true refuses a file with lines left out`;
     collector.refuseFile({ line: left.line, column: 1, code: ImportFault.left, reason });
   } else if (reject !== undefined && collector.fault === undefined) {
-    const reason = `line ${reject.line}: ${reject.reason}; and strict: true takes every line or none`;
+    const reason = `line ${reject.line}: ${reject.reason}; and strict: true refuses a file with an unreadable line`;
     collector.refuseFile({ ...reject, code: ImportFault.left, reason });
   }
 }
@@ -327,12 +327,12 @@ function optionFault(format: ListFormatName, bytes: Uint8Array, options: ImportO
     return { line: 1, column: 1, code: ImportFault.wrongKind, reason };
   }
   if (options.subdomains === true && EXACT_FORMATS.has(format) && contentStart(bytes) < bytes.length) {
-    const reason = `subdomains is for names that stand alone: the format ${format} says itself what its names mean`;
+    const reason = `subdomains is for names that stand alone: the format ${format} already says whether names below are meant`;
     return { line: 1, column: 1, code: ImportFault.uselessFilter, reason };
   }
   if (STATED_FORMATS.has(format) && options.format !== format) {
     const what = format === 'urls' ? 'URLs' : 'addresses or names with a port';
-    const reason = `${what}, and a list says the whole host of each: only format: ${format} takes that`;
+    const reason = `${what}, and a list would hold the whole host of each: write format: ${format} if that is meant`;
     return { line: 1, column: 1, code: ImportFault.stated, reason };
   }
   const useless = LIST_FILTERS.filter((name) => options[name] !== undefined && !filters.includes(name));
