@@ -105,7 +105,8 @@ class Host {
     for (const qube of qubes) mkdirSync(this.box.path('dom0', qube), { recursive: true });
     for (const name of ['check', 'tags', 'features', 'ls', 'run', 'shutdown', 'start'])
       symlinkSync(join(ROOT, 'test/qrexec/dom0.sh'), this.box.path('bin', `qvm-${name}`));
-    await this.box.run(`export DOM0='${this.box.path('dom0')}'`);
+    const services = this.box.path('run/qubes-service');
+    await this.box.run(`export DOM0='${this.box.path('dom0')}' SERVICES='${services}'`);
   }
 }
 

@@ -3,10 +3,10 @@
 # here. $DOM0 (/run/dom0) has a folder for each qube, with a file for each feature, and `tags`, with a line `QUBE TAG` for each tag.
 #
 # What is run in a qube is run here, or given to the program `answers` in the folder of that qube. A qube that starts gets its services,
-# in /run/qubes-service; `running` in its folder says that it runs. Each change is a line in `log`; where `limit` has a number, the caller is
+# in $SERVICES (/run/qubes-service); `running` in its folder says that it runs. Each change is a line in `log`; where `limit` has a number, the caller is
 # killed before it makes one more.
 set -eu
-dom0=${DOM0:-/run/dom0} tool=${0##*/}
+dom0=${DOM0:-/run/dom0} services=${SERVICES:-/run/qubes-service} tool=${0##*/}
 touch "$dom0/tags" "$dom0/log"
 
 log() {
@@ -21,9 +21,9 @@ start() {
   touch "$dom0/$1/running"
   log "$1 starts"
   if [ -e "$dom0/$1/answers" ]; then return; fi
-  mkdir -p /run/qubes-service
+  mkdir -p "$services"
   for service in "$dom0/$1"/service.*; do
-    if [ -s "$service" ]; then touch "/run/qubes-service/${service##*/service.}"; fi
+    if [ -s "$service" ]; then touch "$services/${service##*/service.}"; fi
   done
 }
 
