@@ -86,7 +86,7 @@ it('takes what a mirror shows by its floor, and nothing where nothing was in for
   await push('192.0.2.3', '--no-wait');
   await fw.logged(isIn(3));
   await fw.logged(says('without --report-token FILE the publisher does not know which release is in force'));
-  await fw.logged(says('not encrypted: anybody on the way can read the rules'));
+  await fw.logged(says('not encrypted: anybody on the way can read or withhold'));
 
   const fresh = await startSubscriberOf(trust, plain, 'new', ['--poll', '1']);
   onTestFinished(async () => void (await fresh.stop()));

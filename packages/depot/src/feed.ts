@@ -211,14 +211,12 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   /** Appends later roots to the known ones. */
   async #followRoots(reference: ObjectReference, source: DepotSource): Promise<void> {
     const { rootHash, lineage } = this.#options.trust;
-    if (reference.length > ROOTS_MAX_BYTES)
-      throw new SourceError(`${source.name}: its roots exceed ${ROOTS_MAX_BYTES} bytes`);
+    if (reference.length > ROOTS_MAX_BYTES) throw new SourceError(`${source.name}: its roots are too long`);
     const text = Buffer.from(await this.#object(reference)).toString('latin1');
     const roots = (parseRoots(text) ?? []).map(readRoot);
     const at = roots.findIndex(({ hash }) => Buffer.compare(hash, rootHash) === 0);
     const [first, ...next] = roots.slice(at < 0 ? roots.length : at);
-    if (first === undefined)
-      throw new SourceError(`${source.name}: its roots do not include the trusted one`);
+    if (first === undefined) throw new SourceError(`${source.name}: its roots lack the trusted one`);
     const chain = next.reduce(withRoot, rootsFrom(rootHash, lineage, first));
     const known = this.#roots;
     if (known.some(({ hash }, i) => chain[i] === undefined || Buffer.compare(hash, chain[i].hash) !== 0))

@@ -436,7 +436,7 @@ describe('roots in a depot', () => {
   });
 
   it.each([
-    ['nobody trusts', 'its roots do not include the trusted one'],
+    ['nobody trusts', 'its roots lack the trusted one'],
     ['its own keys alone have signed', 'bad-root|have not signed it'],
   ])('that %s are not followed', async (what, text) => {
     const { publisher, trust, first, headUnder } = await rotated();

@@ -33,10 +33,7 @@ export const GONE_OPTIONS: Readonly<Record<string, Readonly<Record<string, GoneO
       instead: 'names open to addresses of --source, or of Qubes',
     },
     'stale-seconds': { type: 'string', instead: 'a release is stale after 2 minutes' },
-    unowned: {
-      type: 'boolean',
-      instead: 'the program finds out whether the kernel has tables with an owner',
-    },
+    unowned: { type: 'boolean', instead: 'the kernel is asked whether it has tables with an owner' },
   },
 };
 

@@ -108,8 +108,7 @@ export const argv = programOptions('rulecast-relay', cli, {
 export function checkOptions(): void {
   if (argv.from.length === 0)
     throw usageError('--from is missing: write the address of a mirror, or of the publisher');
-  if (argv.listen.length === 0)
-    throw usageError('--listen is missing: write the endpoint where subscribers connect');
+  if (argv.listen.length === 0) throw usageError('--listen is missing: write an endpoint');
   if (!Number.isInteger(argv.poll) || argv.poll < 1 || argv.poll > POLL_MAX_SECONDS)
     throw usageError(`--poll ${argv.poll}: a number of seconds from 1 to ${POLL_MAX_SECONDS}`);
 }

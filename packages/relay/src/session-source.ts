@@ -266,8 +266,7 @@ class Line {
     const awaited = this.#answers;
     this.#answers = undefined;
     awaited?.cancel();
-    if (awaited?.count !== answers.length)
-      return this.end('its answers are not for the reports that were sent');
+    if (awaited?.count !== answers.length) return this.end('its answers are for other reports');
     awaited.resolve(answers);
   }
 }

@@ -316,8 +316,8 @@ describe('redirects', () => {
 
   it.each([
     ['in a circle', { location: '/' }, /circle/],
-    ['to nowhere', {}, /without a Location/],
-    ['to no URL', { location: 'http://:x' }, /without a Location/],
+    ['to nowhere', {}, /redirects to no URL/],
+    ['to no URL', { location: 'http://:x' }, /redirects to no URL/],
     ['to a file', { location: 'file:///etc/passwd' }, /neither https nor http/],
     ['to something long', { location: `/${'x'.repeat(8200)}` }, /too long/],
   ])('%s are refused, once', async (_, headers, message) => {

@@ -89,8 +89,7 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const,
     requiresArg: true,
     default: 'info' as const,
-    describe:
-      'Logs are JSON lines on standard error; they hold no name that was queried without --log-blocked',
+    describe: 'Logs are JSON lines on standard error; without --log-blocked they hold no queried name',
   })
   .example(
     '$0 --releases /run/rulecast/names.sock --listen 10.0.0.1 --upstream 9.9.9.9',

@@ -238,9 +238,7 @@ function readBlocked(reader: ByteReader): readonly BlockedName[] {
     );
     const block = RULE_BLOCKS.find((each) => each === inBlock);
     if (qube === undefined || [policy, ofRule, list].some((each) => each !== '' && !isPartName(each)))
-      throw reader.error(
-        'a blocked name without an address of a qube, or with a malformed name of a policy, rule or list',
-      );
+      throw reader.error('a blocked name without a qube, or with malformed names');
     const rule = block && { policy: ofRule, block, list: list || undefined };
     names.push({ count, qube, name, policy: policy || undefined, rule });
   }

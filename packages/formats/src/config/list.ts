@@ -220,8 +220,7 @@ function cutOf(
   if (values.length === 0 || values.length > KEYS_MAX)
     context.reader.fault(offset, ConfigFault.limit, `${key}: takes 1 to ${KEYS_MAX} values`);
   const uk = values.find(({ value }) => /^uk$/i.test(value));
-  if (uk !== undefined)
-    context.reader.fault(uk.offset, ConfigFault.value, 'country: write gb for uk (ISO 3166)');
+  if (uk !== undefined) context.reader.fault(uk.offset, ConfigFault.value, 'country: write gb for uk');
   return tableOf(key, offset, named, context);
 }
 

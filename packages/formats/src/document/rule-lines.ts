@@ -30,8 +30,7 @@ import { type Reject, RejectLog, TextFault } from '../text/reject.ts';
 
 /** The first letters of the options that name the remote side. */
 const REMOTE_STEM = { egress: 'dst', ingress: 'src' } as const;
-const NOT_RAW =
-  'this is the table of qvm-firewall QUBE list: take the lines of `qvm-firewall QUBE list --raw`';
+const NOT_RAW = 'this is the table of qvm-firewall: take the lines of `qvm-firewall QUBE list --raw`';
 /** Kinds of lines that are recognised at once. Our choice: more take as long to compare as to parse. */
 const MODELS_MAX = 16;
 /** Longer lines are left to the rule parser, which has a limit of its own. */

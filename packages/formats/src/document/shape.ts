@@ -131,9 +131,8 @@ function knownKeys(error: ErrorObject): readonly string[] {
 
 function unknownKeyReason(key: string, known: readonly string[]): string {
   const near = closest(key, known);
-  const keys = near === undefined ? `keys are ${known.join(', ')}` : `did you mean ${quote(near)}?`;
-  const advice = commaAdvice(key) ?? keys;
-  return `${quote(key)} is no key here: ${advice}`;
+  const advice = near === undefined ? `keys are ${known.join(', ')}` : `did you mean ${quote(near)}?`;
+  return `${quote(key)} is no key here: ${commaAdvice(key) ?? advice}`;
 }
 
 const TYPE_WORDS: Readonly<Record<string, string>> = {

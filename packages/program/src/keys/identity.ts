@@ -83,10 +83,7 @@ export function openIdentity(path: string): Identity {
   if (found !== undefined) return found;
   createIdentity(path);
   const made = readIdentity(path);
-  if (made === undefined)
-    throw new IdentityError(
-      `the identity file ${path} was removed as soon as it was made: run the program again`,
-    );
+  if (made === undefined) throw new IdentityError(`the identity file ${path} disappeared: start again`);
   return made;
 }
 
@@ -275,9 +272,7 @@ function chainOf(path: string, found: readonly Signed[], lineage: Uint8Array): R
     }, []);
   } catch (cause) {
     if (!(cause instanceof ProtocolError)) throw cause;
-    throw new IdentityError(
-      `a root in ${path} does not follow from the one before: ${cause.message}; restore it from a backup`,
-    );
+    throw new IdentityError(`a root in ${path} breaks the chain: ${cause.message}; restore it from a backup`);
   }
 }
 

@@ -72,7 +72,7 @@ const cli = strictYargs('rulecast-publisher', packageFile)
     type: 'string',
     requiresArg: true,
     defaultDescription: 'a process of its own',
-    describe: 'Where the process listens that has the signing keys, if a service manager starts that',
+    describe: 'Endpoint of the process with the signing keys, if a service manager starts it',
   })
   .option('curve-key', {
     type: 'string',
@@ -89,7 +89,7 @@ const cli = strictYargs('rulecast-publisher', packageFile)
     type: 'string',
     requiresArg: true,
     array: true,
-    describe: 'Likewise, of a rulectl to admit at the control endpoint',
+    describe: 'The same for rulectl at the control endpoint',
   })
   .option('print-curve', {
     type: 'boolean',
@@ -111,13 +111,13 @@ const cli = strictYargs('rulecast-publisher', packageFile)
     type: 'boolean',
     default: false,
     describe:
-      'Once, where the store is lost and the identity is not: begin with an empty store, in a new epoch; nothing is released before policies are pushed',
+      'Once, if the store is lost and the identity is not: begin with an empty store, in a new epoch; nothing is released before policies are pushed',
   })
   .option('set-aside', {
     type: 'boolean',
     default: false,
     describe:
-      'Once, where the store is of Rulecast 0.2: give it another name, and go on with an empty one above its last number; nothing is released before policies are pushed',
+      'Once, if the store is of Rulecast 0.2: give it another name, and go on with an empty one that counts on from its last number; nothing is released before policies are pushed',
   })
   .option('log-level', {
     requiresArg: true,
@@ -137,7 +137,7 @@ const cli = strictYargs('rulecast-publisher', packageFile)
   .epilogue(
     'Environment: feeds are fetched through the proxy of https_proxy, http_proxy or all_proxy, except from the hosts of no_proxy. A proxy ' +
       'is a URL, or "qubes", the update proxy of Qubes at 127.0.0.1:8082. NODE_EXTRA_CA_CERTS names a file of further certificates.\n\n' +
-      'Names in rules are asked for again when their time to live ends (30 s to 1 h). One that does not resolve keeps its addresses: in ' +
+      'Names in rules are resolved again when their time to live ends (30 s to 1 h). One that does not resolve keeps its addresses: in ' +
       'drop rules for good, in accept rules for 24 h. Private addresses of names of the Internet are left out.\n\n' +
       'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or an endpoint cannot be used, 64 usage, 70 a bug, 74 the output cannot be ' +
       'written, 78 the configuration is refused.',

@@ -184,8 +184,7 @@ function redirectTarget(
   const refuse = (why: string): never => {
     throw new FetchError(FetchErrorCode.redirect, `${shownUrl(attempt.url)} ${why}`);
   };
-  if (location === undefined || !URL.canParse(location, from.href))
-    return refuse('redirects without a Location header that is a URL');
+  if (location === undefined || !URL.canParse(location, from.href)) return refuse('redirects to no URL');
   const to = new URL(location, from);
   const shown = shownUrl(to);
   if (to.protocol !== 'https:' && to.protocol !== 'http:') {
@@ -325,9 +324,7 @@ function bodyError(shown: string, error: unknown): Error {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (code === 'Z_BUF_ERROR') return truncatedError(shown, error); // the compressed data has no end
   if (code.startsWith('Z_') || code.startsWith('ERR__ERROR') || code.startsWith('ERR_BROTLI')) {
-    return new FetchError(FetchErrorCode.encoding, `${shown} does not match its Content-Encoding`, {
-      cause: error,
-    });
+    return new FetchError(FetchErrorCode.encoding, `${shown} is not encoded as stated`, { cause: error });
   }
   if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET') return truncatedError(shown, error);
   return transportError(shown, error, false);

@@ -287,13 +287,7 @@ function checkEnd(path: string, bytes: Uint8Array, stats: Stats, rest: FileRest)
   if (line === undefined) return;
   const { unfinishedMs } = rest.config;
   if (unfinishedMs !== undefined) {
-    checkRest(
-      path,
-      stats,
-      unfinishedMs,
-      rest,
-      `(unfinished:), because its last line, ${line}, has no line feed`,
-    );
+    checkRest(path, stats, unfinishedMs, rest, `(unfinished:), as line ${line} has no line feed`);
     return;
   }
   const message = `the last line of ${path}, ${line}, has no line feed, and unfinished: is never: add a line feed`;

@@ -36,10 +36,7 @@ export function readMirrors(
   const certificates = readAuthorities(ca);
   const sources = urls.map((url) => new HttpSource(url, { ca: certificates, clock }));
   for (const { name } of sources.filter((source) => source.name.startsWith('http:')))
-    logger.warn(
-      { mirror: name },
-      'not encrypted: anybody on the way can read the rules, and hold releases back: write https:',
-    );
+    logger.warn({ mirror: name }, 'not encrypted: anybody on the way can read or withhold releases');
   const host = new URL(urls[0] ?? '').hostname;
   return {
     name: isPartName(host) ? host : 'mirror',

@@ -136,8 +136,7 @@ function faultOf(
   const isOurs =
     Buffer.compare(statement.lineage, lineage) === 0 && Buffer.compare(statement.root, root) === 0;
   if (!isOurs || !isFreshness(fresh)) {
-    const text =
-      'the confirmation of the newest release is not signed by freshness keys of the root in force';
+    const text = 'the confirmation of the newest is not signed by freshness keys of the root in force';
     return { code: ErrorCode.badSignature, text };
   }
   if (floor === undefined || least === undefined) return undefined;
