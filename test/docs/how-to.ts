@@ -162,7 +162,7 @@ export const PAGES: Readonly<Record<string, PageRun>> = {
   'docs/how-to/block-ads-by-name.md': async (block) => {
     const [upstream, port] = [await openResolver(WORLD), await freePort()];
     const dns = `rulecast-dns --releases names.sock --listen 127.0.0.1:${port} --upstream 127.0.0.1:${upstream} &
-until [ -S names.sock ]; do ${PAUSE}; done`;
+timeout 60 sh -c 'until [ -S names.sock ]; do ${PAUSE}; done'`;
     const on = await host('--names router --names-folder .', dns);
     on.box.stub('getent', `exec node -e '${GETENT.replace('PORT', `${port}`)}' "$2"\n`);
     await on.run(block('Choose a list'));

@@ -2,16 +2,28 @@
 
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import packet from 'dns-packet';
 import { onTestFinished } from 'vitest';
 
-/** A port at which no datagrams are taken now. */
+/** A port at which neither datagrams nor connections are taken now. */
 export async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return port;
+  for (;;) {
+    const socket = createSocket('udp4').bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    const { port } = socket.address();
+    const isFree = await takesConnections(port);
+    socket.close();
+    if (isFree) return port;
+  }
+}
+
+function takesConnections(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
 
 /** What somebody at a port answers when asked for the address of a name. */

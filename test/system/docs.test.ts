@@ -134,7 +134,7 @@ async function expectRecipe(text: string, verdicts: Readonly<Record<string, RegE
   const lines = text.split('\n');
   const rules = lines.findIndex((line) => line.endsWith('# in rules.yaml'));
   const dns = `rulecast-dns --releases names.sock --listen 127.0.0.1:${await freePort()} &
-until [ -S names.sock ]; do sleep 0.2; done`;
+timeout 60 sh -c 'until [ -S names.sock ]; do sleep 0.2; done'`;
   const on = await host('--names router --names-folder .', dns);
   on.write('publisher.yaml', `rules: rules.yaml\n${lines.slice(0, rules).join('\n')}\n`);
   on.write('rules.yaml', lines.slice(rules).join('\n'));

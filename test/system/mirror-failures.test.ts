@@ -132,7 +132,7 @@ describe.skipIf(nginxGap() !== undefined)('a firewall of two mirrors', () => {
     const version = await house.push();
     show(['deltas', 'snapshot'], cut);
     await expect
-      .poll(() => firewall.log.slice(lines).some(says('other bytes')), { timeout: 30_000 })
+      .poll(() => firewall.log.slice(lines).some(says('does not match its hash')), { timeout: 30_000 })
       .toBe(true);
     expect(firewall.log.some(isApplied(version))).toBe(false);
     for (const mirror of mirrors) house.copyTo(mirror);
