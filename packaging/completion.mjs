@@ -101,7 +101,8 @@ export function bashCompletion({ name, help, commands }) {
     });
   });
   return `# ${name}(1) in bash
-_${ident}_words() { mapfile -t COMPREPLY < <(compgen -W "$1" -- "$word"); }
+# In single quotes: bash expands what follows -W, and would run a word such as $(date).
+_${ident}_words() { local list="$1"; mapfile -t COMPREPLY < <(compgen -W '$list' -- "$word"); }
 _${ident}_files() { mapfile -t COMPREPLY < <(compgen -f -- "$word"); compopt -o filenames 2> /dev/null; }
 _${ident}_live() {
   local -a line

@@ -2,7 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +18,8 @@ const home = mkdtempSync(join(realpathSync(tmpdir()), 'rulecast-completions-'));
 const at = (path: string): string => join(home, path);
 /** Runtime directories, by whether there is a publisher in them. */
 const RUNTIME = { here: at('here'), away: at('away'), deaf: at('deaf') };
+/** Where `rulectl` prints a name that a shell could run. */
+const HOSTILE = at('hostile');
 const control = `unix:${RUNTIME.here}/rulecast/control.sock`;
 const daemons: Daemon[] = [];
 /** Takes connections, and says nothing. */
@@ -46,7 +48,13 @@ zpty -d shell
 beforeAll(async () => {
   for (const folder of ['bin', 'files', 'here/rulecast', 'away', 'deaf/rulecast'])
     mkdirSync(at(folder), { recursive: true });
-  writeFileSync(at('bin/rulectl'), `#!/bin/sh\nexec ${process.execPath} ${RULECTL} "$@"\n`);
+  writeFileSync(
+    at('bin/rulectl'),
+    `#!/bin/sh
+[ "$XDG_RUNTIME_DIR" != ${HOSTILE} ] || { echo '$(touch ran)'; exit; }
+exec ${process.execPath} ${RULECTL} "$@"
+`,
+  );
   chmodSync(at('bin/rulectl'), 0o755);
   for (const name of ['a.yaml', 'drop.txt']) writeFileSync(at(`files/${name}`), '');
   writeFileSync(at('rulectl.bash'), bashCompletion(program));
@@ -160,6 +168,13 @@ describe.each(Object.entries(SHELLS).filter(([shell]) => isThere(shell)))('%s', 
   it('completes nothing, no file either, where no publisher answers', () => {
     expect(found('lists show dr', RUNTIME.away)).toEqual([]);
     expect(found('push --list dr', RUNTIME.deaf)).toEqual([]);
+  });
+
+  // bash expands the words of `compgen -W`: a name of a publisher ran as a command.
+  it('runs no name that rulectl prints', () => {
+    rmSync(at('files/ran'), { force: true });
+    complete('rulectl get list ', HOSTILE);
+    expect(existsSync(at('files/ran'))).toBe(false);
   });
 
   /** In the order of the alphabet, as some shells do; an option with = as its value. */

@@ -5,6 +5,7 @@
 
 import { defaultEndpoints, Output } from '@rulecast/program';
 import type { ControlRecord } from '@rulecast/protocol';
+import { isPartName } from '@rulecast/rules';
 import { ask, type ControlArgs, controlOf } from './control/client.ts';
 
 /** From the start of the process: a user feels a quarter of a second, and the shell needs a part of it. */
@@ -45,10 +46,12 @@ async function namesFor(
   return ending.kind === 'done' ? names : [];
 }
 
+/** Names and numbers alone: a shell puts them into a command line, and the publisher may be hostile. */
 function namesOf(kind: string, record: ControlRecord): readonly string[] {
   if (record.record === 'history') return [`${record.version}`];
   if (record.record === 'subscriber') return kind === 'subscriber' ? [record.name] : [];
-  if (record.record !== 'part' || record.kind !== kind.replace('@', '')) return [];
+  if (record.record !== 'part' || record.kind !== kind.replace('@', '') || !isPartName(record.name))
+    return [];
   return [kind.startsWith('@') ? `@${record.name}` : record.name];
 }
 

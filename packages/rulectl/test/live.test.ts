@@ -26,6 +26,23 @@ const end = { record: 'end' } as const;
 const done = (connection: Connection): Promise<void> =>
   connection.send({ kind: 'done', code: 'ok', text: '' });
 
+describe('__complete', () => {
+  // What a shell completes is on its way to a command line.
+  it('prints names alone, whatever a publisher calls them', async () => {
+    const names = ['drop', '$(reboot)', 'a;b', '-x', 'two words'];
+    publisher = await FakePublisher.start(async (connection) => {
+      await receive(connection, 'status');
+      await sendRecords(connection, [...names.map((name) => part({ name })), end]);
+      await done(connection);
+    });
+    const printed = async (): Promise<string> =>
+      (await rulectl(['__complete', 'list', '--control', publisher?.endpoint ?? ''], { ownProcess: true }))
+        .stdout;
+    await expect.poll(printed, { timeout: 30_000 }).not.toBe(''); // a busy machine may miss the deadline
+    expect(await printed()).toMatch(/^(drop\n)?$/);
+  });
+});
+
 describe('status', () => {
   it('asks once and shows the tables', async () => {
     const asked: MessageOf<'status'>[] = [];
