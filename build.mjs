@@ -4,6 +4,7 @@
  */
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
@@ -14,6 +15,7 @@ const turbo = spawn('turbo', ['run', 'build', '--json', '--output-logs=new-only'
   env: { ...process.env, TURBO_TELEMETRY_DISABLED: '1', TURBO_NO_UPDATE_NOTIFIER: '1' },
   stdio: ['ignore', 'pipe', 'pipe'],
 });
+const ended = once(turbo, 'close');
 /** Packages in the order in which they are begun. @type {string[]} */
 const begun = [];
 /** @type {string[]} */
@@ -24,11 +26,11 @@ for await (const line of createInterface({ input: turbo.stdout })) {
   const [, name] = /^@rulecast\/(.*)#build$/.exec(source) ?? [];
   if (name === undefined && level === 'error') errors.push(`${text}\n`);
   if (name === undefined || !text.startsWith('cache miss')) continue;
-  if (begun.length === 0) say('Building: 20 seconds on four processors, minutes on a slow machine\n');
+  if (begun.length === 0) say('Building: 10 seconds on two fast processors, minutes on a slow machine\n');
   say(`${begun.length === 0 ? '' : ', '}${name}`);
   begun.push(name);
 }
-const code = turbo.exitCode ?? (await new Promise((resolve) => turbo.on('exit', resolve)));
+const [code] = await ended; // null: by a signal
 if (begun.length > 0) say(code === 0 ? `: ${Math.ceil((performance.now() - started) / 1000)} s\n` : '\n');
 if (code !== 0) {
   for (const name of begun) say(logOf(name));

@@ -1,6 +1,6 @@
 /**
  * The part of the publisher's configuration about operators: the users of `rulectl`, how each is identified,
- * and its role. Nobody else but the owner of the control endpoint has any rights.
+ * and its role. Without a role, only the owner of the control endpoint has rights.
  */
 
 import { isPartName } from '@rulecast/rules';

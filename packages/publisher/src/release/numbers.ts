@@ -83,8 +83,8 @@ export function inNewEpoch(numbers: Numbers): Numbers {
 }
 
 /**
- * The number of the next release. Undefined while the publisher is behind, as any number may be taken, and
- * when no number is left.
+ * The number of the next release. Undefined if no number is left, and while the publisher is behind: a
+ * firewall may have a release of any number then.
  */
 export function nextNumber(numbers: Numbers): NextNumber | undefined {
   if (behindOf(numbers) !== undefined) return undefined;

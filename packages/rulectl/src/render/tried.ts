@@ -64,8 +64,8 @@ export function renderTried(tried: TriedRecord, colors: Colors): string {
     add('never block', `${formatAmount(tried.protected, 'entry holds', 'entries hold')} what is taken out`);
   for (const note of tried.notes) add('note', note);
   for (const overlap of tried.overlaps) add('overlap', overlapText(overlap));
-  if (tried.overlaps.length === 0 && tried.uncompared === undefined) add('overlap', 'no list has any of it');
   if (tried.uncompared !== undefined) add('overlap', `not compared: ${tried.uncompared}`);
+  else if (tried.overlaps.length === 0) add('overlap', 'no list has any of it');
   add('costs', costText(tried));
   const { against } = tried;
   if (against === undefined) add('verdict', `${colors.green('good')}: the publisher would take it`);

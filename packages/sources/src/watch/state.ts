@@ -1,6 +1,6 @@
 /**
  * The present state of a path: a signature to compare, and the directories in which a change of it would
- * show. Each part of the path counts, as any may be replaced by a rename, or be a link that is changed.
+ * show. Each part of the path counts: a rename may replace any of them, and each may be a link.
  */
 
 import type { BigIntStats } from 'node:fs';
